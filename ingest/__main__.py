@@ -1,0 +1,130 @@
+"""The command line of ingest: `python -m ingest run | verify | demo`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ingest.errors import IngestError
+
+EPILOG = """\
+exit status: 0 all is well; 1 a checkpoint failed, or the store is not whole; 2 unusable input;
+130 interrupted (what was written stays; the same command goes on from there)
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except IngestError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: run the same command again to go on from here", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m ingest",
+        description="Score training checkpoints on every token of a text.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands.add_parser("run", help="score a folder of checkpoints into a store"))
+    _add_verify(commands.add_parser("verify", help="is a store whole and consistent?"))
+    _add_demo(commands.add_parser("demo", help="train the demo model and score it, from nothing"))
+    return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_run)
+    parser.add_argument("source", type=Path, help="folder of checkpoint-400/, step400/, …")
+    parser.add_argument("--text", type=Path, required=True, help=".txt, .jsonl, .parquet or folder")
+    parser.add_argument("--store", type=Path, required=True, help="folder to write; resumes there")
+    parser.add_argument("--column", default="text", help="column that holds the text (%(default)s)")
+    parser.add_argument("--name", help="the model's name in the manifest (the source's folder)")
+    parser.add_argument("--tokenizer", help="folder of the tokenizer (found in the source)")
+    parser.add_argument("--context-length", type=int, help="tokens per doc, BOS included (model's)")
+    parser.add_argument("--max-parts", type=_positive, help="docs per source document at most")
+    parser.add_argument("--no-bos", action="store_true", help="put nothing in front of each doc")
+    parser.add_argument("--tokens-per-step", type=_positive, help="training tokens per step")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
+    parser.add_argument("--device", help="cuda, cpu, … (cuda where it is)")
+    parser.add_argument("--batch-tokens", type=_positive, default=4_096, help="(%(default)s)")
+
+
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_verify)
+    parser.add_argument("store", type=Path)
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_demo)
+    parser.add_argument("--out", type=Path, default=Path("build/demo"), help="(%(default)s)")
+    parser.add_argument("--steps", type=_positive, default=3_000, help="(%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
+    parser.add_argument("--bundle", type=Path, help="then copy what is shipped to this folder")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not a positive number")
+    return value
+
+
+def _run(options: argparse.Namespace) -> int:
+    from ingest.run import Options, run  # torch takes seconds to load: only where it is needed
+
+    report = run(
+        options.source,
+        options.text,
+        options.store,
+        Options(
+            column=options.column,
+            name=options.name,
+            tokenizer=options.tokenizer,
+            context_length=options.context_length,
+            max_parts=options.max_parts,
+            use_bos=not options.no_bos,
+            tokens_per_step=options.tokens_per_step,
+            dtype=options.dtype,
+            device=options.device,
+            batch_tokens=options.batch_tokens,
+        ),
+    )
+    scored = len(report.tried) - len(report.failed)
+    print(
+        f"{options.store}: {scored} checkpoints scored on {report.n_tokens:,} tokens, "
+        f"{report.skipped} were there already, {len(report.failed)} failed"
+    )
+    for outcome in report.failed:
+        print(f"failed: {outcome.error}", file=sys.stderr)
+    return 1 if report.failed else 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from ingest.verify import verify
+
+    problems = verify(options.store)
+    for problem in problems:
+        print(f"problem: {problem}", file=sys.stderr)
+    print(f"{options.store}: {'whole and consistent' if not problems else 'not whole'}")
+    return 1 if problems else 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from ingest.demo.make import bundle, make_demo
+    from ingest.demo.train import Recipe
+
+    make_demo(options.out, Recipe(steps=options.steps, seed=options.seed))
+    if options.bundle:
+        bundle(options.out, options.bundle)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""Make the demo from nothing: train, score, show what happened, and bundle what is shipped."""
+
+import shutil
+from pathlib import Path
+
+from ingest.checkpoints import find_checkpoints
+from ingest.demo.corpus import addresses, split, token_stream, train_tokenizer, write_text
+from ingest.demo.evidence import evidence_table, plant
+from ingest.demo.train import CONTEXT, Recipe, train
+from ingest.errors import IngestError
+from ingest.run import Options, run
+from store.layout import Layout
+
+BUNDLED_STEPS = (0, 400, 700, 1_000, 1_240, 1_440, 2_000, 4_000)
+MODEL = "demo GPT-2 (2 layers, width 128)"
+MAX_PARTS = 4
+TEXT = "addresses.parquet"
+
+
+def make_demo(out: Path, recipe: Recipe) -> None:
+    """Train under `out/checkpoints`, score into `out/store`, print and write the evidence.
+
+    Raises IngestError where `out` holds a run already: a run is never mixed with another.
+    """
+    checkpoints = out / "checkpoints"
+    if checkpoints.exists():
+        raise IngestError(f"{checkpoints} exists already: move it away or name another --out")
+    training, held_out = split(addresses())
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(held_out, out / TEXT)
+    tokenizer = train_tokenizer([a.text for a in training])
+    stream = token_stream(tokenizer, [a.text for a in training])
+    print(
+        f"{len(training)} addresses, {len(stream):,} tokens to train on; {len(held_out)} held out"
+    )
+    for _ in train(stream, tokenizer, recipe, checkpoints):
+        pass
+    score_demo(out, recipe)
+    found = find_checkpoints(checkpoints)
+    unseen = token_stream(tokenizer, [a.text for a in held_out])
+    planted = plant(unseen, CONTEXT, int(tokenizer.bos_token_id), recipe.seed)
+    table = evidence_table(Layout(out / "store"), found, planted)
+    (out / "evidence.md").write_text(table, encoding="utf-8")
+    print(table)
+
+
+def score_demo(out: Path, recipe: Recipe) -> None:
+    """Score all of the run's checkpoints on the held-out text, at most four docs an address."""
+    options = Options(name=MODEL, max_parts=MAX_PARTS, tokens_per_step=recipe.batch * CONTEXT)
+    run(out / "checkpoints", out / TEXT, out / "store", options)
+
+
+def bundle(out: Path, target: Path) -> None:
+    """Copy what is shipped to `target`: the store, the text and eight checkpoints."""
+    for name in ("losses", "checkpoints", "text"):
+        shutil.rmtree(target / name, ignore_errors=True)
+    shutil.copytree(out / "store", target, dirs_exist_ok=True)
+    (target / "text").mkdir()
+    shutil.copy(out / TEXT, target / "text" / TEXT)
+    for name in (f"checkpoint-{step}" for step in BUNDLED_STEPS):
+        if not (out / "checkpoints" / name).is_dir():
+            continue  # a shorter run than the one that is shipped
+        shutil.copytree(out / "checkpoints" / name, target / "checkpoints" / name)
+    shutil.copy(out / "evidence.md", target / "evidence.md")

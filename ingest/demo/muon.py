@@ -1,0 +1,56 @@
+"""Muon in float32: momentum whose every update is orthogonalised.
+
+`torch.optim.Muon` does the orthogonalisation in bfloat16, which is most of a step's time on a CPU
+that has no bfloat16 arithmetic. Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+# The quintic's coefficients and the number of steps, from the post above.
+_A, _B, _C = 3.4445, -4.7750, 2.0315
+_STEPS = 5
+
+
+class Muon(torch.optim.Optimizer):
+    """For matrices only, (out, in) or (in, out); Nesterov momentum 0.95, decoupled weight decay."""
+
+    def __init__(
+        self,
+        matrices: Iterable[torch.Tensor],
+        lr: float,
+        weight_decay: float,
+        momentum: float = 0.95,
+    ) -> None:
+        super().__init__(matrices, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        """One update of every matrix that has a gradient."""
+        for group in self.param_groups:
+            for matrix in (p for p in group["params"] if p.grad is not None):
+                self._update(matrix, group["lr"], group["weight_decay"], group["momentum"])
+
+    def _update(
+        self, matrix: torch.Tensor, lr: float, weight_decay: float, momentum: float
+    ) -> None:
+        average = self.state[matrix].setdefault("average", torch.zeros_like(matrix))
+        average.lerp_(matrix.grad, 1 - momentum)
+        update = orthogonalise(matrix.grad.lerp(average, momentum))
+        matrix.mul_(1 - lr * weight_decay)
+        rows, columns = matrix.shape
+        matrix.add_(update, alpha=-lr * math.sqrt(max(1, rows / columns)))
+
+
+def orthogonalise(matrix: torch.Tensor) -> torch.Tensor:
+    """The matrix with singular values near 1 (0.6 to 1.3), by five Newton-Schulz steps."""
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.T if tall else matrix
+    x = x / x.norm().clamp(min=1e-7)
+    for _ in range(_STEPS):
+        gram = x @ x.T
+        x = _A * x + (_B * gram + _C * gram @ gram) @ x
+    return x.T if tall else x

@@ -1,0 +1,135 @@
+"""Load tokenizers and models from checkpoint folders, strictly: nothing missing, nothing invented."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+
+import torch
+import transformers
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from ingest.checkpoints import Checkpoint, weight_files
+from ingest.errors import IngestError
+
+transformers.utils.logging.disable_progress_bar()
+transformers.utils.logging.set_verbosity_error()
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model")
+# Buffers that old checkpoints saved and that are computed, not learned.
+_BUFFERS = (".attn.bias", ".attn.masked_bias", ".attention.bias", ".rotary_emb.inv_freq")
+
+
+class CheckpointError(IngestError):
+    """One checkpoint cannot be scored; the others can go on."""
+
+
+def load_tokenizer(
+    source: Path, checkpoints: list[Checkpoint], named: str | None
+) -> PreTrainedTokenizerBase:
+    """The tokenizer that was named, else the first one found in the folder or its checkpoints."""
+    folders = [Path(named)] if named else [source, *(c.path for c in checkpoints)]
+    for folder in folders:
+        if any((folder / name).exists() for name in TOKENIZER_FILES):
+            try:
+                return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            except Exception as error:  # any library error: the files are not a tokenizer
+                raise IngestError(f"the tokenizer in {folder} cannot be loaded: {error}") from error
+    raise IngestError(
+        f"no tokenizer in {named or source} nor in its checkpoints: expected tokenizer.json there; "
+        "name a folder that holds one with --tokenizer"
+    )
+
+
+def tokenizer_sha256(tokenizer: PreTrainedTokenizerBase) -> str:
+    """sha256 of the whole tokenizer as JSON: equal ids for equal text."""
+    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()  # type: ignore[attr-defined]
+
+
+def first_config(checkpoints: list[Checkpoint]) -> PretrainedConfig:
+    """The configuration of the first checkpoint that has a readable one."""
+    problem: CheckpointError | None = None
+    for checkpoint in checkpoints:
+        try:
+            return _read_config(checkpoint)
+        except CheckpointError as error:
+            problem = problem or error
+    raise IngestError(f"no checkpoint can be read; the first says: {problem}")
+
+
+def context_length(config: PretrainedConfig) -> int | None:
+    """The longest sequence the model was made for, or None where the configuration is silent."""
+    return getattr(config, "max_position_embeddings", None)
+
+
+def attention_backend(config: PretrainedConfig) -> str:
+    """The attention implementation that transformers will choose for this model."""
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    return str(model.config._attn_implementation)
+
+
+def load_model(checkpoint: Checkpoint, dtype: str, device: str) -> PreTrainedModel:
+    """The model of one checkpoint, ready to score.
+
+    Raises CheckpointError for unreadable files and for missing, extra or misshapen weights,
+    which transformers would fill with random numbers.
+    """
+    if not weight_files(checkpoint.path):
+        raise CheckpointError(
+            f"{checkpoint.revision} has no weights: expected model.safetensors in it"
+        )
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(
+            checkpoint.path,
+            dtype=DTYPES[dtype],
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except Exception as error:  # any library error: the files are not a model
+        raise CheckpointError(_unreadable(checkpoint, error)) from error
+    _refuse_incomplete(checkpoint, info)
+    return model.eval().to(device)
+
+
+def _read_config(checkpoint: Checkpoint) -> PretrainedConfig:
+    try:
+        return AutoConfig.from_pretrained(checkpoint.path, local_files_only=True)
+    except Exception as error:  # any library error: the file is not a configuration
+        raise CheckpointError(
+            f"{checkpoint.revision} has no readable config.json: {_first_line(error)}"
+        ) from error
+
+
+def _refuse_incomplete(checkpoint: Checkpoint, info: dict[str, Any]) -> None:
+    extra = [k for k in info["unexpected_keys"] if not k.endswith(_BUFFERS)]
+    faults = {"missing": info["missing_keys"], "misshapen": info["mismatched_keys"], "extra": extra}
+    for kind, keys in faults.items():
+        if keys:
+            names = ", ".join(sorted(str(k) for k in keys)[:3])
+            raise CheckpointError(
+                f"{checkpoint.revision} has {len(keys)} {kind} weights ({names}): its files do not "
+                "belong to its config.json; copy the checkpoint again"
+            )
+
+
+def _unreadable(checkpoint: Checkpoint, error: Exception) -> str:
+    names = ", ".join(p.name for p in weight_files(checkpoint.path))
+    return (
+        f"{checkpoint.revision} cannot be loaded ({type(error).__name__}: {_first_line(error)}): "
+        f"{names} or config.json is damaged or incomplete; copy the checkpoint again"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no message"])[0][:200]

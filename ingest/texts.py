@@ -1,0 +1,138 @@
+"""Local text files -> source documents: .txt files or folders, .jsonl, .parquet."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingest.errors import IngestError
+from store import schema
+
+KINDS = (".txt", ".jsonl", ".parquet")
+# Columns that name a document, in order of preference.
+NAMES = ("source", "id", "name", "title")
+_TAKEN = {*schema.DOCS.names, *schema.TOKENS.names, *schema.LOSSES.names}
+
+
+@dataclass(frozen=True)
+class SourceDocument:
+    """One text as it was found, before it is cut into docs of a context window each."""
+
+    source: str
+    text: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+def read_texts(path: Path, column: str = "text") -> list[SourceDocument]:
+    """All documents of a file or folder that hold any character, in a fixed order.
+
+    Raises IngestError for a missing path, an unknown kind, a missing column, text that is
+    not UTF-8, or when nothing but empty texts is found.
+    """
+    documents = [
+        document
+        for file in _files(path)
+        for document in _read(file, path, column)
+        if document.text.strip()
+    ]
+    if not documents:
+        raise IngestError(f"{path} holds no text: every document in it is empty")
+    return documents
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.suffix in KINDS and p.is_file())
+        if not files:
+            raise IngestError(f"{path} has no {', '.join(KINDS)} files in it")
+        return files
+    if not path.exists():
+        raise IngestError(f"{path} does not exist: expected a {', '.join(KINDS)} file or a folder")
+    if path.suffix not in KINDS:
+        raise IngestError(f"{path} ends in {path.suffix or 'nothing'}: expected {', '.join(KINDS)}")
+    return [path]
+
+
+def _read(file: Path, root: Path, column: str) -> Iterator[SourceDocument]:
+    name = str(file.relative_to(root).with_suffix("")) if root.is_dir() else file.stem
+    if file.suffix == ".txt":
+        yield SourceDocument(name, _decode(file))
+        return
+    rows = _jsonl_rows(file) if file.suffix == ".jsonl" else _parquet_rows(file)
+    for number, row in enumerate(rows):
+        yield _from_row(row, f"{name}:{number}", file, column)
+
+
+def _decode(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise IngestError(
+            f"{file} is not UTF-8 text (byte {error.start} cannot be read): convert it, for "
+            f"example with `iconv -f latin1 -t utf-8 {file.name}`"
+        ) from error
+
+
+def _jsonl_rows(file: Path) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(_decode(file).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise IngestError(f"{file}, line {number}, is not JSON ({error})") from error
+        if not isinstance(row, dict):
+            raise IngestError(f"{file}, line {number}, is not a JSON object with named fields")
+        yield row
+
+
+def _parquet_rows(file: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with pq.ParquetFile(file) as parquet:
+            for batch in parquet.iter_batches():
+                yield from batch.to_pylist()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise IngestError(f"{file} is not a readable Parquet file ({error})") from error
+
+
+def _from_row(row: dict[str, Any], fallback: str, file: Path, column: str) -> SourceDocument:
+    if column not in row:
+        columns = ", ".join(sorted(row)) or "none"
+        raise IngestError(
+            f"{file} has no column {column!r}; its columns are {columns}: "
+            "name the one that holds the text with --column"
+        )
+    text = row[column]
+    if text is not None and not isinstance(text, str):
+        raise IngestError(
+            f"{file}: column {column!r} holds a {type(text).__name__}, expected text: "
+            "name another with --column"
+        )
+    _refuse_surrogates(text or "", fallback)
+    name = next((n for n in NAMES if n != column and row.get(n) is not None), None)
+    metadata = {_free_name(k): _scalar(v) for k, v in row.items() if k not in (column, name)}
+    return SourceDocument(str(row[name]) if name else fallback, text or "", metadata)
+
+
+def _refuse_surrogates(text: str, name: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise IngestError(
+            f"document {name} has half a character (a lone surrogate) at character "
+            f"{error.start}: repair the file's escapes"
+        ) from error
+
+
+def _free_name(name: str) -> str:
+    """A metadata column may not shadow one of the store's own."""
+    return f"meta_{name}" if name.lower() in _TAKEN else name
+
+
+def _scalar(value: Any) -> Any:
+    """Nested values are kept as JSON text, so that every metadata column is a plain one."""
+    return json.dumps(value, default=str) if isinstance(value, dict | list) else value

@@ -1,0 +1,118 @@
+"""Write a store's Parquet files, each whole or not at all, the same bytes for the same content."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ingest.checkpoints import Checkpoint
+from ingest.corpus import Corpus
+from store import schema
+from store.files import whole_file
+from store.layout import Layout
+
+ROW_GROUP = 122_880  # one DuckDB scan unit
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one checkpoint: scored, or failed with `error`."""
+
+    checkpoint: Checkpoint
+    weights_sha256: str | None = None
+    n_tokens: int | None = None
+    mean_loss: float | None = None
+    seconds: float | None = None
+    error: str | None = None
+
+
+def write_text(layout: Layout, corpus: Corpus) -> None:
+    """Write docs.parquet and tokens.parquet."""
+    _write(layout.docs, corpus.docs)
+    _write(layout.tokens, corpus.tokens)
+
+
+def write_losses(
+    layout: Layout, checkpoint: int, tokens: pa.Table, losses: np.ndarray, sha256: str
+) -> None:
+    """Write one loss file: `tokens` columns repeated, `losses` float32 (tokens,) in nats."""
+    columns = [pa.repeat(pa.scalar(checkpoint, pa.int64()), len(losses))]
+    columns += [tokens[name].combine_chunks() for name in schema.REPEATED]
+    columns.append(pa.array(losses, pa.float32()))
+    table = pa.table(columns, schema=schema.LOSSES)
+    with whole_file(layout.loss_file(checkpoint)) as temporary:
+        pq.write_table(
+            table.replace_schema_metadata({"weights_sha256": sha256}),
+            temporary,
+            compression="zstd",
+            compression_level=9,
+            row_group_size=ROW_GROUP,
+            use_dictionary=["token_id", "token_str"],
+            column_encoding={
+                "checkpoint": "DELTA_BINARY_PACKED",
+                "doc": "DELTA_BINARY_PACKED",
+                "position": "DELTA_BINARY_PACKED",
+                "is_word_start": "PLAIN",
+                "loss": "BYTE_STREAM_SPLIT",
+            },
+        )
+
+
+def scored_outcome(path: Path, checkpoint: Checkpoint) -> Outcome:
+    """What a loss file says of its checkpoint; the seconds it took are not in it."""
+    losses = pq.read_table(path, columns=["loss"])
+    sha256 = (pq.read_schema(path).metadata or {}).get(b"weights_sha256")
+    return Outcome(
+        checkpoint,
+        weights_sha256=sha256.decode() if sha256 else None,
+        n_tokens=losses.num_rows,
+        mean_loss=pc.mean(losses["loss"]).as_py(),
+    )
+
+
+def write_outcomes(layout: Layout, outcomes: Iterable[Outcome]) -> None:
+    """Write checkpoints.parquet, one row per checkpoint, in order."""
+    rows = [_outcome_row(o) for o in sorted(outcomes, key=lambda o: o.checkpoint.checkpoint)]
+    _write(layout.checkpoints, pa.Table.from_pylist(rows, schema=schema.CHECKPOINTS))
+
+
+def read_outcomes(layout: Layout) -> dict[int, Outcome]:
+    """What checkpoints.parquet says, by checkpoint; nothing where there is none yet."""
+    if not layout.checkpoints.exists():
+        return {}
+    rows = pq.read_table(layout.checkpoints).to_pylist()
+    return {row["checkpoint"]: _outcome(row, layout) for row in rows}
+
+
+def _outcome_row(outcome: Outcome) -> dict[str, object]:
+    c = outcome.checkpoint
+    return {
+        "checkpoint": c.checkpoint,
+        "revision": c.revision,
+        "commit": c.commit,
+        "tokens_seen": c.tokens_seen,
+        "weights_sha256": outcome.weights_sha256,
+        "n_tokens": outcome.n_tokens,
+        "mean_loss": outcome.mean_loss,
+        "seconds": outcome.seconds,
+        "stage": c.stage,
+        "step": c.step,
+        "error": outcome.error,
+    }
+
+
+def _outcome(row: dict[str, object], layout: Layout) -> Outcome:
+    of_checkpoint = ("checkpoint", "revision", "step", "stage", "commit", "tokens_seen")
+    checkpoint = Checkpoint(path=layout.root, **{k: row[k] for k in of_checkpoint})  # type: ignore[arg-type]
+    rest = ("weights_sha256", "n_tokens", "mean_loss", "seconds", "error")
+    return Outcome(checkpoint, **{k: row[k] for k in rest})  # type: ignore[arg-type]
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    with whole_file(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", compression_level=9,
+                       row_group_size=ROW_GROUP)  # fmt: skip

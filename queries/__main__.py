@@ -1,0 +1,138 @@
+"""The command line of queries: `python -m queries trajectories | zoom | groups | sql`."""
+
+import argparse
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from queries.errors import QueryError
+from queries.store import Store
+
+TABLES = ("csv", "json", "parquet")
+PICTURES = ("svg", "png", "html")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, or 2 for a question that has no answer."""
+    options = _parser().parse_args(arguments)
+    try:
+        store = Store(options.store, functions=options.functions)
+        output, picture = options.command(store, options)
+        _write(output, picture, options)
+    except QueryError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        sys.stderr.close()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m queries", description="Ask a store how groups of tokens were learned."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add = _adder(commands)
+    trajectories = add("trajectories", _trajectories, "mean loss of groups at each checkpoint")
+    trajectories.add_argument("group", nargs="+", help="a WHERE clause, or a named group")
+    difference = add("difference", _difference, "mean loss of one group minus another's")
+    difference.add_argument("first")
+    difference.add_argument("second")
+    zoom = add("zoom", _zoom, "the tokens that changed most between two checkpoints")
+    zoom.add_argument("first", type=int, help="checkpoint at which the region begins")
+    zoom.add_argument("last", type=int, help="checkpoint at which it ends")
+    zoom.add_argument("--where", default="true", help="group to look at (all tokens)")
+    zoom.add_argument("--top", type=int, default=50, help="tokens a list (%(default)s)")
+    add("groups", _groups, "the named groups of a store")
+    add("sql", _sql, "one SELECT over losses, tokens, docs, checkpoints").add_argument("query")
+    return parser
+
+
+def _adder(commands: Any) -> Any:
+    def add(name: str, command: Any, text: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+        parser.set_defaults(command=command)
+        parser.add_argument("store", type=Path, help="a store's folder")
+        parser.add_argument("--functions", type=Path, help="a .py file of functions for groups")
+        parser.add_argument("--format", choices=TABLES + PICTURES, default="csv")
+        parser.add_argument("--output", type=Path, help="file to write (standard output)")
+        return parser
+
+    return add
+
+
+Answer = tuple[pd.DataFrame, dict[str, Any] | None]
+
+
+def _trajectories(store: Store, options: argparse.Namespace) -> Answer:
+    from queries.figures import trajectories_spec
+
+    groups = dict(zip(options.group, options.group, strict=True))
+    frame = store.trajectories(groups)
+    difference = store.difference(*options.group) if len(options.group) == 2 else None
+    return frame, trajectories_spec(frame, difference)
+
+
+def _difference(store: Store, options: argparse.Namespace) -> Answer:
+    return store.difference(options.first, options.second), None
+
+
+def _zoom(store: Store, options: argparse.Namespace) -> Answer:
+    from queries.figures import zoom_spec
+
+    zoom = store.zoom(options.first, options.last, options.where, options.top)
+    lists = {"decreased": zoom.decreased, "increased": zoom.increased, "random": zoom.random}
+    chosen = pd.concat(
+        [f.drop_duplicates("row").assign(token_list=name) for name, f in lists.items()]
+    )
+    facts = zoom.changes.drop(columns=["change", "token_str"])
+    context = store.context(chosen["row"].to_numpy())[["row", "before", "token", "after"]]
+    frame = chosen[["token_list", "row", "token_str", "change"]].merge(facts, on="row")
+    frame = frame.merge(context.drop_duplicates("row"), on="row", how="left")
+    return frame, zoom_spec(zoom.histogram, options.first, options.last)
+
+
+def _groups(store: Store, options: argparse.Namespace) -> Answer:
+    lines = [
+        (g.name, g.title, len(store.members(g.name)), g.description, g.clause)
+        for g in store.named_groups.values()
+    ]
+    return pd.DataFrame(lines, columns=["name", "title", "n_tokens", "description", "clause"]), None
+
+
+def _sql(store: Store, options: argparse.Namespace) -> Answer:
+    return store.sql(options.query), None
+
+
+def _write(frame: pd.DataFrame, spec: dict[str, Any] | None, options: argparse.Namespace) -> None:
+    content = _content(frame, spec, options.format)
+    if options.output:
+        try:
+            options.output.write_bytes(content)
+        except OSError as error:
+            raise QueryError(f"{options.output} cannot be written: {error.strerror}") from error
+    else:
+        sys.stdout.buffer.write(content)
+
+
+def _content(frame: pd.DataFrame, spec: dict[str, Any] | None, kind: str) -> bytes:
+    if kind in PICTURES:
+        if spec is None:
+            raise QueryError(f"this answer has no picture: use --format {' or '.join(TABLES)}")
+        from queries.figures import render
+
+        return render(spec, kind)
+    if kind == "json":
+        return frame.to_json(orient="records", indent=1, double_precision=15).encode() + b"\n"
+    if kind == "parquet":
+        buffer = io.BytesIO()
+        frame.to_parquet(buffer, index=False)
+        return buffer.getvalue()
+    return frame.to_csv(index=False).encode()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,3 @@
+-- All tokens
+-- Every predicted token of the text.
+true

@@ -1,0 +1,3 @@
+-- 50th token
+-- The token that the model predicts after seeing 50 others.
+position = 50

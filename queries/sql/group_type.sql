@@ -1,0 +1,4 @@
+-- the type of a group's expression
+describe select (
+{clause}
+) as member from tokens

@@ -1,0 +1,1 @@
+"""The contract between ingest and everybody else: file names, schemas, manifest. Only pyarrow."""

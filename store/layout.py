@@ -1,0 +1,50 @@
+"""Where each file of a store is, and how a loss file's name says its checkpoint."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_LOSS_FILE = re.compile(r"checkpoint-(\d{9,})\.parquet")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths of one store."""
+
+    root: Path
+
+    @property
+    def manifest(self) -> Path:
+        return self.root / "manifest.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints.parquet"
+
+    @property
+    def docs(self) -> Path:
+        return self.root / "docs.parquet"
+
+    @property
+    def tokens(self) -> Path:
+        return self.root / "tokens.parquet"
+
+    @property
+    def losses(self) -> Path:
+        return self.root / "losses"
+
+    @property
+    def groups(self) -> Path:
+        return self.root / "groups"
+
+    @property
+    def index(self) -> Path:
+        return self.root / "index"
+
+    def loss_file(self, checkpoint: int) -> Path:
+        return self.losses / f"checkpoint-{checkpoint:09d}.parquet"
+
+    def scored(self) -> dict[int, Path]:
+        """Loss file of each checkpoint that has one, in order of checkpoint."""
+        found = ((_LOSS_FILE.fullmatch(p.name), p) for p in self.losses.glob("*.parquet"))
+        return dict(sorted((int(m[1]), p) for m, p in found if m))

@@ -1,0 +1,82 @@
+"""manifest.json: what a store was made from and how. Read by ingest and by queries."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from store.files import whole_file
+
+FORMAT_VERSION = 1
+
+
+class ManifestError(Exception):
+    """The manifest is missing, unreadable, or of a format this version does not know."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything that decides the losses, apart from the weights."""
+
+    model: str
+    text: str
+    tokenizer: str
+    tokenizer_sha256: str
+    context_length: int
+    bos: str | None
+    bos_id: int | None
+    dtype: str
+    attention: str
+    n_docs: int
+    n_tokens: int
+    token_fingerprint: str
+    max_parts: int | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+
+def write_manifest(manifest: Manifest, path: Path) -> None:
+    """Write it whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Raises ManifestError with a sentence that says what to do."""
+    values = _parse(path)
+    version = values.get("format_version")
+    if not isinstance(version, int):
+        raise ManifestError(f"{path} names no format_version: it is not a store's manifest")
+    if version > FORMAT_VERSION:
+        raise ManifestError(
+            f"{path.parent} is a store of format {version}; this version of Token Trails reads "
+            f"up to {FORMAT_VERSION}: update Token Trails to open it"
+        )
+    known = {f.name for f in fields(Manifest)}
+    try:
+        return Manifest(**{k: v for k, v in values.items() if k in known})
+    except TypeError as error:
+        raise ManifestError(f"{path} is incomplete ({error}): score the text again") from error
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ManifestError(_not_a_store(path)) from error
+    except (OSError, ValueError) as error:
+        raise ManifestError(
+            f"{path} cannot be read as JSON ({error}): restore it or score again"
+        ) from error
+    if not isinstance(values, dict):
+        raise ManifestError(f"{path} holds no JSON object: it is not a store's manifest")
+    return values
+
+
+def _not_a_store(path: Path) -> str:
+    folder = path.parent
+    found = "has no manifest.json" if folder.is_dir() else "does not exist"
+    return (
+        f"{folder} {found}: a store is a folder made by "
+        "`python -m ingest run SOURCE --text TEXT --store DIR`"
+    )

@@ -1,0 +1,76 @@
+"""The columns of every Parquet file in a store, and the fingerprint of its tokens."""
+
+import hashlib
+
+import numpy as np
+import pyarrow as pa
+
+LOSSES = pa.schema(
+    [
+        ("checkpoint", pa.int64()),
+        ("doc", pa.int32()),
+        ("position", pa.int32()),
+        ("token_id", pa.int32()),
+        ("token_str", pa.string()),
+        ("is_word_start", pa.bool_()),
+        ("loss", pa.float32()),
+    ]
+)
+
+TOKENS = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("doc", pa.int32()),
+        ("position", pa.int32()),
+        ("token_id", pa.int32()),
+        ("token_str", pa.string()),
+        ("is_word_start", pa.bool_()),
+        ("char_start", pa.int32()),
+        ("char_end", pa.int32()),
+        ("word", pa.string()),
+        ("prev_token_str", pa.string()),
+        ("word_part", pa.int32()),
+        ("seen_before", pa.int32()),
+        ("bigram_seen_before", pa.int32()),
+        ("trigram_seen_before", pa.int32()),
+        ("corpus_count", pa.int64()),
+    ]
+)
+
+DOCS = pa.schema(
+    [
+        ("doc", pa.int32()),
+        ("source", pa.string()),
+        ("part", pa.int32()),
+        ("n_tokens", pa.int32()),
+        ("text", pa.string()),
+    ]
+)
+
+CHECKPOINTS = pa.schema(
+    [
+        ("checkpoint", pa.int64()),
+        ("revision", pa.string()),
+        ("commit", pa.string()),
+        ("tokens_seen", pa.int64()),
+        ("weights_sha256", pa.string()),
+        ("n_tokens", pa.int64()),
+        ("mean_loss", pa.float64()),
+        ("seconds", pa.float64()),
+        ("stage", pa.int32()),
+        ("step", pa.int64()),
+        ("error", pa.string()),
+    ]
+)
+
+# Columns that every loss file repeats from tokens.parquet, row by row.
+REPEATED = ["doc", "position", "token_id", "token_str", "is_word_start"]
+
+
+def fingerprint(tokens: pa.Table) -> str:
+    """sha256 over doc, position and token_id: each column's int32 values, little endian."""
+    digest = hashlib.sha256()
+    for name in ("doc", "position", "token_id"):
+        values = tokens[name].to_numpy()
+        digest.update(np.ascontiguousarray(values, dtype="<i4").tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,75 @@
+"""Answers of a store, cached across reruns and sessions."""
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from queries import Store
+from queries.zoom import Zoom
+
+ENTRIES = 64
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def version_of(path: Path) -> tuple[str, ...]:
+    """The loss files there were when this was first asked; cleared to look again."""
+    return tuple(sorted(p.name for p in (path / "losses").glob("*.parquet")))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def open_store(path: str, version: tuple[str, ...], functions: str | None) -> Store:
+    """Open once for all sessions, with a progress bar while the index is built."""
+    bar = st.empty()
+
+    def show(done: int, total: int) -> None:
+        bar.progress(done / total, f"Building the index: {done:,} of {total:,} checkpoints")
+
+    store = Store(path, functions=functions, progress=show)
+    _ = store.matrix
+    bar.empty()
+    return store
+
+
+def key(store: Store) -> tuple[str, int, int]:
+    """What tells one state of a store from another, for the caches below."""
+    return str(store.path), len(store.steps), store.steps[-1]
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner="Averaging the group's losses …")
+def trajectory(_store: Store, store_key: object, clause: str) -> pd.DataFrame:
+    """`Store.trajectories` of one group; the column token_group is left to the page."""
+    return _store.trajectories({"": clause}).drop(columns="token_group")
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner="Comparing the groups …")
+def difference(_store: Store, store_key: object, first: str, second: str) -> pd.DataFrame:
+    """`Store.difference`."""
+    return _store.difference(first, second)
+
+
+@st.cache_data(max_entries=16, show_spinner="Looking at every token's change …")
+def zoom(
+    _store: Store, store_key: object, region: tuple[int, int], where: str, k: int, seed: int
+) -> Zoom:
+    """`Store.zoom`."""
+    return _store.zoom(*region, where=where, k=k, seed=seed)
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner="Comparing the regions …")
+def overlap(
+    _store: Store,
+    store_key: object,
+    first: tuple[int, int],
+    second: tuple[int, int],
+    where: str,
+    k: int,
+) -> pd.DataFrame:
+    """`Store.overlap`."""
+    return _store.overlap(first, second, where, k)
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner=False)
+def context(_store: Store, store_key: object, rows: tuple[int, ...]) -> pd.DataFrame:
+    """`Store.context`."""
+    return _store.context(list(rows))
