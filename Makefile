@@ -15,7 +15,9 @@ BIN := .venv/bin
 	touch $@ .venv/app
 
 demo: .venv/all  ## score the bundled checkpoints, compare with the shipped store, open the app
-	$(BIN)/python -m ingest check-demo
+	rm -rf build/demo-store
+	$(BIN)/python -m ingest run data/demo/checkpoints --text data/demo/text/addresses.parquet \
+		--store build/demo-store --max-parts 4
 	$(BIN)/streamlit run app.py -- $(STORE)
 
 app: .venv/app  ## open the app on STORE; needs no torch

@@ -1,4 +1,4 @@
-"""Load tokenizers and models from checkpoint folders, strictly: nothing missing, nothing invented."""
+"""Load tokenizers and models from checkpoint folders, strictly: nothing missing or invented."""
 
 import hashlib
 import os

@@ -30,7 +30,7 @@ class Recipe:
 
 
 def saved_steps(last: int) -> list[int]:
-    """Steps to save: dense in log step at first, then densest where the run has its phase changes."""
+    """Steps to save: dense in log step at first, then densest at the phase changes."""
     early = [0, 1, 2, 4, 8, 16, 32, 64, 100, 150, 200, 300]
     steps = [
         *early,
