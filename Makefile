@@ -29,6 +29,7 @@ test: .venv/all lint  ## everything that is checked
 lint: .venv/all
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 train-demo: .venv/all  ## train the demo model again, from nothing
 	$(BIN)/python -m ingest demo

@@ -42,7 +42,7 @@ class Corpus:
 
     @property
     def n_tokens(self) -> int:
-        return self.tokens.num_rows
+        return int(self.tokens.num_rows)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def load_tokenizer(
 
 def tokenizer_sha256(tokenizer: PreTrainedTokenizerBase) -> str:
     """sha256 of the whole tokenizer as JSON: equal ids for equal text."""
-    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()  # type: ignore[attr-defined]
+    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
 
 
 def first_config(checkpoints: list[Checkpoint]) -> PretrainedConfig:

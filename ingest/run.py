@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -132,7 +133,8 @@ def _context_length(options: Options, of_model: int | None) -> int:
 
 def _bos_id(tokenizer: PreTrainedTokenizerBase) -> int | None:
     """BOS, else EOS, else none: the convention of lm-evaluation-harness."""
-    return tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    found = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    return None if found is None else int(found)
 
 
 def _token(tokenizer: PreTrainedTokenizerBase, token_id: int) -> str:
@@ -238,6 +240,7 @@ def _score_all(
     # The rows of the store itself, so that a loss file repeats exactly what stands there.
     tokens = pq.read_table(layout.tokens, columns=schema.REPEATED)
     total = len(todo) * plan.corpus.n_tokens
+    progress: tqdm[Any]
     with tqdm(total=total, unit="tok", unit_scale=True, disable=not todo) as progress:
         for checkpoint in todo:
             progress.set_description(checkpoint.revision)
@@ -246,7 +249,8 @@ def _score_all(
                 sha256 = outcome.weights_sha256 or ""
                 writer.write_losses(layout, checkpoint.checkpoint, tokens, losses, sha256)
             else:
-                progress.total -= plan.corpus.n_tokens
+                total -= plan.corpus.n_tokens
+                progress.total = total
                 progress.write(f"failed: {outcome.error}")
             known[checkpoint.checkpoint] = outcome
             writer.write_outcomes(layout, known.values())
@@ -254,7 +258,7 @@ def _score_all(
 
 
 def _score(
-    checkpoint: Checkpoint, corpus: Corpus, options: Options, progress: "tqdm[None]"
+    checkpoint: Checkpoint, corpus: Corpus, options: Options, progress: "tqdm[Any]"
 ) -> tuple[Outcome, np.ndarray | None]:
     """Outcome and losses float32 (tokens,), or an outcome with an error and None."""
     started = time.perf_counter()

@@ -51,7 +51,8 @@ class Database:
         Raises duckdb.Error as DuckDB says it, QueryError past the time limit.
         """
         with self._limited_cursor() as cursor:
-            return cursor.sql(query, params=dict(values or {})).df()
+            answer: pd.DataFrame = cursor.sql(query, params=dict(values or {})).df()
+            return answer
 
     def select(self, query: str) -> pd.DataFrame:
         """The result of a query that a person wrote: one SELECT statement and nothing else.

@@ -8,6 +8,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -52,15 +53,20 @@ def open_matrix(
     """
     checkpoints = sorted(files)
     report = progress or (lambda done, total: None)
-    blocks, used = [], set()
+    blocks: list[np.ndarray] = []
+    used: set[str] = set()
     for start in range(0, len(checkpoints), BLOCK):
         part = {c: files[c] for c in checkpoints[start : start + BLOCK]}
-        path = _find_or_build(folder, part, n_tokens, lambda n, s=start: report(s + n, len(files)))
+        path = _find_or_build(folder, part, n_tokens, partial(_shifted, report, start, len(files)))
         shape = (n_tokens, len(part))
         blocks.append(np.memmap(path, dtype=np.float32, mode="r", shape=shape))
         used.add(path.name)
     _drop_others(folder, used)
     return LossMatrix(np.array(checkpoints, dtype=np.int64), blocks)
+
+
+def _shifted(report: Progress, start: int, total: int, done: int) -> None:
+    report(start + done, total)
 
 
 def _find_or_build(

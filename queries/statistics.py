@@ -37,12 +37,14 @@ class GroupSums:
     @property
     def mean(self) -> np.ndarray:
         """Mean loss over all member tokens, float64 (checkpoints,)."""
-        return self.sums.sum(axis=0) / self.n_tokens
+        mean: np.ndarray = self.sums.sum(axis=0) / self.n_tokens
+        return mean
 
     @property
     def influence(self) -> np.ndarray:
         """What each source adds to the mean's error: its summed residuals / n; as `sums`."""
-        return (self.sums - self.counts[:, None] * self.mean) / self.n_tokens
+        residuals: np.ndarray = self.sums - self.counts[:, None] * self.mean
+        return residuals / self.n_tokens
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ that has no bfloat16 arithmetic. Source: Jordan et al. 2024, https://kellerjorda
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -28,18 +28,25 @@ class Muon(torch.optim.Optimizer):
         super().__init__(matrices, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """One update of every matrix that has a gradient."""
         for group in self.param_groups:
             for matrix in (p for p in group["params"] if p.grad is not None):
-                self._update(matrix, group["lr"], group["weight_decay"], group["momentum"])
+                self._update(
+                    matrix, matrix.grad, group["lr"], group["weight_decay"], group["momentum"]
+                )
 
     def _update(
-        self, matrix: torch.Tensor, lr: float, weight_decay: float, momentum: float
+        self,
+        matrix: torch.Tensor,
+        gradient: torch.Tensor,
+        lr: float,
+        weight_decay: float,
+        momentum: float,
     ) -> None:
         average = self.state[matrix].setdefault("average", torch.zeros_like(matrix))
-        average.lerp_(matrix.grad, 1 - momentum)
-        update = orthogonalise(matrix.grad.lerp(average, momentum))
+        average.lerp_(gradient, 1 - momentum)
+        update = orthogonalise(gradient.lerp(average, momentum))
         matrix.mul_(1 - lr * weight_decay)
         rows, columns = matrix.shape
         matrix.add_(update, alpha=-lr * math.sqrt(max(1, rows / columns)))
@@ -53,4 +60,4 @@ def orthogonalise(matrix: torch.Tensor) -> torch.Tensor:
     for _ in range(_STEPS):
         gram = x @ x.T
         x = _A * x + (_B * gram + _C * gram @ gram) @ x
-    return x.T if tall else x
+    return cast(torch.Tensor, x.T if tall else x)
