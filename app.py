@@ -28,6 +28,7 @@ def main() -> None:
         st.Page(lambda: zoom.page(store), title="Zoom", icon=":material/zoom_in:",
                 url_path="zoom"),
     ]  # fmt: skip
+    st.session_state["zoom_page"] = pages[1]
     chosen = st.navigation(pages)
     _describe(store)
     chosen.run()

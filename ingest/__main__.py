@@ -1,4 +1,4 @@
-"""The command line of ingest: `python -m ingest run | verify | demo`."""
+"""The command line of ingest: `python -m ingest run | verify | compare | demo`."""
 
 import argparse
 import sys
@@ -7,7 +7,8 @@ from pathlib import Path
 from ingest.errors import IngestError
 
 EPILOG = """\
-exit status: 0 all is well; 1 a checkpoint failed, or the store is not whole; 2 unusable input;
+exit status: 0 all is well; 1 a checkpoint failed, a store is not whole, or two differ;
+2 unusable input;
 130 interrupted (what was written stays; the same command goes on from there)
 """
 
@@ -35,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands.add_parser("run", help="score a folder of checkpoints into a store"))
     _add_verify(commands.add_parser("verify", help="is a store whole and consistent?"))
+    _add_compare(commands.add_parser("compare", help="how far apart are two stores' losses?"))
     _add_demo(commands.add_parser("demo", help="train the demo model and score it, from nothing"))
     return parser
 
@@ -59,6 +61,15 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 def _add_verify(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_verify)
     parser.add_argument("store", type=Path)
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_compare)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("reference", type=Path)
+    parser.add_argument(
+        "--tolerance", type=float, default=1e-3, help="nats that are no difference (%(default)s)"
+    )
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
@@ -114,6 +125,21 @@ def _verify(options: argparse.Namespace) -> int:
         print(f"problem: {problem}", file=sys.stderr)
     print(f"{options.store}: {'whole and consistent' if not problems else 'not whole'}")
     return 1 if problems else 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from ingest.compare import compare
+
+    far = []
+    for d in compare(options.store, options.reference):
+        print(
+            f"step {d.checkpoint:>9,}: largest difference {d.largest:.1e}, mean {d.mean:.1e} nats"
+        )
+        # Written so that NaN, too, is too far.
+        far += [d] if not d.largest <= options.tolerance else []
+    verdict = f"{len(far)} checkpoints differ by more" if far else "all agree"
+    print(f"{options.store} and {options.reference}: {verdict} (to {options.tolerance:g} nats)")
+    return 1 if far else 0
 
 
 def _demo(options: argparse.Namespace) -> int:

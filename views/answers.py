@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from queries import Store
+from queries.regions import Region
 from queries.zoom import Zoom
 
 ENTRIES = 64
@@ -67,6 +68,12 @@ def overlap(
 ) -> pd.DataFrame:
     """`Store.overlap`."""
     return _store.overlap(first, second, where, k)
+
+
+@st.cache_data(max_entries=16, show_spinner="Looking for the largest rise …")
+def suggested_regions(_store: Store, store_key: object) -> tuple[Region, Region]:
+    """`Store.suggested_regions`."""
+    return _store.suggested_regions()
 
 
 @st.cache_data(max_entries=ENTRIES, show_spinner=False)

@@ -7,6 +7,7 @@ import pandas as pd
 BLUE, ORANGE, GREEN, GREY = "#2A8CC7", "#E07B28", "#1FA37C", "#8A94A0"
 AXIS_WIDTH = 56  # the same in all panels, so that their steps stand one above the other
 BRUSH = "region"
+AXES = ("log-like", "linear")
 
 
 def trajectories(
@@ -69,7 +70,7 @@ def histogram(frame: pd.DataFrame) -> alt.LayerChart:
 def token_trajectories(frame: pd.DataFrame, axis: str, region: tuple[int, int]) -> alt.LayerChart:
     """Single tokens' losses: row, token_str, token_list, checkpoint, loss; the region is shaded."""
     color = alt.Color("token_list:N", title=None).scale(
-        domain=["most decreased", "most increased", "random"], range=[BLUE, ORANGE, GREY]
+        domain=["Most decreased", "Most increased", "Random"], range=[BLUE, ORANGE, GREY]
     ).legend(orient="top")  # fmt: skip
     shade = alt.Chart(pd.DataFrame([{"first": region[0], "last": region[1]}])).mark_rect(
         opacity=0.12, color=GREY
@@ -89,6 +90,16 @@ def token_trajectories(frame: pd.DataFrame, axis: str, region: tuple[int, int]) 
     )  # fmt: skip
     points = lines.mark_point(opacity=0, size=60)
     return _finish(alt.layer(shade, lines, points), 320, "Losses of single tokens over training")
+
+
+def in_context(tokens: pd.DataFrame) -> pd.DataFrame:
+    """A table to read: change, text with the token marked, source, position, row.
+
+    `tokens` has change, before, token, after, source, position, row.
+    """
+    line = tokens["before"] + "⟦" + tokens["token"] + "⟧" + tokens["after"]
+    shown = tokens.assign(text=line.str.replace(r"\s+", " ", regex=True))
+    return shown[["change", "text", "source", "position", "row"]]
 
 
 def _step(frame: pd.DataFrame, axis: str, labels: bool) -> alt.X:

@@ -1,46 +1,46 @@
-"""Choosing a token group: a named one, or a WHERE clause that is written into a field."""
+"""Choosing a token group: a named one, or a WHERE clause written into a field."""
 
 import streamlit as st
 
 from queries import Store
 
-CUSTOM = "write SQL …"
+CUSTOM = "Write SQL …"
+EXAMPLE = "word in ('Washington', 'Lincoln')"
 
 
 def choose_group(store: Store, label: str, key: str, default: str) -> str:
-    """A select box of the named groups and a field for SQL; returns the clause.
+    """A select box of the named groups, and a field where SQL is wanted; returns the clause.
 
-    Both live in the URL under `key` and `key_sql`.
+    `default` is a named group. Both widgets live in the URL, as `key` and `key_sql`.
     """
-    named = store.named_groups
-    names = [CUSTOM, *named]
+    clauses = {group.title: group.clause for group in store.named_groups.values()}
+    titles = [CUSTOM, *clauses]
     chosen = st.selectbox(
         label,
-        names,
-        index=names.index(default),
-        format_func=lambda n: named[n].title if n in named else "Write SQL …",
+        titles,
+        index=titles.index(store.named_groups[default].title),
         key=key,
         bind="query-params",
-        help="A group is a condition over tokens. Choose a named one, or write your own.",
+        persist_state="session",
+        help="A group is a condition over tokens: choose a named one, or write your own.",
     )
-    if chosen != CUSTOM:
-        st.code(named[chosen].clause, language="sql", wrap_lines=True)
-        return named[chosen].clause
+    if chosen in clauses:
+        st.code(clauses[chosen], language="sql", wrap_lines=True)
+        return clauses[chosen]
     return st.text_area(
         f"{label}: SQL condition",
-        value="position = 500",
+        value=EXAMPLE,
         key=f"{key}_sql",
         bind="query-params",
-        height=80,
-        help="One boolean expression over the columns of `tokens`, as is_word_start "
-        "or word in ('Washington', 'Lincoln')",
+        persist_state="session",
+        height=90,
+        help="One true-or-false expression over the columns of `tokens`, as is_word_start and "
+        f"position < 100. Functions here: {', '.join(store.functions)}.",
     )
 
 
 def group_title(store: Store, clause: str) -> str:
     """The named group's title for its clause, else the clause itself, shortened."""
-    for group in store.named_groups.values():
-        if group.clause == clause:
-            return group.title
+    titles = {group.clause: group.title for group in store.named_groups.values()}
     text = " ".join(clause.split())
-    return text if len(text) <= 60 else text[:59] + "…"
+    return titles.get(clause) or (text if len(text) <= 80 else text[:79] + "…")

@@ -3,72 +3,78 @@
 import pandas as pd
 import streamlit as st
 
-from queries import GroupError, QueryError, Store
-from views import answers, charts
+from queries import QueryError, Store
+from views import answers, charts, region
 from views.groups import choose_group, group_title
 
 FEW_DOCS = 10
+BANDS = (
+    "Bands are 95 % intervals of the mean that take source documents as the sampled unit, since "
+    "neither tokens nor windows of one document are independent."
+)
 
 
 def page(store: Store) -> None:
     """Draw the page."""
     st.title("Trajectories")
+    st.caption("How the mean loss of two groups of tokens fell, and how they came apart.")
     left, right = st.columns(2)
-    with left:
-        baseline = choose_group(store, "Baseline", "baseline", "position_50")
-    with right:
-        comparison = choose_group(store, "Comparison", "comparison", "position_500")
+    baseline = _group(left, store, "Baseline", "baseline", "position_50")
+    comparison = _group(right, store, "Comparison", "comparison", "position_500")
     axis = st.segmented_control(
-        "Step axis", ["log-like", "linear"], default="log-like", required=True, key="axis",
-        bind="query-params",
+        "Step axis", list(charts.AXES), default="log-like", required=True, key="axis",
+        bind="query-params", persist_state="session",
+        help="Log-like is linear below step 10 and logarithmic above, so that step 0 has a place.",
     )  # fmt: skip
-    try:
-        frames = [_named(store, clause) for clause in (baseline, comparison)]
-        difference = answers.difference(store, answers.key(store), comparison, baseline)
-    except GroupError as error:
-        st.error(str(error))
-        return
-    except QueryError as error:
-        st.error(f"The question has no answer: {error}")
-        return
-    _describe(frames)
-    _draw(frames, difference, axis or "log-like")
+    frames = [frame for frame in (baseline, comparison) if frame is not None]
+    if frames:
+        _means(store, frames, str(axis))
+    if baseline is not None and comparison is not None:
+        _difference(store, baseline, comparison, str(axis))
 
 
-def _named(store: Store, clause: str) -> pd.DataFrame:
-    frame = answers.trajectory(store, answers.key(store), clause)
-    return frame.assign(token_group=group_title(store, clause))
+def _group(
+    column: "st.delta_generator.DeltaGenerator", store: Store, label: str, key: str, default: str
+) -> pd.DataFrame | None:
+    """The group's trajectory with its title and clause; None, and a sentence, if it has none."""
+    with column:
+        clause = choose_group(store, label, key, default)
+        try:
+            frame = answers.trajectory(store, answers.key(store), clause)
+        except QueryError as error:
+            st.error(str(error), icon=":material/error:")
+            return None
+        _describe(int(frame["n_tokens"].iloc[0]), int(frame["n_docs"].iloc[0]))
+    title = f"{label}: {group_title(store, clause)}"
+    return frame.assign(token_group=title, clause=clause)
 
 
-def _describe(frames: list[pd.DataFrame]) -> None:
-    for frame, column in zip(frames, st.columns(2), strict=True):
-        n_tokens, n_docs = int(frame["n_tokens"].iloc[0]), int(frame["n_docs"].iloc[0])
-        column.caption(f"{n_tokens:,} tokens in {n_docs:,} source documents")
-        if n_docs < 2:
-            column.info("One source document: there is nothing to estimate a band from.")
-        elif n_docs < FEW_DOCS:
-            column.warning(f"Only {n_docs} source documents: the band is itself uncertain.")
+def _describe(n_tokens: int, n_docs: int) -> None:
+    st.caption(f"**{n_tokens:,}** tokens in **{n_docs:,}** source documents")
+    if n_docs < 2:
+        st.info("All in one source document: there is nothing to estimate a band from.")
+    elif n_docs < FEW_DOCS:
+        st.warning(f"Only {n_docs} source documents: the band itself is uncertain.")
 
 
-def _draw(frames: list[pd.DataFrame], difference: pd.DataFrame, axis: str) -> None:
-    if frames[0]["token_group"].iloc[0] == frames[1]["token_group"].iloc[0]:
-        st.info("Both groups are the same: their difference is zero everywhere.")
-        frames = frames[:1]
+def _means(store: Store, frames: list[pd.DataFrame], axis: str) -> None:
+    st.subheader("Mean loss")
     event = st.altair_chart(
-        charts.trajectories(pd.concat(frames, ignore_index=True), axis),
+        charts.trajectories(pd.concat(frames, ignore_index=True), axis, region.at_start()),
         on_select="rerun",
         selection_mode=charts.BRUSH,
         key="trajectories_chart",
     )
-    st.caption("Bands: 95 % intervals that treat source documents as the sampled unit.")
-    region = event["selection"].get(charts.BRUSH, {}).get("checkpoint")
-    if region:
-        _offer_zoom(sorted(region))
+    st.caption(BANDS)
+    region.offer_zoom(store, event["selection"].get(charts.BRUSH, {}).get("checkpoint"))
+
+
+def _difference(store: Store, baseline: pd.DataFrame, comparison: pd.DataFrame, axis: str) -> None:
+    clauses = [frame["clause"].iloc[0] for frame in (comparison, baseline)]
+    if clauses[0] == clauses[1]:
+        st.info("Both groups are the same, so there is no difference to show.")
+        return
     st.subheader("Comparison minus baseline")
+    difference = answers.difference(store, answers.key(store), *clauses)
     st.altair_chart(charts.difference(difference, axis))
-
-
-def _offer_zoom(region: list[float]) -> None:
-    first, last = round(region[0]), round(region[1])
-    st.session_state["brushed"] = (first, last)
-    st.info(f"Region {first:,} to {last:,}: open the Zoom page to look into it.")
+    st.caption("Below zero, the comparison group is predicted better than the baseline group.")

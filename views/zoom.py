@@ -5,103 +5,104 @@ import streamlit as st
 
 from queries import QueryError, Store
 from queries.zoom import Zoom
-from views import answers, charts
+from views import answers, charts, region
 from views.groups import choose_group
 
-SHOWN = 5  # trajectories of each list in the chart
+LINES = 5  # trajectories of each list in the chart
+LISTS = {"decreased": "Most decreased", "increased": "Most increased", "random": "Random"}
 
 
 def page(store: Store) -> None:
     """Draw the page."""
     st.title("Zoom")
-    brushed = st.session_state.pop("brushed", None)
-    rise, recovery = store.suggested_regions()
-    region = _choose_region(store, "Region", "region", rise, brushed)
-    second = _choose_region(store, "Second region", "second", recovery, None)
-    where = choose_group(store, "Tokens", "where", "all_tokens")
-    k = st.number_input("Tokens in each list", 1, 500, 50, key="k", bind="query-params")
+    st.caption("Which tokens changed between two checkpoints, and did the same ones change back?")
+    rise, recovery = answers.suggested_regions(store, answers.key(store))
+    chosen = region.choose(store, "Region", "", rise)
+    with st.expander("Tokens and lists"):
+        where = choose_group(store, "Tokens", "where", "all_tokens")
+        k = st.number_input("Tokens in each list", 1, 1_000, 50, key="k", bind="query-params",
+                            persist_state="session")  # fmt: skip
     try:
-        zoom = answers.zoom(store, answers.key(store), region, where, int(k), 0)
-        overlap = answers.overlap(store, answers.key(store), region, second, where, int(k))
+        zoom = answers.zoom(store, answers.key(store), chosen, where, int(k), seed=0)
     except QueryError as error:
-        st.error(str(error))
+        st.error(str(error), icon=":material/error:")
         return
     _histogram(zoom)
+    _trajectories(zoom)
     _lists(store, zoom)
-    _overlap(overlap, region, second)
-
-
-def _choose_region(
-    store: Store,
-    label: str,
-    key: str,
-    default: tuple[int, int],
-    brushed: tuple[int, int] | None,
-) -> tuple[int, int]:
-    steps = store.steps
-    if brushed:
-        near = [min(steps, key=lambda s: abs(s - b)) for b in brushed]
-        st.session_state[f"{key}_first"], st.session_state[f"{key}_last"] = near
-    first, last = st.columns(2)
-    start = first.selectbox(
-        f"{label}: first step", steps, index=steps.index(default[0]), format_func="{:,}".format,
-        key=f"{key}_first", bind="query-params",
-    )  # fmt: skip
-    end = last.selectbox(
-        f"{label}: last step", steps, index=steps.index(default[1]), format_func="{:,}".format,
-        key=f"{key}_last", bind="query-params",
-    )  # fmt: skip
-    return int(start), int(end)
+    _second_region(store, chosen, where, int(k), recovery)
 
 
 def _histogram(zoom: Zoom) -> None:
     change = zoom.changes["change"]
-    st.subheader("Change per token")
+    st.subheader(f"Change in loss from step {zoom.first:,} to {zoom.last:,}")
+    st.altair_chart(charts.histogram(zoom.histogram))
     st.caption(
         f"Of {len(change):,} tokens, {(change < 0).mean():.1%} fell and {(change > 0).mean():.1%} "
-        f"rose from step {zoom.first:,} to {zoom.last:,}; mean change {change.mean():+.3f} nats."
+        f"rose. Mean change {change.mean():+.3f} nats, median {change.median():+.3f}."
     )
-    st.altair_chart(charts.histogram(zoom.histogram))
+
+
+def _trajectories(zoom: Zoom) -> None:
+    st.subheader("Losses of single tokens")
+    axis = st.segmented_control(
+        "Step axis", list(charts.AXES), default="log-like", required=True, key="axis",
+        bind="query-params", persist_state="session",
+    )  # fmt: skip
+    frames = [_head(getattr(zoom, name)).assign(token_list=title) for name, title in LISTS.items()]
+    st.altair_chart(
+        charts.token_trajectories(pd.concat(frames), str(axis), (zoom.first, zoom.last))
+    )
+    st.caption(f"The first {LINES} tokens of each list below; the region is shaded.")
+
+
+def _head(trajectories: pd.DataFrame) -> pd.DataFrame:
+    return trajectories[trajectories["row"].isin(trajectories["row"].unique()[:LINES])]
 
 
 def _lists(store: Store, zoom: Zoom) -> None:
-    lists = {
-        "most decreased": zoom.decreased,
-        "most increased": zoom.increased,
-        "random": zoom.random,
-    }
-    st.subheader("Trajectories of single tokens")
-    chosen = [
-        frame[frame["row"].isin(frame["row"].drop_duplicates()[:SHOWN])].assign(token_list=name)
-        for name, frame in lists.items()
-    ]
-    st.altair_chart(
-        charts.token_trajectories(pd.concat(chosen), "log-like", (zoom.first, zoom.last))
-    )
-    for tab, frame in zip(st.tabs([n.capitalize() for n in lists]), lists.values(), strict=True):
+    st.subheader("Tokens in their text")
+    for tab, name in zip(st.tabs(list(LISTS.values())), LISTS, strict=True):
         with tab:
-            _table(store, frame)
+            _table(store, getattr(zoom, name))
 
 
-def _table(store: Store, frame: pd.DataFrame) -> None:
-    tokens = frame.drop_duplicates("row")[["row", "change"]]
+def _table(store: Store, trajectories: pd.DataFrame) -> None:
+    tokens = trajectories.drop_duplicates("row")[["row", "change"]]
     if tokens.empty:
-        st.info("No token changed in this direction.")
+        st.info("No token of the group changed in this direction.")
         return
-    rows = tuple(int(r) for r in tokens["row"])
-    context = answers.context(store, answers.key(store), rows)
-    shown = tokens.merge(context, on="row")
+    context = answers.context(store, answers.key(store), tuple(tokens["row"].tolist()))
     st.dataframe(
-        shown[["change", "before", "token", "after", "source", "position", "row"]],
+        charts.in_context(tokens.merge(context, on="row")),
         hide_index=True,
-        column_config={"change": st.column_config.NumberColumn("change (nats)", format="%+.3f")},
+        column_config={
+            "change": st.column_config.NumberColumn("change (nats)", format="%+.2f"),
+            "text": st.column_config.TextColumn("text, the ⟦token⟧ marked", width="large"),
+        },
     )
 
 
-def _overlap(overlap: pd.DataFrame, region: tuple[int, int], second: tuple[int, int]) -> None:
-    st.subheader("Overlap of the extreme tokens")
-    st.caption(
-        f"How many tokens are extreme both from {region[0]:,} to {region[1]:,} and from "
-        f"{second[0]:,} to {second[1]:,}; expected is what chance alone would give."
+def _second_region(
+    store: Store, chosen: region.Region, where: str, k: int, default: region.Region
+) -> None:
+    st.subheader("The same tokens in a second region?")
+    second = region.choose(store, "Second region", "second_", default)
+    try:
+        shared = answers.overlap(store, answers.key(store), chosen, second, where, k)
+    except QueryError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    st.dataframe(
+        shared,
+        hide_index=True,
+        column_config={
+            "set_in_first": f"in {chosen[0]:,} to {chosen[1]:,}, most",
+            "set_in_second": f"in {second[0]:,} to {second[1]:,}, most",
+            "k_first": "tokens in the first list",
+            "k_second": "tokens in the second list",
+            "shared": "shared",
+            "expected": st.column_config.NumberColumn("expected by chance", format="%.2f"),
+        },
     )
-    st.dataframe(overlap, hide_index=True)
+    st.caption("By chance: what two lists of these sizes would share if drawn at random.")

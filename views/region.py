@@ -1,0 +1,76 @@
+"""A region of training: brushed on a chart, kept in the URL, handed to the Zoom page."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from queries import Store
+
+Region = tuple[int, int]
+PARAMETER = "region"
+
+
+def at_start() -> Region | None:
+    """The region that the URL named when this session began: where the brush stands at first.
+
+    It stays the same for the session, as a chart whose specification changes loses its brush.
+    """
+    if "region_at_start" not in st.session_state:
+        st.session_state["region_at_start"] = _parse(st.query_params.get(PARAMETER, ""))
+    found: Region | None = st.session_state["region_at_start"]
+    return found
+
+
+def offer_zoom(store: Store, brushed: Sequence[float] | None) -> None:
+    """Keep the brushed region in the URL and offer to zoom into it."""
+    if brushed != st.session_state.get("last_brush"):
+        st.session_state["last_brush"] = brushed
+        _write(_snap(store, brushed) if brushed else None)
+    region = _parse(st.query_params.get(PARAMETER, ""))
+    if not region:
+        st.markdown(":material/arrow_selector_tool: Drag across the chart to choose a region.")
+        return
+    first, last = region
+    st.page_link(
+        st.session_state["zoom_page"],
+        label=f"Zoom into steps {first:,} to {last:,}",
+        icon=":material/zoom_in:",
+        query_params={"first": str(first), "last": str(last)},
+    )
+
+
+def choose(store: Store, label: str, prefix: str, default: Region) -> Region:
+    """Two select boxes of the store's steps, in the URL as `{prefix}first`, `{prefix}last`."""
+    ends = st.columns(2)
+    chosen = [
+        column.selectbox(
+            f"{label}: {end} step",
+            store.steps,
+            index=store.steps.index(step),
+            key=f"{prefix}{end}",
+            bind="query-params",
+            persist_state="session",
+        )
+        for column, end, step in zip(ends, ("first", "last"), default, strict=True)
+    ]
+    return int(chosen[0]), int(chosen[1])
+
+
+def _snap(store: Store, brushed: Sequence[float]) -> Region | None:
+    """The nearest checkpoints to the brush's ends; None where both are the same one."""
+    ends = [min(store.steps, key=lambda s: abs(s - end)) for end in sorted(brushed)]
+    return (ends[0], ends[-1]) if ends[0] < ends[-1] else None
+
+
+def _parse(text: str) -> Region | None:
+    first, dash, last = text.partition("-")
+    if not (dash and first.isdecimal() and last.isdecimal() and int(first) < int(last)):
+        return None
+    return int(first), int(last)
+
+
+def _write(region: Region | None) -> None:
+    if region:
+        st.query_params[PARAMETER] = f"{region[0]}-{region[1]}"
+    else:
+        st.query_params.pop(PARAMETER, None)
