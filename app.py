@@ -13,7 +13,7 @@ from views.answers import open_store, version_of
 
 def main() -> None:
     """One run of the script: the sidebar, then the chosen page."""
-    st.set_page_config("Token Trails", page_icon=":material/timeline:", layout="wide")
+    st.set_page_config("Token Trails", page_icon="📉", layout="wide")
     options = _options()
     path = _choose_store(options.stores)
     try:
@@ -29,7 +29,7 @@ def main() -> None:
                 url_path="zoom"),
     ]  # fmt: skip
     st.session_state["zoom_page"] = pages[1]
-    chosen = st.navigation(pages)
+    chosen = st.navigation({"Token Trails": pages})
     _describe(store)
     chosen.run()
 

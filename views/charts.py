@@ -5,26 +5,34 @@ import pandas as pd
 
 # Okabe and Ito's blue, vermilion and bluish green, light enough for a dark page too.
 BLUE, ORANGE, GREEN, GREY = "#2A8CC7", "#E07B28", "#1FA37C", "#8A94A0"
+COLORS = {"baseline": ORANGE, "comparison": BLUE}
 AXIS_WIDTH = 56  # the same in all panels, so that their steps stand one above the other
 BRUSH = "region"
 AXES = ("log-like", "linear")
+_PLAIN = "format(datum.value, ',d')"  # a symlog axis ignores `format` and writes 1e+3
 
 
 def trajectories(
     frame: pd.DataFrame, axis: str, region: tuple[int, int] | None = None
 ) -> alt.LayerChart:
-    """Mean losses with bands: checkpoint, token_group, mean_loss, low, high, n_tokens, n_docs.
+    """Mean losses with bands: checkpoint, token_group, color, mean_loss, low, high.
 
     `axis` is "log-like" or "linear". A horizontal brush named `region` selects checkpoints.
     """
     names = list(dict.fromkeys(frame["token_group"]))
+    colors = list(dict.fromkeys(frame["color"]))
     legend = alt.Legend(
-        orient="top", labelLimit=700, columns=1, symbolType="stroke", symbolStrokeWidth=3
+        orient="top",
+        labelLimit=700,
+        columns=1,
+        symbolType="stroke",
+        symbolStrokeWidth=3,
+        symbolOpacity=1,
     )
     color = alt.Color("token_group:N", sort=names, title=None, legend=legend).scale(
-        domain=names, range=[ORANGE, BLUE, GREEN][: len(names)]
+        domain=names, range=colors
     )
-    base = alt.Chart(frame).encode(x=_step(frame, axis, labels=True), color=color)
+    base = alt.Chart(frame).encode(x=_step(frame, axis), color=color)
     brush = alt.selection_interval(name=BRUSH, encodings=["x"], **_initial(region))
     band = base.mark_area(opacity=0.18).encode(y=_loss("low", "mean loss (nats)"), y2="high:Q")
     line = base.mark_line(strokeWidth=1.8).encode(y=_loss("mean_loss", "mean loss (nats)"))
@@ -35,7 +43,7 @@ def trajectories(
 
 def difference(frame: pd.DataFrame, axis: str) -> alt.LayerChart:
     """Comparison minus baseline with its band: checkpoint, difference, low, high."""
-    base = alt.Chart(frame).encode(x=_step(frame, axis, labels=True))
+    base = alt.Chart(frame).encode(x=_step(frame, axis))
     title = "difference (nats)"
     band = base.mark_area(opacity=0.18, color=GREEN).encode(y=_loss("low", title), y2="high:Q")
     line = base.mark_line(strokeWidth=1.8, color=GREEN).encode(y=_loss("difference", title))
@@ -48,11 +56,11 @@ def difference(frame: pd.DataFrame, axis: str) -> alt.LayerChart:
 def histogram(frame: pd.DataFrame) -> alt.LayerChart:
     """Tokens by change in loss: low, high, n_tokens. The count axis is log-like."""
     shown = frame.assign(direction=["fell" if h <= 0 else "rose" for h in frame["high"]])
-    bars = alt.Chart(shown).mark_bar().encode(
+    bars = alt.Chart(shown).mark_bar(binSpacing=0.5).encode(
         x=alt.X("low:Q", title="change in loss (nats), last minus first").bin("binned"),
         x2="high:Q",
         y=alt.Y("n_tokens:Q", title="tokens (log-like)").scale(type="symlog").axis(
-            values=[0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000], format="~s"
+            values=[0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000], labelExpr=_PLAIN
         ),
         color=alt.Color("direction:N", title=None, legend=alt.Legend(orient="top")).scale(
             domain=["fell", "rose"], range=[BLUE, ORANGE]
@@ -76,7 +84,7 @@ def token_trajectories(frame: pd.DataFrame, axis: str, region: tuple[int, int]) 
         opacity=0.12, color=GREY
     ).encode(x="first:Q", x2="last:Q")  # fmt: skip
     lines = alt.Chart(frame).mark_line(strokeWidth=1.4, opacity=0.85).encode(
-        x=_step(frame, axis, labels=True),
+        x=_step(frame, axis),
         y=_loss("loss", "loss (nats)"),
         detail="row:N",
         color=color,
@@ -102,10 +110,10 @@ def in_context(tokens: pd.DataFrame) -> pd.DataFrame:
     return shown[["change", "text", "source", "position", "row"]]
 
 
-def _step(frame: pd.DataFrame, axis: str, labels: bool) -> alt.X:
+def _step(frame: pd.DataFrame, axis: str) -> alt.X:
     steps = frame["checkpoint"]
-    scale = alt.Scale(domain=[int(steps.min()), int(steps.max())], nice=False)
-    ticks = alt.Axis(format=",", labelFlush=True, labelOverlap="greedy", grid=False)
+    scale = alt.Scale(domain=[int(steps.min()), int(steps.max())], nice=False, zero=False)
+    ticks = alt.Axis(labelExpr=_PLAIN, labelFlush=True, labelOverlap="greedy", grid=False)
     if axis == "log-like":
         scale = alt.Scale(type="symlog", constant=10, domain=scale.domain, nice=False)
         ticks.values = _log_ticks(int(steps.max()))
@@ -120,7 +128,7 @@ def _log_ticks(last: int) -> list[int]:
 def _loss(column: str, title: str) -> alt.Y:
     # Two-line titles and long labels would shift one panel's steps against the other's.
     return alt.Y(f"{column}:Q", title=title, scale=alt.Scale(zero=False)).axis(
-        minExtent=AXIS_WIDTH - 16, maxExtent=AXIS_WIDTH, titlePadding=8
+        minExtent=AXIS_WIDTH, maxExtent=AXIS_WIDTH, titlePadding=8
     )
 
 
@@ -132,7 +140,7 @@ def _hover(
         name=f"hover_{value}", nearest=True, on="pointerover", clear="pointerout",
         fields=["checkpoint"], empty=False,
     )  # fmt: skip
-    x = _step(frame, axis, labels=True)
+    x = _step(frame, axis)
     facts = [alt.Tooltip("checkpoint:Q", title="step", format=",")]
     facts += [alt.Tooltip(f"{group}:N", title="group")] if group else []
     facts += [

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import pandas as pd
 import streamlit as st
 
 from queries import Store
@@ -54,6 +55,12 @@ def choose(store: Store, label: str, prefix: str, default: Region) -> Region:
         for column, end, step in zip(ends, ("first", "last"), default, strict=True)
     ]
     return int(chosen[0]), int(chosen[1])
+
+
+def surroundings(frame: pd.DataFrame, region: Region) -> pd.DataFrame:
+    """The lines of `frame` whose checkpoint is in the region or within its width of it."""
+    width = region[1] - region[0]
+    return frame[frame["checkpoint"].between(region[0] - width, region[1] + width)]
 
 
 def _snap(store: Store, brushed: Sequence[float]) -> Region | None:

@@ -19,8 +19,8 @@ def page(store: Store) -> None:
     st.title("Trajectories")
     st.caption("How the mean loss of two groups of tokens fell, and how they came apart.")
     left, right = st.columns(2)
-    baseline = _group(left, store, "Baseline", "baseline", "position_50")
-    comparison = _group(right, store, "Comparison", "comparison", "position_500")
+    baseline = _group(left, store, "Baseline", "baseline", "not_copyable")
+    comparison = _group(right, store, "Comparison", "comparison", "copyable")
     axis = st.segmented_control(
         "Step axis", list(charts.AXES), default="log-like", required=True, key="axis",
         bind="query-params", persist_state="session",
@@ -46,7 +46,7 @@ def _group(
             return None
         _describe(int(frame["n_tokens"].iloc[0]), int(frame["n_docs"].iloc[0]))
     title = f"{label}: {group_title(store, clause)}"
-    return frame.assign(token_group=title, clause=clause)
+    return frame.assign(token_group=title, clause=clause, color=charts.COLORS[key])
 
 
 def _describe(n_tokens: int, n_docs: int) -> None:

@@ -8,6 +8,7 @@ from queries.zoom import Zoom
 from views import answers, charts, region
 from views.groups import choose_group
 
+AROUND, WHOLE = "around the region", "whole run"
 LINES = 5  # trajectories of each list in the chart
 LISTS = {"decreased": "Most decreased", "increased": "Most increased", "random": "Random"}
 
@@ -45,14 +46,16 @@ def _histogram(zoom: Zoom) -> None:
 
 def _trajectories(zoom: Zoom) -> None:
     st.subheader("Losses of single tokens")
-    axis = st.segmented_control(
-        "Step axis", list(charts.AXES), default="log-like", required=True, key="axis",
+    span = st.segmented_control(
+        "Steps shown", [AROUND, WHOLE], default=AROUND, required=True, key="span",
         bind="query-params", persist_state="session",
     )  # fmt: skip
-    frames = [_head(getattr(zoom, name)).assign(token_list=title) for name, title in LISTS.items()]
-    st.altair_chart(
-        charts.token_trajectories(pd.concat(frames), str(axis), (zoom.first, zoom.last))
-    )
+    heads = [_head(getattr(zoom, name)).assign(token_list=title) for name, title in LISTS.items()]
+    frame = pd.concat(heads)
+    ends = (zoom.first, zoom.last)
+    shown = region.surroundings(frame, ends) if span == AROUND else frame
+    axis = "linear" if span == AROUND else "log-like"
+    st.altair_chart(charts.token_trajectories(shown, axis, ends))
     st.caption(f"The first {LINES} tokens of each list below; the region is shaded.")
 
 
