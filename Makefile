@@ -1,29 +1,31 @@
-# Token Trails. `make demo` is the place to start; everything is set up where it is missing.
+# Token Trails. `make demo` is the place to start; each target sets up what it needs.
 STORE ?= data/demo
 PYTHON ?= python3
 BIN := .venv/bin
+INSTALL = test -x $(BIN)/python || $(PYTHON) -m venv .venv; $(BIN)/python -m pip install -q --disable-pip-version-check -r
 
-.PHONY: demo app test lint train-demo
+.PHONY: demo app test lint bench train-demo screenshots
+
+# The app's packages alone: no torch among them.
 .venv/app: requirements-app.lock
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q -r requirements-app.lock
+	$(INSTALL) $<
 	touch $@
 
 .venv/all: requirements.lock requirements-app.lock
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q -r requirements.lock
+	$(INSTALL) $<
 	touch $@ .venv/app
 
-demo: .venv/all  ## score the bundled checkpoints, compare with the shipped store, open the app
+demo: .venv/all  ## score the bundled checkpoints, compare with the bundled store, open the app on it
 	rm -rf build/demo-store
 	$(BIN)/python -m ingest run data/demo/checkpoints --text data/demo/text/addresses.parquet \
-		--store build/demo-store --max-parts 4
+		--max-parts 4 --store build/demo-store
+	$(BIN)/python -m ingest compare build/demo-store data/demo
+	$(BIN)/streamlit run app.py -- data/demo
+
+app: .venv/app  ## open the app on STORE
 	$(BIN)/streamlit run app.py -- $(STORE)
 
-app: .venv/app  ## open the app on STORE; needs no torch
-	$(BIN)/streamlit run app.py -- $(STORE)
-
-test: .venv/all lint  ## everything that is checked
+test: lint  ## check everything
 	$(BIN)/python -m pytest
 
 lint: .venv/all
@@ -31,5 +33,11 @@ lint: .venv/all
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-train-demo: .venv/all  ## train the demo model again, from nothing
+bench: .venv/all  ## our queries beside plain SQL, on STORE
+	$(BIN)/python -m tests.bench.queries $(STORE)
+
+train-demo: .venv/all  ## train the demo model again, from nothing, into build/demo
 	$(BIN)/python -m ingest demo
+
+screenshots: .venv/all  ## make README's pictures again (needs Chromium)
+	$(BIN)/python -m tests.browser.shots docs

@@ -12,8 +12,8 @@ from ingest.models import load_model
 from store.layout import Layout
 
 WINDOWS = 32
-SHOWN = (0, 100, 200, 400, 600, 800, 1_000, 1_100, 1_200, 1_260, 1_300, 1_340, 1_380, 1_400,
-         1_440, 1_500, 1_600, 1_800, 2_000, 2_500, 3_000, 3_500, 4_000)  # fmt: skip
+SHOWN = (0, 100, 200, 400, 600, 1_000, 1_200, 1_300, 1_380, 1_440, 1_500, 1_540, 1_580, 1_600,
+         1_640, 1_700, 1_800, 2_000, 2_300, 2_500, 3_000)  # fmt: skip
 HEADER = (
     "| step | all | repeat, 1st | repeat, 2nd | copyable | rest | word start | continuation "
     "| position 500 - 50 |\n|---|---|---|---|---|---|---|---|---|"

@@ -11,7 +11,7 @@ from ingest.errors import IngestError
 from ingest.run import Options, run
 from store.layout import Layout
 
-BUNDLED_STEPS = (0, 400, 700, 1_000, 1_240, 1_440, 2_000, 4_000)
+BUNDLED_STEPS = (0, 400, 700, 1_000, 1_380, 1_640, 2_000, 3_000)
 MODEL = "demo GPT-2 (2 layers, width 128)"
 MAX_PARTS = 4
 TEXT = "addresses.parquet"
@@ -54,7 +54,8 @@ def bundle(out: Path, target: Path) -> None:
     """Copy what is shipped to `target`: the store, the text and eight checkpoints."""
     for name in ("losses", "checkpoints", "text"):
         shutil.rmtree(target / name, ignore_errors=True)
-    shutil.copytree(out / "store", target, dirs_exist_ok=True)
+    generated = shutil.ignore_patterns("index", "catalog.duckdb*")
+    shutil.copytree(out / "store", target, dirs_exist_ok=True, ignore=generated)
     (target / "text").mkdir()
     shutil.copy(out / TEXT, target / "text" / TEXT)
     for name in (f"checkpoint-{step}" for step in BUNDLED_STEPS):

@@ -1,0 +1,74 @@
+"""README tells the truth: its commands, its Python and its SQL run as they stand."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+OURS = ("data", "ingest", "queries", "store")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A folder that looks like a clone, where build/ is not ours."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in OURS:
+        (folder / name).symlink_to(ROOT / name)
+    (folder / "build").mkdir()
+    return folder
+
+
+def run(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_command_runs(clone):
+    commands = [line for block in blocks("sh") for line in block.splitlines()]
+    assert len(commands) > 5
+    for command in commands:
+        python, *arguments = shlex.split(command)
+        assert python == "python"
+        assert run(clone, *arguments) or "--output" in arguments
+
+
+def test_the_python_runs(clone):
+    for block in blocks("python"):
+        assert run(clone, "-c", block)
+
+
+def test_the_sql_runs(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for block in blocks("sql"):
+        assert len(duckdb.sql(block).df()) > 100
+
+
+def test_the_groups_in_the_table_are_groups():
+    from queries import Store
+
+    store = Store(ROOT / "data" / "demo")
+    clauses = re.findall(r"^\| [^|]+ \| `(.+)` \|$", README, flags=re.MULTILINE)
+    assert len(clauses) == 6
+    for clause in clauses:
+        assert len(store.members(clause)) > 0
+
+
+def test_every_file_and_target_that_is_named_exists():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"make ([a-z][a-z-]+)", README)):
+        assert f"\n{target}:" in makefile, target
+    for path in re.findall(r"\]\(([^)]+)\)", README):
+        assert (ROOT / path).exists(), path
