@@ -18,7 +18,7 @@ from queries.functions import register_functions
 from queries.groups import SHARED, NamedGroup, read_groups
 from queries.matrix import LossMatrix, Progress, open_matrix
 from queries.regions import Region
-from queries.statistics import GroupSums
+from queries.sums import GroupSums, Summation
 from queries.zoom import Zoom
 from store.layout import Layout
 from store.manifest import ManifestError, read_manifest
@@ -61,8 +61,8 @@ class Store:
         return self._database.frame(sql.read("token_facts"))
 
     @cached_property
-    def _source_of_row(self) -> np.ndarray:
-        return pd.factorize(self._facts["source"])[0]
+    def _summation(self) -> Summation:
+        return Summation(self.matrix, pd.factorize(self._facts["source"])[0])
 
     @property
     def matrix(self) -> LossMatrix:
@@ -183,7 +183,7 @@ class Store:
         )
 
     def _sums(self, group: str) -> GroupSums:
-        return statistics.sum_group(self.matrix, self._some_members(group), self._source_of_row)
+        return self._summation.group(self._some_members(group))
 
     def _some_members(self, group: str) -> np.ndarray:
         rows = self.members(group)
