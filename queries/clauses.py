@@ -67,8 +67,8 @@ _EXPECTED = "expected one condition such as position = 500 and is_word_start"
 
 def _parse(database: Database, statement: str, clause: str) -> dict[str, Any]:
     """The parse tree of a statement that must be one SELECT."""
-    answer = database.frame(sql.read("parse"), {"statement": statement})
-    tree: dict[str, Any] = json.loads(answer["tree"].iloc[0])
+    ((text,),) = database.rows(sql.read("parse"), {"statement": statement})
+    tree: dict[str, Any] = json.loads(text)
     if tree.get("error"):
         at = tree.get("position")
         shift = statement.index(clause)
@@ -96,10 +96,10 @@ def _is_bare(node: dict[str, Any], table: str) -> bool:
 
 def _type(database: Database, clause: str) -> str:
     try:
-        described = database.frame(sql.read("group_type").replace("{clause}", clause))
+        ((_, kind, *_),) = database.rows(sql.read("group_type").replace("{clause}", clause))
     except duckdb.Error as error:
         raise explain(database, clause, error) from error
-    return str(described["column_type"].iloc[0])
+    return str(kind)
 
 
 def _unknown_column(database: Database, name: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 
 from queries import sql
@@ -53,6 +54,18 @@ class Database:
         with self._limited_cursor() as cursor:
             answer: pd.DataFrame = cursor.sql(query, params=dict(values or {})).df()
             return answer
+
+    def rows(self, query: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """The same as tuples: several times quicker than a frame for a short answer."""
+        with self._limited_cursor() as cursor:
+            found: list[tuple[Any, ...]] = cursor.execute(query, dict(values or {})).fetchall()
+            return found
+
+    def column(self, query: str) -> np.ndarray:
+        """The one column of one of our own queries, in no order. Raises as `frame` does."""
+        with self._limited_cursor() as cursor:
+            (values,) = cursor.execute(query).fetchnumpy().values()
+            return np.asarray(values)
 
     def select(self, query: str) -> pd.DataFrame:
         """The result of a query that a person wrote: one SELECT statement and nothing else.

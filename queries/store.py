@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import duckdb
@@ -22,6 +22,8 @@ from queries.sums import GroupSums, Summation
 from queries.zoom import Zoom
 from store.layout import Layout
 from store.manifest import ManifestError, read_manifest
+
+KEPT_GROUPS = 8  # up to 25 MB each where there are 5,000 source documents
 
 
 class Store:
@@ -55,6 +57,8 @@ class Store:
         named = Path(functions) if functions else None
         self.functions = register_functions(self._database, lambda: self.matrix, named)
         self._database.lock(self.path)
+        # Kept because a difference mostly follows the trajectories of the same two groups.
+        self._sums_of = lru_cache(maxsize=KEPT_GROUPS)(self._sums_of_clause)
 
     @cached_property
     def _facts(self) -> pd.DataFrame:
@@ -104,10 +108,10 @@ class Store:
         clause = self.clause(group)
         check_clause(self._database, clause)
         try:
-            found = self._database.frame(sql.read("members").replace("{clause}", clause))
+            rows = self._database.column(sql.read("members").replace("{clause}", clause))
         except duckdb.Error as error:
             raise explain(self._database, clause, error) from error
-        return found["row"].to_numpy(dtype=np.int64)
+        return np.sort(rows.astype(np.int64), kind="stable")
 
     def trajectories(self, groups: Mapping[str, str]) -> pd.DataFrame:
         """Mean loss of each group (name -> clause) at each checkpoint, with a 95 % band.
@@ -183,7 +187,10 @@ class Store:
         )
 
     def _sums(self, group: str) -> GroupSums:
-        return self._summation.group(self._some_members(group))
+        return self._sums_of(self.clause(group))
+
+    def _sums_of_clause(self, clause: str) -> GroupSums:
+        return self._summation.group(self._some_members(clause))
 
     def _some_members(self, group: str) -> np.ndarray:
         rows = self.members(group)

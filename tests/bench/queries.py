@@ -1,11 +1,16 @@
-"""`make bench`: a group's trajectory from the loss matrix, beside plain SQL over the long Parquet.
+"""`make bench`: a pair of groups with bands and their difference, beside other ways to the means.
 
-Both sides answer the same question on the same store in one run, in turn; the ratio is of their
-medians. Ours also computes the band, which the SQL does not.
+All sides answer in turn, in one run, on the same files, warm; the numbers are medians. Ours also
+computes bands and the difference, the others the two means only. `floor` is numpy summing exactly
+the members' rows of the matrix, per group; `report` is the report's loop in Python over the rows of
+two checkpoints, scaled to all. Each means is checked to be the same before it is timed.
 """
 
 import argparse
+import itertools
+import os
 import platform
+import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -13,55 +18,130 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import polars as pl
 
 from queries import Store
+from tests.bench.large import SIZES, build
 
-GROUPS = {
-    "position": "position = 500",
-    "surnames": "word in ('Washington', 'Lincoln', 'Roosevelt')",
-    "regular expression": "regexp_matches(token_str, '^ [A-Z]')",
-    "word start": "is_word_start",
-    "all tokens": "true",
+PAIRS = {
+    "positions": ("position = 500", "position = 50"),
+    "surnames": ("word in ('Washington', 'Lincoln', 'Bush', 'Clinton')", "word = 'Congress'"),
+    "regular expressions": (
+        "regexp_matches(token_str, '^ [A-Z]')",
+        "regexp_matches(token_str, 'ing$')",
+    ),
+    "word start": ("is_word_start", "not is_word_start"),
+    "all and half": ("true", "row % 2 = 0"),
 }
-# What the long format lacks comes from the token table.
+# What the long format lacks comes from the token table, joined on the row's place in its file.
 PLAIN = """
     select l.checkpoint, avg(l.loss) as mean_loss
-    from read_parquet('{store}/losses/*.parquet') as l
-    join (select doc, "position" from read_parquet('{store}/tokens.parquet') where {clause})
-    using (doc, "position")
+    from read_parquet('{store}/losses/*.parquet', file_row_number = true) as l
+    join (select "row" from read_parquet('{store}/tokens.parquet') where {clause}) as t
+    on t."row" = l.file_row_number
     group by all order by all
 """
+_NUMBERS = itertools.count()
+Side = Callable[[], object]
 
 
 def main() -> None:
-    """Print one line a group: both medians and their ratio, after checking that they agree."""
+    """Print a line for each pair of groups, after checking that all sides agree."""
     options = _options()
-    store = Store(options.store)
-    tokens, steps = store.manifest.n_tokens, len(store.steps)
-    print(f"{tokens:,} tokens x {steps:,} checkpoints, {platform.machine()}, {options.runs} runs")
-    print(f"{'group':<20}{'tokens':>9}{'ours':>12}{'plain SQL':>12}{'ratio':>8}")
-    for name, clause in GROUPS.items():
-        plain = PLAIN.format(store=options.store, clause=clause)
-        ours = store.trajectories({name: clause})
-        theirs = duckdb.sql(plain).df()
-        np.testing.assert_allclose(ours["mean_loss"], theirs["mean_loss"], atol=1e-6)
-        mine, other = _medians(
-            options.runs,
-            lambda clause=clause: store.trajectories({"g": clause}),
-            lambda plain=plain: duckdb.sql(plain).df(),
+    path = build(options.size, Path("build")) if options.size else options.store
+    started = time.perf_counter()
+    store = Store(path)
+    _ = store.matrix
+    opened = time.perf_counter() - started
+    print(f"{platform.machine()}, {os.cpu_count()} cores, medians of {options.runs} runs")
+    print(f"{path}: {store.manifest.n_tokens:,} tokens x {len(store.steps):,} checkpoints")
+    print(f"opening: {opened:.2f} s\n")
+    print(f"{'milliseconds':<20}{'tokens':>17}{'ours':>9}{'floor':>9}{'SQL':>9}{'polars':>9}"
+          f"{'report':>12}  {'SQL/ours':>8}")  # fmt: skip
+    for name, pair in PAIRS.items():
+        _compare(store, path, name, pair, options.runs)
+    region = store.steps[len(store.steps) // 3], store.steps[len(store.steps) // 2]
+    zoom = _medians(options.runs, lambda: store.zoom(*region))[0]
+    print(f"\nzoom into steps {region[0]:,} to {region[1]:,}: {zoom * 1e3:.0f} ms")
+    print(f"most memory held: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GB, "
+          "the other sides' and the mapped matrix's pages included")  # fmt: skip
+
+
+def _compare(store: Store, path: Path, name: str, pair: tuple[str, str], runs: int) -> None:
+    ours = store.trajectories({clause: clause for clause in pair})
+    plain = [PLAIN.format(store=path, clause=clause) for clause in pair]
+    members = [store.members(clause) for clause in pair]
+    for clause, query, rows in zip(pair, plain, members, strict=True):
+        mine = ours[ours["token_group"] == clause]["mean_loss"]
+        np.testing.assert_allclose(mine, duckdb.sql(query).df()["mean_loss"], atol=1e-6)
+        np.testing.assert_allclose(
+            mine, _polars(path, rows, store.manifest.n_tokens)["loss"], atol=1e-6
         )
-        n = int(ours["n_tokens"].iloc[0])
-        print(f"{name:<20}{n:>9,}{mine * 1e3:>9.1f} ms{other * 1e3:>9.1f} ms{other / mine:>7.0f}x")
+        np.testing.assert_allclose(mine, _floor(store, rows), atol=1e-2)
+    sides: list[Side] = [
+        lambda: _ours(store, pair),
+        lambda: [_floor(store, rows) for rows in members],
+        lambda: [duckdb.sql(query).df() for query in plain],
+        lambda: [_polars(path, rows, store.manifest.n_tokens) for rows in members],
+    ]
+    times = [1e3 * seconds for seconds in _medians(runs, *sides)]
+    report = 1e3 * sum(_report_way(store, path, rows) for rows in members)
+    counts = "/".join(f"{len(rows):,}" for rows in members)
+    print(f"{name:<20}{counts:>17}" + "".join(f"{ms:>9,.0f}" for ms in times)
+          + f"{report:>12,.0f}  {times[2] / times[0]:>7.0f}x", flush=True)  # fmt: skip
+
+
+def _ours(store: Store, pair: tuple[str, str]) -> None:
+    """As for a pair that was never asked before: the comment makes each clause a new one."""
+    fresh = [f"{clause} /* {next(_NUMBERS)} */" for clause in pair]
+    store.trajectories({clause: clause for clause in fresh})
+    store.difference(*fresh)
+
+
+def _floor(store: Store, rows: np.ndarray) -> np.ndarray:
+    """Means over the rows, each block's rows taken and summed by numpy."""
+    return np.concatenate([block[rows].sum(axis=0) for block in store.matrix.blocks]) / len(rows)
+
+
+def _polars(path: Path, rows: np.ndarray, n_tokens: int) -> pl.DataFrame:
+    """The files' rows, numbered through, so that the remainder is a token's row."""
+    losses = pl.scan_parquet(path / "losses" / "*.parquet", row_index_name="at")
+    row = (pl.col("at") % n_tokens).cast(pl.Int64)
+    members = pl.LazyFrame({"row": rows})
+    return (
+        losses.select("checkpoint", "loss", row=row)
+        .join(members, on="row", how="semi")
+        .group_by("checkpoint")
+        .agg(pl.col("loss").cast(pl.Float64).mean())
+        .sort("checkpoint")
+        .collect(engine="streaming")
+    )
+
+
+def _report_way(store: Store, path: Path, rows: np.ndarray) -> float:
+    """Seconds for all checkpoints, from two: a running average over rows, one `if` a row."""
+    members = set(rows.tolist())
+    files = [path / "losses" / f"checkpoint-{step:09d}.parquet" for step in store.steps[:2]]
+    tables = [pl.read_parquet(file)["loss"].to_list() for file in files]
+    started = time.perf_counter()
+    for losses in tables:
+        mean, count = 0.0, 0
+        for row, loss in enumerate(losses):
+            if row in members:
+                count += 1
+                mean += (loss - mean) / count
+    return (time.perf_counter() - started) * len(store.steps) / 2
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("store", nargs="?", type=Path, default=Path("data/demo"))
-    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--size", choices=SIZES, help="build and measure a store of this size")
+    parser.add_argument("--store", type=Path, default=Path("data/demo"), help="or measure this one")
+    parser.add_argument("--runs", type=int, default=5)
     return parser.parse_args()
 
 
-def _medians(runs: int, *sides: Callable[[], object]) -> list[float]:
+def _medians(runs: int, *sides: Side) -> list[float]:
     """Median seconds of each side, the sides taking turns."""
     seconds: list[list[float]] = [[] for _ in sides]
     for _ in range(runs):
