@@ -21,6 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
     except IngestError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # a full disk, a folder that may not be written
+        print(f"error: {error}: mend that and run the same command again", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("interrupted: run the same command again to go on from here", file=sys.stderr)
         return 130
@@ -49,7 +52,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--column", default="text", help="column that holds the text (%(default)s)")
     parser.add_argument("--name", help="the model's name in the manifest (the source's folder)")
     parser.add_argument("--tokenizer", help="folder of the tokenizer (found in the source)")
-    parser.add_argument("--context-length", type=int, help="tokens per doc, BOS included (model's)")
+    parser.add_argument(
+        "--context-length", type=_positive, help="tokens per doc, BOS included (model's)"
+    )
     parser.add_argument("--max-parts", type=_positive, help="docs per source document at most")
     parser.add_argument("--no-bos", action="store_true", help="put nothing in front of each doc")
     parser.add_argument("--tokens-per-step", type=_positive, help="training tokens per step")

@@ -10,7 +10,7 @@ from ingest.errors import IngestError
 
 WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
 # checkpoint-400, step400, global_step400, step-000400, 400: a name, perhaps none, and a number.
-_STEP_NAME = re.compile(r"(?:[A-Za-z][A-Za-z_-]*)?(\d+)")
+_STEP_NAME = re.compile(r"(?:[A-Za-z][A-Za-z_-]*)?(\d{1,18})")  # 18 digits fit into BIGINT
 
 
 @dataclass(frozen=True)

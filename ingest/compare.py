@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from ingest.errors import IngestError
+from ingest.tables import read_table
 from store.layout import Layout
 from store.manifest import ManifestError, read_manifest
 
@@ -50,5 +50,5 @@ def _refuse_other_tokens(one: Layout, other: Layout) -> None:
 
 def _losses(layout: Layout, checkpoint: int) -> np.ndarray:
     """Losses float64 (tokens,) of one checkpoint."""
-    table = pq.read_table(layout.loss_file(checkpoint), columns=["loss"])
+    table = read_table(layout.loss_file(checkpoint))
     return np.asarray(table["loss"], dtype=np.float64)

@@ -133,10 +133,10 @@ def _docs_table(docs: list[_Doc]) -> pa.Table:
 
 
 def _column(values: list[Any]) -> pa.Array:
-    """Values of one type keep it; a column of mixed types is kept as text."""
+    """Values of one type keep it; mixed types, and integers beyond 64 bits, are kept as text."""
     try:
         return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
+    except (pa.ArrowException, OverflowError):
         return pa.array([None if v is None else str(v) for v in values])
 
 

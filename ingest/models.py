@@ -73,9 +73,15 @@ def context_length(config: PretrainedConfig) -> int | None:
 
 
 def attention_backend(config: PretrainedConfig) -> str:
-    """The attention implementation that transformers will choose for this model."""
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+    """The attention implementation that transformers will choose; refuses what is no such model."""
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)
+    except Exception as error:  # any library error: it knows no such language model
+        raise IngestError(
+            f"config.json describes a {config.model_type}, which transformers cannot load as a "
+            f"model that predicts the next token: {first_line(error)}"
+        ) from error
     return str(model.config._attn_implementation)
 
 
@@ -102,12 +108,17 @@ def load_model(checkpoint: Checkpoint, dtype: str, device: str) -> PreTrainedMod
     return model.eval().to(device)
 
 
+def first_line(error: Exception) -> str:
+    """The first line of a library's message, at most 200 characters."""
+    return (str(error).strip().splitlines() or ["no message"])[0][:200]
+
+
 def _read_config(checkpoint: Checkpoint) -> PretrainedConfig:
     try:
         return AutoConfig.from_pretrained(checkpoint.path, local_files_only=True)
     except Exception as error:  # any library error: the file is not a configuration
         raise CheckpointError(
-            f"{checkpoint.revision} has no readable config.json: {_first_line(error)}"
+            f"{checkpoint.revision} has no readable config.json: {first_line(error)}"
         ) from error
 
 
@@ -126,10 +137,6 @@ def _refuse_incomplete(checkpoint: Checkpoint, info: dict[str, Any]) -> None:
 def _unreadable(checkpoint: Checkpoint, error: Exception) -> str:
     names = ", ".join(p.name for p in weight_files(checkpoint.path))
     return (
-        f"{checkpoint.revision} cannot be loaded ({type(error).__name__}: {_first_line(error)}): "
+        f"{checkpoint.revision} cannot be loaded ({type(error).__name__}: {first_line(error)}): "
         f"{names} or config.json is damaged or incomplete; copy the checkpoint again"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["no message"])[0][:200]

@@ -1,10 +1,7 @@
 """Score every checkpoint of a folder on every token of a text, into a store; resume by skipping."""
 
-import fcntl
-import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,20 +11,20 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 from tqdm import tqdm
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ingest import models, writer
 from ingest.checkpoints import Checkpoint, find_checkpoints, weights_sha256
 from ingest.corpus import Convention, Corpus, build_corpus
 from ingest.errors import IngestError
-from ingest.kernel import token_losses
+from ingest.kernel import looks_ahead, token_losses
 from ingest.models import CheckpointError
+from ingest.opening import known_outcomes, only_writer, open_store
 from ingest.texts import read_texts
 from ingest.writer import Outcome
 from store import schema
-from store.files import leftovers
 from store.layout import Layout
-from store.manifest import Manifest, ManifestError, read_manifest, write_manifest
+from store.manifest import Manifest
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "pyarrow")
 
@@ -78,11 +75,11 @@ def run(source: Path, text: Path, store: Path, options: Options) -> Report:
     _refuse_inside(source, store)
     plan = _prepare(source, text, options)
     layout = Layout(store)
-    with _only_writer(layout):
-        _open_store(layout, plan)
+    with only_writer(layout):
+        open_store(layout, plan.corpus, plan.manifest)
         done = layout.scored()
         todo = [c for c in plan.checkpoints if c.checkpoint not in done]
-        known = _known_outcomes(layout, plan, done)
+        known = known_outcomes(layout, plan.checkpoints)
         tried = list(_score_all(layout, plan, todo, known, options))
     return Report(tried, len(plan.checkpoints) - len(todo), plan.corpus.n_tokens)
 
@@ -101,7 +98,7 @@ def _prepare(source: Path, text: Path, options: Options) -> Plan:
     _refuse_small_vocabulary(corpus, config.get_text_config().vocab_size)
     manifest = Manifest(
         model=options.name or source.resolve().name,
-        text=text.name,
+        text=text.resolve().name,
         tokenizer=f"{type(tokenizer).__name__}, {len(tokenizer)} token types",
         tokenizer_sha256=models.tokenizer_sha256(tokenizer),
         context_length=convention.context_length,
@@ -119,7 +116,7 @@ def _prepare(source: Path, text: Path, options: Options) -> Plan:
 
 
 def _context_length(options: Options, of_model: int | None) -> int:
-    wanted = options.context_length or of_model
+    wanted = of_model if options.context_length is None else options.context_length
     if wanted is None:
         raise IngestError("the model's config names no context length: give --context-length")
     if wanted < 2:
@@ -157,79 +154,6 @@ def _refuse_inside(source: Path, store: Path) -> None:
         raise IngestError(f"--store {store} is a file: name a folder")
 
 
-@contextmanager
-def _only_writer(layout: Layout) -> Iterator[None]:
-    """Hold the store's folder locked; the lock goes with the process, however that ends."""
-    layout.losses.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(layout.root, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise IngestError(
-            f"another ingest is writing {layout.root}: wait for it or stop it"
-        ) from error
-    finally:
-        os.close(descriptor)
-
-
-def _open_store(layout: Layout, plan: Plan) -> None:
-    """Make the store, or check that it is the one that this run would make."""
-    for path in [*leftovers(layout.root), *leftovers(layout.losses)]:
-        path.unlink()
-    if layout.manifest.exists():
-        try:
-            found = read_manifest(layout.manifest)
-        except ManifestError as error:
-            raise IngestError(str(error)) from error
-        _refuse_other(layout.root, found, plan.manifest)
-        return
-    if layout.scored():
-        raise IngestError(
-            f"{layout.root} has loss files but no manifest.json: it is damaged; "
-            "restore the manifest or name another --store"
-        )
-    writer.write_text(layout, plan.corpus)
-    write_manifest(plan.manifest, layout.manifest)
-
-
-def _refuse_other(root: Path, found: Manifest, wanted: Manifest) -> None:
-    compared = {
-        "model": "another model",
-        "tokenizer_sha256": "another tokenizer",
-        "context_length": "another context length",
-        "bos_id": "another BOS convention",
-        "max_parts": "another --max-parts",
-        "dtype": "another dtype",
-        "attention": "another attention backend",
-        "token_fingerprint": "another text",
-    }
-    for name, what in compared.items():
-        old, new = getattr(found, name), getattr(wanted, name)
-        if old != new:
-            raise IngestError(
-                f"{root} was made with {what} ({name} {_short(old)}, now {_short(new)}): losses "
-                "of both cannot stand in one store; name another --store"
-            )
-
-
-def _short(value: object) -> str:
-    return str(value)[:40]
-
-
-def _known_outcomes(layout: Layout, plan: Plan, done: dict[int, Path]) -> dict[int, Outcome]:
-    """Outcomes so far; those that a kill left unrecorded are read from their loss files."""
-    known = writer.read_outcomes(layout)
-    by_number = {c.checkpoint: c for c in plan.checkpoints}
-    for number, path in done.items():
-        recorded = known.get(number)
-        if recorded is None or recorded.error:
-            checkpoint = by_number.get(number) or Checkpoint(number, path.stem, path, number)
-            known[number] = writer.scored_outcome(path, checkpoint)
-    writer.write_outcomes(layout, known.values())
-    return known
-
-
 def _score_all(
     layout: Layout,
     plan: Plan,
@@ -265,22 +189,42 @@ def _score(
     scored = 0
     try:
         model = models.load_model(checkpoint, options.dtype, options.device or best_device())
+        _refuse_looking_ahead(checkpoint, model, corpus)
         losses = np.full(corpus.n_tokens, np.nan, dtype=np.float32)
         for rows, values in token_losses(model, corpus.windows, options.batch_tokens):
             losses[rows] = values
             scored += len(rows)
             progress.update(len(rows))
         _refuse_not_finite(checkpoint, losses)
-    except CheckpointError as error:
+    except (CheckpointError, RuntimeError, IndexError) as error:
         progress.update(-scored)
-        return Outcome(checkpoint, error=str(error)), None
+        return Outcome(checkpoint, error=_reason(checkpoint, error)), None
     return Outcome(
         checkpoint,
         weights_sha256=weights_sha256(checkpoint.path),
         n_tokens=corpus.n_tokens,
-        mean_loss=float(losses.mean(dtype=np.float64)),
+        mean_loss=writer.mean_loss(losses),
         seconds=round(time.perf_counter() - started, 3),
     ), losses
+
+
+def _reason(checkpoint: Checkpoint, error: Exception) -> str:
+    """Torch's own errors: a checkpoint of other sizes than the first one, or too little memory."""
+    if isinstance(error, CheckpointError):
+        return str(error)
+    return (
+        f"{checkpoint.revision} cannot score this text ({models.first_line(error)}): its "
+        "vocabulary or context may be smaller than the first checkpoint's; where memory is "
+        "short, lower --batch-tokens"
+    )
+
+
+def _refuse_looking_ahead(checkpoint: Checkpoint, model: PreTrainedModel, corpus: Corpus) -> None:
+    if looks_ahead(model, corpus.windows[0]):
+        raise CheckpointError(
+            f"{checkpoint.revision} sees the tokens that it has to predict (it is an encoder, as "
+            "BERT is): only models that read from left to right can be scored"
+        )
 
 
 def _refuse_not_finite(checkpoint: Checkpoint, losses: np.ndarray) -> None:

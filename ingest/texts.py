@@ -1,6 +1,8 @@
 """Local text files -> source documents: .txt files or folders, .jsonl, .parquet."""
 
 import json
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,13 +60,18 @@ def _files(path: Path) -> list[Path]:
 
 
 def _read(file: Path, root: Path, column: str) -> Iterator[SourceDocument]:
-    name = str(file.relative_to(root).with_suffix("")) if root.is_dir() else file.stem
+    name = _readable(str(file.relative_to(root).with_suffix("")) if root.is_dir() else file.stem)
     if file.suffix == ".txt":
         yield SourceDocument(name, _decode(file))
         return
     rows = _jsonl_rows(file) if file.suffix == ".jsonl" else _parquet_rows(file)
     for number, row in enumerate(rows):
         yield _from_row(row, f"{name}:{number}", file, column)
+
+
+def _readable(name: str) -> str:
+    """A file name whose bytes are no UTF-8 holds lone surrogates, which Parquet cannot."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _decode(file: Path) -> str:
@@ -83,7 +90,13 @@ def _jsonl_rows(file: Path) -> Iterator[dict[str, Any]]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+            json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise IngestError(
+                f"{file}, line {number}, has half a character (a lone surrogate, "
+                f"{error.object[error.start]!r}): repair the file's escapes"
+            ) from error
+        except (ValueError, RecursionError) as error:
             raise IngestError(f"{file}, line {number}, is not JSON ({error})") from error
         if not isinstance(row, dict):
             raise IngestError(f"{file}, line {number}, is not a JSON object with named fields")
@@ -95,7 +108,7 @@ def _parquet_rows(file: Path) -> Iterator[dict[str, Any]]:
         with pq.ParquetFile(file) as parquet:
             for batch in parquet.iter_batches():
                 yield from batch.to_pylist()
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise IngestError(f"{file} is not a readable Parquet file ({error})") from error
 
 
@@ -112,25 +125,15 @@ def _from_row(row: dict[str, Any], fallback: str, file: Path, column: str) -> So
             f"{file}: column {column!r} holds a {type(text).__name__}, expected text: "
             "name another with --column"
         )
-    _refuse_surrogates(text or "", fallback)
     name = next((n for n in NAMES if n != column and row.get(n) is not None), None)
     metadata = {_free_name(k): _scalar(v) for k, v in row.items() if k not in (column, name)}
     return SourceDocument(str(row[name]) if name else fallback, text or "", metadata)
 
 
-def _refuse_surrogates(text: str, name: str) -> None:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise IngestError(
-            f"document {name} has half a character (a lone surrogate) at character "
-            f"{error.start}: repair the file's escapes"
-        ) from error
-
-
 def _free_name(name: str) -> str:
-    """A metadata column may not shadow one of the store's own."""
-    return f"meta_{name}" if name.lower() in _TAKEN else name
+    """A metadata column may not shadow one of the store's own, nor one that was renamed so."""
+    own = re.sub("^(meta_)*", "", name.lower()) in _TAKEN
+    return f"meta_{name}" if own else name
 
 
 def _scalar(value: Any) -> Any:

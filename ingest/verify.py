@@ -1,14 +1,15 @@
 """Is a store whole and consistent? Reads every file, changes none, needs no torch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from ingest.errors import IngestError
+from ingest.tables import read_table
 from store import schema
 from store.files import leftovers
 from store.layout import Layout
@@ -25,29 +26,45 @@ def verify(root: Path) -> list[str]:
         manifest = read_manifest(layout.manifest)
     except ManifestError as error:
         raise IngestError(str(error)) from error
-    tables = {}
-    problems = []
-    for path in (layout.tokens, layout.docs, layout.checkpoints):
-        try:
-            tables[path] = pq.read_table(path)
-        except (OSError, pa.ArrowInvalid) as error:
-            problems.append(f"{path.name} cannot be read: {error}")
+    tables, problems = _read_tables(layout)
     if problems:
         return problems
     problems += _text_problems(manifest, tables[layout.tokens], tables[layout.docs])
-    problems += _checkpoint_problems(layout, tables[layout.checkpoints])
+    outcomes = {row["checkpoint"]: row for row in tables[layout.checkpoints].to_pylist()}
+    problems += _file_problems(layout, outcomes)
     tokens = tables[layout.tokens].select(schema.REPEATED)
     for checkpoint, path in layout.scored().items():
-        problems += [f"{path.name}: {p}" for p in _loss_problems(path, checkpoint, tokens)]
+        found = _loss_problems(path, checkpoint, tokens, outcomes.get(checkpoint))
+        problems += [f"{path.name}: {p}" for p in found]
     return problems
 
 
+def _read_tables(layout: Layout) -> tuple[dict[Path, pa.Table], list[str]]:
+    """Every table but the losses, and what is wrong with those that cannot be used."""
+    tables, problems = {}, []
+    expected = {
+        layout.tokens: schema.TOKENS, layout.docs: schema.DOCS,
+        layout.checkpoints: schema.CHECKPOINTS,
+    }  # fmt: skip
+    for path, columns in expected.items():
+        try:
+            tables[path] = read_table(path)
+        except IngestError as error:
+            problems.append(str(error))
+            continue
+        found = list(tables[path].schema)[: len(columns)]  # docs may have more: metadata
+        if found != list(columns):
+            problems.append(
+                f"{path.name} has other columns than expected ({_names(found)}, expected "
+                f"{_names(columns)}): delete it and run ingest again"
+            )
+    return tables, problems
+
+
 def _text_problems(manifest: Manifest, tokens: pa.Table, docs: pa.Table) -> Iterator[str]:
-    if tokens.schema.names != schema.TOKENS.names:
-        yield f"tokens.parquet has the columns {', '.join(tokens.schema.names)}"
-        return
     if schema.fingerprint(tokens) != manifest.token_fingerprint:
         yield "tokens.parquet does not have the fingerprint that manifest.json names"
+        return
     if not np.array_equal(tokens["row"].to_numpy(), np.arange(tokens.num_rows)):
         yield "tokens.parquet: row does not count 0, 1, 2, …"
     if tokens.num_rows != manifest.n_tokens or docs.num_rows != manifest.n_docs:
@@ -57,40 +74,31 @@ def _text_problems(manifest: Manifest, tokens: pa.Table, docs: pa.Table) -> Iter
         yield "docs.parquet: n_tokens is not the number of each doc's rows in tokens.parquet"
 
 
-def _checkpoint_problems(layout: Layout, checkpoints: pa.Table) -> Iterator[str]:
+def _file_problems(layout: Layout, outcomes: dict[int, dict[str, Any]]) -> Iterator[str]:
     for path in [*leftovers(layout.root), *leftovers(layout.losses)]:
         yield f"{path.name} is left over from a killed ingest: run it again"
-    rows = {row["checkpoint"]: row for row in checkpoints.to_pylist()}
     scored = layout.scored()
-    for number in sorted(scored.keys() - rows.keys()):
+    for path in sorted(set(layout.losses.glob("*.parquet")) - {*scored.values()}):
+        yield f"losses/{path.name} is no loss file of this store: move it elsewhere"
+    for number in sorted(scored.keys() - outcomes.keys()):
         yield f"checkpoint {number} has a loss file but no row in checkpoints.parquet"
-    for number, row in sorted(rows.items()):
-        if row["error"]:
-            yield f"checkpoint {number} failed: {row['error']}"
+    for number, outcome in sorted(outcomes.items()):
+        if outcome["error"]:
+            yield f"checkpoint {number} failed: {outcome['error']}"
         elif number not in scored:
             yield f"checkpoint {number} is in checkpoints.parquet but has no loss file"
-        else:
-            yield from _mean_problems(scored[number], row["n_tokens"], row["mean_loss"])
 
 
-def _mean_problems(path: Path, n_tokens: int, mean_loss: float) -> Iterator[str]:
+def _loss_problems(
+    path: Path, checkpoint: int, tokens: pa.Table, outcome: dict[str, Any] | None
+) -> Iterator[str]:
     try:
-        losses = pq.read_table(path, columns=["loss"])["loss"]
-    except (OSError, pa.ArrowInvalid, KeyError):
-        return  # _loss_problems says so
-    mean = pc.mean(losses).as_py()
-    if len(losses) != n_tokens or mean is None or abs(mean - mean_loss) > 1e-6:
-        yield f"{path.name} does not have the count and mean that checkpoints.parquet names"
-
-
-def _loss_problems(path: Path, checkpoint: int, tokens: pa.Table) -> Iterator[str]:
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        yield f"cannot be read ({error}): delete it and run ingest again"
+        table = read_table(path)
+    except IngestError as error:
+        yield str(error)
         return
     if not table.schema.equals(schema.LOSSES, check_metadata=False):
-        yield f"has the columns {table.schema.to_string(show_schema_metadata=False)!r}"
+        yield f"has other columns than expected ({_names(table.schema)})"
         return
     if table.num_rows != tokens.num_rows or not table.select(schema.REPEATED).equals(tokens):
         yield "does not have the rows of tokens.parquet"
@@ -99,3 +107,16 @@ def _loss_problems(path: Path, checkpoint: int, tokens: pa.Table) -> Iterator[st
     losses = table["loss"].to_numpy()
     if not np.isfinite(losses).all() or (losses < 0).any():
         yield "has losses that are missing, infinite or negative"
+    elif outcome and not outcome["error"]:
+        yield from _mean_problems(losses, outcome)
+
+
+def _mean_problems(losses: np.ndarray, outcome: dict[str, Any]) -> Iterator[str]:
+    """Two sums of the same float32 values differ by their rounding only, far below 1e-9."""
+    mean = losses.mean(dtype=np.float64)
+    if len(losses) != outcome["n_tokens"] or abs(mean - outcome["mean_loss"]) > 1e-9:
+        yield "does not have the count and mean that checkpoints.parquet names"
+
+
+def _names(columns: Iterable[pa.Field]) -> str:
+    return ", ".join(f"{c.name} {c.type}" for c in columns)

@@ -2,38 +2,37 @@
 
 import functools
 import json
+import re
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-WORD_PIECE_CONTINUATION = "##"
 SENTENCE_PIECE_BLANK = "\u2581"
+_BYTE = re.compile(r"<0x([0-7][0-9A-F])>")
 
 
 def token_strings(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[str]:
     """The text of each token, its leading blank included; bytes that are no text as `<0xE2>`."""
     pieces = tokenizer.convert_ids_to_tokens(ids)
-    if _is_byte_level(tokenizer):
-        return [_from_bytes(piece) for piece in pieces]
-    return [_plain(piece) for piece in pieces]
+    parts: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
+    if "ByteLevel" in json.dumps([parts.get("decoder"), parts.get("pre_tokenizer")]):
+        plain = tokenizer.added_tokens_decoder  # stored as they are, not in the byte alphabet
+        return [p if i in plain else _from_bytes(p) for i, p in zip(ids, pieces, strict=True)]
+    return [_plain(piece, parts["model"]) for piece in pieces]
 
 
-def _is_byte_level(tokenizer: PreTrainedTokenizerBase) -> bool:
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        return False
-    parts: dict[str, Any] = json.loads(backend.to_str())
-    return "ByteLevel" in json.dumps([parts.get("decoder"), parts.get("pre_tokenizer")])
-
-
-def _plain(piece: str) -> str:
-    return piece.replace(SENTENCE_PIECE_BLANK, " ").removeprefix(WORD_PIECE_CONTINUATION)
+def _plain(piece: str, model: dict[str, Any]) -> str:
+    """`model` says what `##` and `<0x0A>` are: a mark, as in WordPiece and Llama 2, or text."""
+    if model.get("byte_fallback") and (byte := _BYTE.fullmatch(piece)):
+        return chr(int(byte[1], 16))
+    continuation = model.get("continuing_subword_prefix") or ""
+    return piece.replace(SENTENCE_PIECE_BLANK, " ").removeprefix(continuation)
 
 
 def _from_bytes(piece: str) -> str:
     table = _byte_of_character()
     if not all(character in table for character in piece):
-        return piece  # an added token, stored as plain text
+        return piece  # stored as plain text, though not marked as added
     raw = bytes(table[character] for character in piece)
     return raw.decode("utf-8", errors="token_trails_hex")
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 _WORD = re.compile(r"\w+")
+# Each token repeats its word: a megabyte of base64 in one line would become terabytes.
+LONGEST_WORD = 100
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class Words:
     is_word_start: np.ndarray
     """bool: the first token that covers a word-initial character."""
     word: list[str | None]
-    """The run of word characters around the token's first non-blank character."""
+    """The run of word characters around the token's first non-blank character, cut if endless."""
     word_part: list[int | None]
     """0 for the first token of its word, then 1, 2, …; None where there is no word."""
 
@@ -27,8 +29,9 @@ def find_words(text: str, offsets: np.ndarray) -> Words:
     """Words of the tokens whose character spans are `offsets`, int (tokens, 2), end exclusive."""
     blank = np.array([character.isspace() for character in text], dtype=bool)
     spans = [match.span() for match in _WORD.finditer(text)]
+    names = [text[start : min(end, start + LONGEST_WORD)] for start, end in spans]
     word_index = _word_of_token(blank, spans, offsets)
-    words = [None if w < 0 else text[slice(*spans[w])] for w in word_index]
+    words = [None if w < 0 else names[w] for w in word_index.tolist()]
     return Words(_word_starts(blank, offsets), words, _parts(word_index))
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest.checkpoints import Checkpoint
 from ingest.corpus import Corpus
+from ingest.tables import read_table
 from store import schema
 from store.files import whole_file
 from store.layout import Layout
@@ -51,6 +51,7 @@ def write_losses(
             compression="zstd",
             compression_level=9,
             row_group_size=ROW_GROUP,
+            write_page_checksum=True,
             use_dictionary=["token_id", "token_str"],
             column_encoding={
                 "checkpoint": "DELTA_BINARY_PACKED",
@@ -64,14 +65,19 @@ def write_losses(
 
 def scored_outcome(path: Path, checkpoint: Checkpoint) -> Outcome:
     """What a loss file says of its checkpoint; the seconds it took are not in it."""
-    losses = pq.read_table(path, columns=["loss"])
-    sha256 = (pq.read_schema(path).metadata or {}).get(b"weights_sha256")
+    table = read_table(path)
+    sha256 = (table.schema.metadata or {}).get(b"weights_sha256")
     return Outcome(
         checkpoint,
         weights_sha256=sha256.decode() if sha256 else None,
-        n_tokens=losses.num_rows,
-        mean_loss=pc.mean(losses["loss"]).as_py(),
+        n_tokens=table.num_rows,
+        mean_loss=mean_loss(table["loss"].to_numpy()),
     )
+
+
+def mean_loss(losses: np.ndarray) -> float:
+    """Mean of losses float32 (tokens,) in nats: to the last bit the same, from memory or a file."""
+    return float(losses.mean(dtype=np.float64))
 
 
 def write_outcomes(layout: Layout, outcomes: Iterable[Outcome]) -> None:
@@ -84,7 +90,7 @@ def read_outcomes(layout: Layout) -> dict[int, Outcome]:
     """What checkpoints.parquet says, by checkpoint; nothing where there is none yet."""
     if not layout.checkpoints.exists():
         return {}
-    rows = pq.read_table(layout.checkpoints).to_pylist()
+    rows = read_table(layout.checkpoints).to_pylist()
     return {row["checkpoint"]: _outcome(row, layout) for row in rows}
 
 
@@ -115,4 +121,4 @@ def _outcome(row: dict[str, object], layout: Layout) -> Outcome:
 def _write(path: Path, table: pa.Table) -> None:
     with whole_file(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", compression_level=9,
-                       row_group_size=ROW_GROUP)  # fmt: skip
+                       row_group_size=ROW_GROUP, write_page_checksum=True)  # fmt: skip

@@ -24,7 +24,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 def leftovers(folder: Path) -> list[Path]:
     """Temporary files in `folder` that a killed process left behind."""
-    return sorted(folder.glob(f".*{TEMPORARY}"))
+    return sorted(folder.glob(f".*.[0-9]*{TEMPORARY}"))
 
 
 def _sync(path: Path) -> None:

@@ -1,0 +1,106 @@
+"""Open a store for writing: alone in it, sure that it is the right one, knowing what is done."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ingest import writer
+from ingest.checkpoints import Checkpoint
+from ingest.corpus import Corpus
+from ingest.errors import IngestError
+from ingest.tables import read_table
+from ingest.writer import Outcome
+from store import schema
+from store.files import leftovers
+from store.layout import Layout
+from store.manifest import Manifest, ManifestError, read_manifest, write_manifest
+
+
+@contextmanager
+def only_writer(layout: Layout) -> Iterator[None]:
+    """Hold the store's folder locked; the lock goes with the process, however that ends."""
+    layout.losses.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(layout.root, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise IngestError(
+            f"another ingest is writing {layout.root}: wait for it or stop it"
+        ) from error
+    finally:
+        os.close(descriptor)
+
+
+def open_store(layout: Layout, corpus: Corpus, manifest: Manifest) -> None:
+    """Make the store, or check that it is the one that this run would make."""
+    for path in [*leftovers(layout.root), *leftovers(layout.losses)]:
+        path.unlink()
+    if layout.manifest.exists():
+        try:
+            found = read_manifest(layout.manifest)
+        except ManifestError as error:
+            raise IngestError(str(error)) from error
+        _refuse_other(layout.root, found, manifest)
+        _mend_text(layout, corpus, manifest)
+        return
+    if layout.scored():
+        raise IngestError(
+            f"{layout.root} has loss files but no manifest.json: it is damaged; "
+            "restore the manifest or name another --store"
+        )
+    writer.write_text(layout, corpus)
+    write_manifest(manifest, layout.manifest)
+
+
+def known_outcomes(layout: Layout, checkpoints: list[Checkpoint]) -> dict[int, Outcome]:
+    """Outcomes so far; those that a kill left unrecorded are read from their loss files."""
+    known = writer.read_outcomes(layout)
+    by_number = {c.checkpoint: c for c in checkpoints}
+    for number, path in layout.scored().items():
+        recorded = known.get(number)
+        if recorded is None or recorded.error:
+            checkpoint = by_number.get(number) or Checkpoint(number, path.stem, path, number)
+            known[number] = writer.scored_outcome(path, checkpoint)
+    writer.write_outcomes(layout, known.values())
+    return known
+
+
+def _refuse_other(root: os.PathLike[str], found: Manifest, wanted: Manifest) -> None:
+    compared = {
+        "model": "another model",
+        "tokenizer_sha256": "another tokenizer",
+        "context_length": "another context length",
+        "bos_id": "another BOS convention",
+        "max_parts": "another --max-parts",
+        "dtype": "another dtype",
+        "attention": "another attention backend",
+        "token_fingerprint": "another text",
+    }
+    for name, what in compared.items():
+        old, new = getattr(found, name), getattr(wanted, name)
+        if old != new:
+            raise IngestError(
+                f"{root} was made with {what} ({name} {_short(old)}, now {_short(new)}): losses "
+                "of both cannot stand in one store; name another --store"
+            )
+
+
+def _mend_text(layout: Layout, corpus: Corpus, manifest: Manifest) -> None:
+    """Write docs and tokens again where one of them is gone; refuse damaged ones."""
+    if not (layout.docs.exists() and layout.tokens.exists()):
+        writer.write_text(layout, corpus)
+    read_table(layout.docs)
+    tokens = read_table(layout.tokens)
+    if tokens.schema.names != schema.TOKENS.names or (
+        schema.fingerprint(tokens) != manifest.token_fingerprint
+    ):
+        raise IngestError(
+            f"{layout.tokens} does not hold the tokens that manifest.json names: delete it and "
+            "run again; it is made anew"
+        )
+
+
+def _short(value: object) -> str:
+    return str(value)[:40]

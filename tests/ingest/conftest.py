@@ -1,0 +1,72 @@
+"""One small run and one small text for every test of ingest, and its command line in-process."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from ingest.__main__ import main
+from tests.models import PROSE, byte_level, save_run
+
+STEPS = (0, 10, 400)
+ODD = "Naïve 🎉 café\r\n\r\n\u200bzero\u200bwidth — “quoted” 12,345.67 👨‍👩‍👧 \x00 end"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, and its standard error without the progress bar."""
+
+    status: int
+    error: str
+
+
+Ingest = Callable[..., Ended]
+
+
+@pytest.fixture
+def ingest(capsys: pytest.CaptureFixture[str]) -> Ingest:
+    """`python -m ingest …` in this process."""
+
+    def run(*arguments: object) -> Ended:
+        capsys.readouterr()
+        status = main([str(a) for a in arguments])
+        lines = capsys.readouterr().err.splitlines()
+        return Ended(status, "\n".join(x for x in lines if "tok/s" not in x and x.strip()))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def bpe() -> PreTrainedTokenizerFast:
+    return byte_level()
+
+
+@pytest.fixture(scope="session")
+def run_folder(bpe: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three checkpoints of a GPT-2. Read only."""
+    return save_run(tmp_path_factory.mktemp("run"), bpe, STEPS)
+
+
+@pytest.fixture(scope="session")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four documents: longer than a context, short, odd, and of one character. Read only."""
+    rows = [
+        {"id": "prose", "year": 1861, "text": PROSE},
+        {"id": "short", "year": 1862, "text": "The Congress met."},
+        {"id": "odd", "year": None, "text": ODD},
+        {"id": "one", "year": 1864, "text": "x"},
+    ]
+    path = tmp_path_factory.mktemp("text") / "text.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def whole_store(run_folder: Path, text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of `run_folder` on `text`. Read only: damage a copy."""
+    store = tmp_path_factory.mktemp("whole") / "store"
+    assert main(["run", str(run_folder), "--text", str(text), "--store", str(store)]) == 0
+    return store

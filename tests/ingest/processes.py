@@ -1,0 +1,34 @@
+"""Ingest in processes of its own, to be stopped and killed; quick, since torch is loaded once."""
+
+import multiprocessing
+import os
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+
+from ingest.__main__ import main
+
+ROOT = Path(__file__).parents[2]
+# As many threads as the tests' own process: another number gives other last digits.
+SETTINGS = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+ENVIRONMENT = {**os.environ, **SETTINGS}
+
+
+def start(arguments: list[str]) -> BaseProcess:
+    """A process that runs ingest, forked from a server that has loaded all and computed nothing."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["ingest.run"])
+    process = context.Process(target=main, args=(arguments,))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SETTINGS.items():
+            patch.setenv(name, value)
+        process.start()
+    return process
+
+
+def finish(arguments: list[str]) -> None:
+    """Run ingest to its end, which must be a good one."""
+    process = start(arguments)
+    process.join()
+    assert process.exitcode == 0

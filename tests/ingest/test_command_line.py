@@ -1,0 +1,219 @@
+"""Unusable input gets one sentence that says what to do, exit status 2, and leaves nothing."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from transformers import BertConfig, BertLMHeadModel, T5Config
+
+from ingest.__main__ import main
+from store.layout import Layout
+from tests.ingest.conftest import STEPS
+from tests.ingest.processes import start
+from tests.models import PROSE, byte_level, planted, save_run
+
+
+@pytest.fixture
+def case(tmp_path: Path, run_folder: Path) -> Path:
+    """A folder with a run, a text and a few unusable things in it."""
+    (tmp_path / "run").symlink_to(run_folder)
+    (tmp_path / "t.txt").write_text(PROSE)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "latin.txt").write_bytes("naïve".encode("latin1"))
+    (tmp_path / "t.jsonl").write_text(json.dumps({"body": "x"}))
+    (tmp_path / "step5").mkdir()
+    (tmp_path / "no_tokenizer" / "step1").mkdir(parents=True)
+    planted(320, 1, 2).save_pretrained(tmp_path / "no_tokenizer" / "step1")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"source": "gone"}, "gone does not exist: expected a folder that holds checkpoint"),
+        ({"source": "t.txt"}, "t.txt is a file: expected a folder"),
+        ({"source": "empty"}, "empty has no checkpoint folders .it is empty.: expected"),
+        ({"source": "run/checkpoint-10"}, "is a single checkpoint .*name the folder above it"),
+        ({"source": "."}, "no tokenizer in .* name a folder that holds one with --tokenizer"),
+        ({"source": "no_tokenizer", "--tokenizer": "gone"}, "no tokenizer in .*gone"),
+        ({"source": "no_tokenizer"}, "no tokenizer in .*no_tokenizer nor in its checkpoints"),
+        ({"--text": "gone.txt"}, "gone.txt does not exist: expected a .txt"),
+        ({"--text": "empty"}, "empty has no .txt, .jsonl, .parquet files"),
+        ({"--text": "empty.txt"}, "empty.txt holds no text"),
+        ({"--text": "latin.txt"}, "latin.txt is not UTF-8 .*iconv"),
+        ({"--text": "t.jsonl"}, "no column 'text'; its columns are body: .*--column"),
+        ({"--text": "t.jsonl", "--column": "txt"}, "no column 'txt'"),
+        ({"--context-length": 1}, "--context-length is 1: expected at least 2"),
+        ({"--context-length": 99}, "--context-length is 99, but the model .* at most 32"),
+        ({"--store": "t.txt"}, "t.txt is a file: name a folder"),
+        ({"--store": "t.txt/store"}, "Not a directory: .*mend that and run the same command again"),
+        ({"--store": "run"}, "is the folder of checkpoints itself: name another"),
+    ],
+)
+def test_unusable_input_gets_a_sentence(case, ingest, change, sentence):
+    options = {"source": "run", "--text": "t.txt", "--store": "store"} | change
+    arguments = [case / options.pop("source")]
+    for name, value in options.items():
+        paths = name in ("--text", "--store", "--tokenizer")
+        arguments += [name, case / str(value) if paths else value]
+    before = sorted(case.rglob("*"))
+    ended = ingest("run", *arguments)
+    assert ended.status == 2
+    assert re.match(f"error: .*{sentence}", ended.error)
+    assert len(ended.error.splitlines()) == 1
+    assert sorted(case.rglob("*")) == before
+
+
+@pytest.mark.parametrize("bad", [["--context-length", "0"], ["--max-parts", "x"], []])
+def test_unusable_options_are_refused_with_the_usage(capsys, bad):
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "somewhere", *bad])
+    assert ended.value.code == 2
+    assert "usage: python -m ingest run" in capsys.readouterr().err
+
+
+def test_a_model_that_is_no_language_model_gets_a_sentence(case, ingest, bpe):
+    folder = save_run(case / "t5", bpe, [1]) / "checkpoint-1"
+    T5Config().save_pretrained(folder)
+    arguments = ("run", case / "t5", "--text", case / "t.txt", "--store", case / "s")
+    ended = ingest(*arguments, "--context-length", 16)
+    assert ended.status == 2
+    assert "describes a t5" in ended.error
+
+
+def test_an_encoder_fails_because_it_sees_what_it_predicts(case, ingest, bpe):
+    folder = save_run(case / "bert", bpe, [1]) / "checkpoint-1"
+    config = BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+                        intermediate_size=32, vocab_size=320)  # fmt: skip
+    BertLMHeadModel(config).save_pretrained(folder)
+    ended = ingest("run", case / "bert", "--text", case / "t.txt", "--store", case / "s")
+    assert ended.status == 1
+    assert "sees the tokens that it has to predict" in ended.error
+
+
+def test_a_tokenizer_larger_than_the_model_gets_a_sentence(case, ingest, bpe):
+    folder = case / "small" / "step1"
+    planted(100, 1, 2).save_pretrained(folder)
+    bpe.save_pretrained(folder)
+    ended = ingest("run", case / "small", "--text", case / "t.txt", "--store", case / "s")
+    assert ended.status == 2
+    assert "the model knows only 100 token types" in ended.error
+    assert not (case / "s").exists()
+
+
+def other_tokenizer(case: Path) -> list[object]:
+    byte_level(300).save_pretrained(case / "other")
+    return ["--tokenizer", case / "other"]
+
+
+def other_text(case: Path) -> list[object]:
+    (case / "other.txt").write_text(PROSE + "More.")
+    return ["--text", case / "other.txt"]
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (other_tokenizer, "another tokenizer"),
+        (other_text, "another text"),
+        (lambda _: ["--context-length", 16], "another context length .context_length 32, now 16"),
+        (lambda _: ["--no-bos"], "another BOS convention"),
+        (lambda _: ["--max-parts", 1], "another --max-parts"),
+        (lambda _: ["--dtype", "bfloat16"], "another dtype"),
+        (lambda _: ["--name", "other"], "another model"),
+    ],
+)
+def test_a_store_of_something_else_is_refused_and_left_as_it_is(
+    case, ingest, whole_store, text, change, what
+):
+    store = shutil.copytree(whole_store, case / "store")
+    before = {p: p.stat().st_mtime_ns for p in store.rglob("*")}
+    source = case / "run"
+    arguments = ["run", source.resolve(), "--text", text, "--store", store, *change(case)]
+    ended = ingest(*arguments)
+    assert ended.status == 2
+    assert re.match(f"error: .*was made with {what}.*name another --store", ended.error)
+    assert {p: p.stat().st_mtime_ns for p in store.rglob("*")} == before
+
+
+@pytest.mark.parametrize("name", ["tokens.parquet", "docs.parquet", "checkpoints.parquet"])
+def test_a_damaged_file_of_the_store_is_refused_until_deleted(
+    case, ingest, whole_store, run_folder, text, name
+):
+    store = shutil.copytree(whole_store, case / "store")
+    damaged = store / name
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    arguments = ("run", run_folder, "--text", text, "--store", store)
+    ended = ingest(*arguments)
+    assert ended.status == 2
+    assert re.match(f"error: .*{name} cannot be read .*: delete it and run again", ended.error)
+    damaged.unlink()
+    assert ingest(*arguments).status == 0
+    assert ingest("verify", store).status == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("{", "cannot be read as JSON"),
+        ('{"format_version": 99}', "format 99; .*: update Token Trails"),
+        (None, "has loss files but no manifest.json: .*restore the manifest or name another"),
+    ],
+)
+def test_a_store_without_a_usable_manifest_is_refused(
+    case, ingest, whole_store, run_folder, text, content, sentence
+):
+    store = shutil.copytree(whole_store, case / "store")
+    (store / "manifest.json").unlink()
+    if content is not None:
+        (store / "manifest.json").write_text(content)
+    ended = ingest("run", run_folder, "--text", text, "--store", store)
+    assert ended.status == 2
+    assert re.match(f"error: .*{sentence}", ended.error)
+
+
+@pytest.mark.parametrize("command", ["verify", "compare"])
+def test_what_is_no_store_gets_a_sentence(case, ingest, command, whole_store):
+    more = [whole_store] if command == "compare" else []
+    ended = ingest(command, case / "gone", *more)
+    assert (ended.status, ended.error[:6]) == (2, "error:")
+    assert "gone does not exist: a store is a folder made by" in ended.error
+    assert "has no manifest.json" in ingest(command, case / "empty", *more).error
+
+
+ODD_NAMES = ["seed=1", "a b#%20", "[1]*?", "c:d", "-x", "ü\n'\"", ".hidden", "_u"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_folder_names_are_names_like_others(tmp_path, ingest, run_folder, whole_store, name):
+    folder = tmp_path / name
+    shutil.copytree(run_folder, folder / "run")
+    (folder / f"{name}.txt").write_text(PROSE)
+    store = folder / "store"
+    ended = ingest("run", folder / "run", "--text", folder / f"{name}.txt", "--store", store)
+    assert (ended.status, ended.error) == (0, "")
+    assert ingest("verify", store).status == 0
+    assert list(Layout(store).scored()) == list(STEPS)
+
+
+def test_a_second_ingest_into_the_same_store_is_refused(tmp_path, ingest, run_folder, text):
+    arguments = ["run", str(run_folder), "--text", str(text), "--store", str(tmp_path / "s")]
+    first = start(arguments)
+    while not (tmp_path / "s" / "manifest.json").exists():
+        time.sleep(0.001)
+    os.kill(first.pid, signal.SIGSTOP)
+    try:
+        ended = ingest(*arguments)
+    finally:
+        os.kill(first.pid, signal.SIGCONT)
+    assert ended.status == 2
+    assert re.match("error: another ingest is writing .*: wait for it or stop it", ended.error)
+    first.join()
+    assert ingest(*arguments).status == 0
+    assert ingest("verify", tmp_path / "s").status == 0

@@ -1,0 +1,187 @@
+"""Every kind of damage to a store is found and named; a whole store has none."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ingest.errors import IngestError
+from ingest.verify import verify
+from store.layout import Layout
+from tests.ingest.processes import ROOT
+
+LOSS_FILE = "losses/checkpoint-000000010.parquet"
+NO_LOSS = "has losses that are missing, infinite or negative"
+FILES = ["tokens.parquet", "docs.parquet", "checkpoints.parquet", LOSS_FILE]
+
+
+@pytest.fixture
+def store(whole_store: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(whole_store, tmp_path / "store")
+
+
+def rewrite(path: Path, how: Callable[[pa.Table], pa.Table]) -> None:
+    pq.write_table(how(pq.read_table(path)), path)
+
+
+def put(path: Path, column: str, row: int, value: object) -> None:
+    """Write the file again with one value changed."""
+
+    def changed(table: pa.Table) -> pa.Table:
+        at, field = table.schema.get_field_index(column), table.schema.field(column)
+        values = table[column].to_pylist()
+        values[row] = value
+        return table.set_column(at, field, pa.array(values, field.type))
+
+    rewrite(path, changed)
+
+
+def test_a_whole_store_has_no_problem_and_is_only_read(store):
+    before = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in store.rglob("*")}
+    assert verify(store) == []
+    assert {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in store.rglob("*")} == before
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_deleted_file_is_found(store, name):
+    (store / name).unlink()
+    (problem,) = verify(store)
+    assert ("checkpoint 10 is in" if name == LOSS_FILE else name) in problem
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("left", [0, 100, -1])
+def test_a_truncated_file_is_found(store, name, left):
+    (store / name).write_bytes((store / name).read_bytes()[:left])
+    (problem,) = verify(store)
+    assert f"{Path(name).name} cannot be read" in problem
+    assert problem.endswith("delete it and run again; it is made anew")
+
+
+def test_a_flipped_byte_among_the_losses_is_found(store):
+    """One bit of one loss moves the mean by too little to see: the pages have checksums."""
+    path = store / LOSS_FILE
+    content = path.read_bytes()
+    losses = pq.ParquetFile(path).metadata.row_group(0).column(6)
+    end = losses.data_page_offset + losses.total_compressed_size
+    for at in range(end - 600, end, 20):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        assert verify(store), f"byte {at} of {path.name}"
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "sentence"),
+    [
+        ("loss", 1.0, "does not have the count and mean that checkpoints.parquet names"),
+        ("loss", float("nan"), NO_LOSS),
+        ("loss", None, NO_LOSS),
+        ("loss", float("inf"), NO_LOSS),
+        ("loss", -0.5, NO_LOSS),
+        ("token_id", 7, "does not have the rows of tokens.parquet"),
+        ("token_str", "?", "does not have the rows of tokens.parquet"),
+        ("is_word_start", None, "does not have the rows of tokens.parquet"),
+        ("checkpoint", 11, "holds another checkpoint than its name says"),
+    ],
+)
+def test_an_altered_row_of_losses_is_found(store, column, value, sentence):
+    put(store / LOSS_FILE, column, 20, value)
+    assert verify(store) == [f"checkpoint-000000010.parquet: {sentence}"]
+
+
+def test_a_loss_altered_by_a_millionth_is_found(store):
+    loss = pq.read_table(store / LOSS_FILE)["loss"][20].as_py()
+    put(store / LOSS_FILE, "loss", 20, loss + 1e-6 * loss)
+    (problem,) = verify(store)
+    assert "count and mean" in problem
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "sentence"),
+    [
+        ("token_id", 7, "tokens.parquet does not have the fingerprint"),
+        ("position", 7, "tokens.parquet does not have the fingerprint"),
+        ("doc", -1, "tokens.parquet does not have the fingerprint"),
+        ("row", 7, "row does not count 0, 1, 2"),
+        ("token_str", "?", "does not have the rows of tokens.parquet"),
+    ],
+)
+def test_an_altered_token_is_found(store, column, value, sentence):
+    put(store / "tokens.parquet", column, 20, value)
+    assert sentence in "\n".join(verify(store))
+
+
+def test_other_rows_are_found(store):
+    path = store / LOSS_FILE
+    whole = pq.read_table(path)
+    for table in (whole.slice(1), whole.take([1, 0, *range(2, len(whole))])):
+        pq.write_table(table, path)
+        assert any("rows of tokens.parquet" in p for p in verify(store))
+    pq.write_table(whole, path)
+    put(store / "docs.parquet", "n_tokens", 0, 1)
+    assert "docs.parquet: n_tokens is not the number" in verify(store)[0]
+    rewrite(store / "docs.parquet", lambda t: t.slice(1))
+    assert "manifest.json counts other numbers" in verify(store)[0]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_other_columns_and_types_are_found(store, name):
+    path = store / name
+    whole = pq.read_table(path)
+    first = whole.schema.field(0)
+    changed = [
+        whole.drop([first.name]),
+        whole.select(whole.schema.names[::-1]),
+        whole.set_column(0, first.name, whole.column(0).cast(pa.float64())),
+    ]
+    if name == LOSS_FILE:
+        changed.append(whole.append_column("extra", whole.column(0)))
+    for table in changed:
+        pq.write_table(table, path)
+        (problem,) = verify(store)
+        assert f"{path.name}" in problem
+        assert "has other columns than expected" in problem
+
+
+def test_more_metadata_of_docs_is_no_fault(store):
+    rewrite(store / "docs.parquet", lambda t: t.append_column("mine", t["part"]))
+    assert verify(store) == []
+
+
+def test_files_that_do_not_belong_are_found(store):
+    losses = store / "losses"
+    (losses / ".checkpoint-000000020.parquet.99.tmp").touch()
+    (store / ".manifest.json.99.tmp").touch()
+    shutil.copy(store / LOSS_FILE, losses / "checkpoint-000000010 (copy).parquet")
+    shutil.copy(store / LOSS_FILE, Layout(store).loss_file(20))
+    assert verify(store) == [
+        ".manifest.json.99.tmp is left over from a killed ingest: run it again",
+        ".checkpoint-000000020.parquet.99.tmp is left over from a killed ingest: run it again",
+        "losses/checkpoint-000000010 (copy).parquet is no loss file of this store: "
+        "move it elsewhere",
+        "checkpoint 20 has a loss file but no row in checkpoints.parquet",
+        "checkpoint-000000020.parquet: holds another checkpoint than its name says",
+    ]
+
+
+def test_a_folder_without_a_manifest_is_no_store(store):
+    (store / "manifest.json").unlink()
+    with pytest.raises(IngestError, match=r"has no manifest\.json"):
+        verify(store)
+
+
+def test_the_command_names_each_problem_and_ends_with_status_1(store, ingest):
+    assert ingest("verify", store).status == 0
+    (store / LOSS_FILE).unlink()
+    ended = ingest("verify", store)
+    assert ended.status == 1
+    assert ended.error.startswith("problem: checkpoint 10 is in checkpoints.parquet but has no")
+
+
+def test_neither_verify_nor_compare_loads_torch():
+    code = "import sys, ingest.verify, ingest.compare; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

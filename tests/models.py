@@ -1,0 +1,128 @@
+"""Tiny real models and tokenizers, made from nothing in a second: what ingest is tested with."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, trainers
+from tokenizers import models as kinds
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+# Threads that wait for each other cost more than such small sums; eighty times, beside other work.
+torch.set_num_threads(1)
+
+CONTEXT = 32
+END = "<|endoftext|>"
+FAMILIES = ("gpt2", "neox", "llama")
+PROSE = (
+    "The President said that the Congress, which had met in Washington, would not be moved. "
+    "Naïve readers — and there were 1,234 of them — asked: \"Why not?\" It's the war's end, "
+    "he said, and the war's end is the President's to declare.\n\n\tSecond paragraph: the "
+    "Congress met again; the President said that the Congress would be moved after all.\n"
+)
+
+
+def byte_level(size: int = 320) -> PreTrainedTokenizerFast:
+    """GPT-2's kind: byte-level BPE, blanks lead their word, END is token 0."""
+    tokenizer = Tokenizer(kinds.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, special_tokens=[END], initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator([PROSE], trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=END, eos_token=END)
+
+
+def metaspace() -> PreTrainedTokenizerFast:
+    """Llama's kind: a Unigram model, blanks are `▁`; it has no BOS, so `</s>` is the EOS."""
+    tokenizer = Tokenizer(kinds.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=200, special_tokens=["<unk>", "</s>"], unk_token="<unk>", show_progress=False
+    )
+    tokenizer.train_from_iterator([PROSE], trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", eos_token="</s>")
+
+
+def byte_fallback(pieces: Iterable[str]) -> PreTrainedTokenizerFast:
+    """Llama 2's kind: `pieces`, and a piece `<0x…>` for each byte of what is none of them."""
+    scores = [("<unk>", 0.0), *((f"<0x{byte:02X}>", -9.0) for byte in range(256))]
+    scores += [(piece, -1.0) for piece in pieces]
+    tokenizer = Tokenizer(kinds.Unigram(scores, unk_id=0, byte_fallback=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
+
+
+def word_piece() -> PreTrainedTokenizerFast:
+    """BERT's kind: lower case, `##` continues a word, no blanks in tokens, no BOS and no EOS."""
+    tokenizer = Tokenizer(kinds.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=120, special_tokens=["[UNK]"], show_progress=False
+    )
+    tokenizer.train_from_iterator([PROSE], trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]")
+
+
+def tiny(family: str, vocabulary: int = 320, seed: int = 0) -> PreTrainedModel:
+    """Two layers of width 16; weights large enough that losses differ by whole nats."""
+    torch.manual_seed(seed)
+    common = {"vocab_size": vocabulary, "initializer_range": 0.3,
+              "bos_token_id": 0, "eos_token_id": 0}  # fmt: skip
+    wide = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "intermediate_size": 32, "max_position_embeddings": CONTEXT}  # fmt: skip
+    if family == "gpt2":
+        config = GPT2Config(n_embd=16, n_layer=2, n_head=2, n_positions=CONTEXT, **common)
+        return GPT2LMHeadModel(config).eval()
+    if family == "neox":
+        return GPTNeoXForCausalLM(GPTNeoXConfig(**common, **wide)).eval()
+    return LlamaForCausalLM(LlamaConfig(**common, **wide)).eval()
+
+
+def planted(vocabulary: int, before: int, after: int) -> PreTrainedModel:
+    """Certain that `after` follows `before`; anywhere else, all tokens but `after` are equal.
+
+    The layers add nothing, so that the last norm sees the token alone: +v for `before`, -v for
+    the others, and the head's only row that is not zero, `after`'s, is a multiple of v.
+    """
+    config = GPT2Config(
+        n_embd=16, n_layer=1, n_head=2, n_positions=CONTEXT, vocab_size=vocabulary,
+        bos_token_id=0, eos_token_id=0, tie_word_embeddings=False,
+    )  # fmt: skip
+    model = GPT2LMHeadModel(config).eval()
+    v = torch.tensor([1.0, -1.0] * 8)
+    with torch.no_grad():
+        for part in (model.transformer.h[0].attn, model.transformer.h[0].mlp):
+            part.c_proj.weight.zero_()
+        model.transformer.wpe.weight.zero_()
+        model.transformer.wte.weight.copy_(-v.expand(vocabulary, -1))
+        model.transformer.wte.weight[before] = v
+        model.lm_head.weight.zero_()
+        model.lm_head.weight[after] = 100 * v
+    return model
+
+
+def save_run(
+    folder: Path, tokenizer: PreTrainedTokenizerFast, steps: Iterable[int], family: str = "gpt2"
+) -> Path:
+    """A training run as the Trainer leaves one: checkpoint-N/ folders, each with a tokenizer."""
+    for step in steps:
+        model = tiny(family, len(tokenizer), seed=step)
+        model.save_pretrained(folder / f"checkpoint-{step}")
+        tokenizer.save_pretrained(folder / f"checkpoint-{step}")
+    return folder
