@@ -2,11 +2,13 @@
 
 import argparse
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from queries.errors import QueryError
 from queries.store import Store
@@ -26,7 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        sys.stderr.close()
+        # Else what is left in the buffer would be written, and fail once more, at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -116,6 +119,7 @@ def _write(frame: pd.DataFrame, spec: dict[str, Any] | None, options: argparse.N
             raise QueryError(f"{options.output} cannot be written: {error.strerror}") from error
     else:
         sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
 
 
 def _content(frame: pd.DataFrame, spec: dict[str, Any] | None, kind: str) -> bytes:
@@ -125,6 +129,15 @@ def _content(frame: pd.DataFrame, spec: dict[str, Any] | None, kind: str) -> byt
         from queries.figures import render
 
         return render(spec, kind)
+    try:
+        return _table(frame, kind)
+    except (ValueError, OverflowError, pa.ArrowException) as error:  # types that the format lacks
+        raise QueryError(
+            f"the answer cannot be written as {kind} ({error}): cast its columns, as in x::varchar"
+        ) from error
+
+
+def _table(frame: pd.DataFrame, kind: str) -> bytes:
     if kind == "json":
         return frame.to_json(orient="records", indent=1, double_precision=15).encode() + b"\n"
     if kind == "parquet":

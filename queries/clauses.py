@@ -1,7 +1,6 @@
 """Is a text one boolean SQL expression over `tokens`? If not, a sentence that says why."""
 
 import difflib
-import json
 import re
 from typing import Any
 
@@ -10,8 +9,11 @@ import duckdb
 from queries import sql
 from queries.database import Database
 from queries.errors import GroupError
+from queries.statements import objection
 
-_UNKNOWN_COLUMN = re.compile(r'column "?([^"\s]+)"? not found', re.IGNORECASE)
+_UNKNOWN_COLUMN = re.compile(
+    r'column "([^"]*)" not found|have a column named "([^"]*)"', re.IGNORECASE
+)
 _UNKNOWN_FUNCTION = re.compile(r"Function with name (\S+) does not exist")
 _OUR_SENTENCE = re.compile(r"QueryError: (.*)", re.DOTALL)
 _IN_PYTHON = re.compile(r"executing the UDF: (.*)", re.DOTALL)
@@ -52,7 +54,7 @@ def explain(database: Database, clause: str, error: duckdb.Error) -> GroupError:
             "mend the function, or keep such tokens from it with another condition"
         )
     if found := _UNKNOWN_COLUMN.search(message):
-        return GroupError(_unknown_column(database, found[1]))
+        return GroupError(_unknown_column(database, found[1] or found[2]))
     if found := _UNKNOWN_FUNCTION.search(message):
         return GroupError(
             f"there is no function {found[1]}: use one of DuckDB's, or a Python function "
@@ -66,9 +68,11 @@ _EXPECTED = "expected one condition such as position = 500 and is_word_start"
 
 
 def _parse(database: Database, statement: str, clause: str) -> dict[str, Any]:
-    """The parse tree of a statement that must be one SELECT."""
-    ((text,),) = database.rows(sql.read("parse"), {"statement": statement})
-    tree: dict[str, Any] = json.loads(text)
+    """The parse tree of a statement that must be one SELECT, and only read."""
+    try:
+        tree = database.parse(statement)
+    except duckdb.Error as error:  # a text that is no valid Unicode
+        raise explain(database, clause, error) from error
     if tree.get("error"):
         at = tree.get("position")
         shift = statement.index(clause)
@@ -78,6 +82,8 @@ def _parse(database: Database, statement: str, clause: str) -> dict[str, Any]:
     node: dict[str, Any] = statements[0]["node"]
     if len(statements) != 1 or node["type"] != "SELECT_NODE":
         raise GroupError(f"{_quote(clause)} is more than one expression: {_EXPECTED}")
+    if trouble := objection(tree):
+        raise GroupError(f"{_quote(clause)}: {trouble}")
     return node
 
 
@@ -96,10 +102,12 @@ def _is_bare(node: dict[str, Any], table: str) -> bool:
 
 def _type(database: Database, clause: str) -> str:
     try:
-        ((_, kind, *_),) = database.rows(sql.read("group_type").replace("{clause}", clause))
+        columns = database.rows(sql.read("group_type").replace("{clause}", clause))
     except duckdb.Error as error:
         raise explain(database, clause, error) from error
-    return str(kind)
+    if len(columns) != 1:  # a star stands for all columns
+        raise GroupError(f"{_quote(clause)} is more than one expression: {_EXPECTED}")
+    return str(columns[0][1])
 
 
 def _unknown_column(database: Database, name: str) -> str:
@@ -115,5 +123,5 @@ def _unknown_column(database: Database, name: str) -> str:
 
 
 def _quote(clause: str) -> str:
-    text = " ".join(clause.split())
+    text = " ".join(clause.split()).encode("utf-8", "replace").decode()
     return f"`{text}`" if len(text) <= 80 else f"`{text[:77]}…`"

@@ -1,5 +1,6 @@
 """A DuckDB in memory over one store: loaded, then locked down; one cursor per query."""
 
+import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,9 +13,16 @@ import pandas as pd
 
 from queries import sql
 from queries.errors import QueryError
+from queries.statements import objection
 from store.layout import Layout
 
 TIME_LIMIT = 60.0
+"""Seconds that one query may run."""
+MEMORY_LIMIT = "2GB"
+"""What DuckDB may use for all queries at once, their answers aside."""
+ANSWER_LIMIT = 2**30
+"""Bytes of one answer to a query that a person wrote."""
+_VECTORS = 10  # of 2,048 rows, fetched at a time
 
 
 class Database:
@@ -40,6 +48,11 @@ class Database:
 
     def lock(self, root: Path) -> None:
         """From now on: no file but the store's, no setting changes. The order matters."""
+        self._connection.execute("set memory_limit = $limit", {"limit": MEMORY_LIMIT})
+        # Else what does not fit in memory is spilled to .tmp in the working directory, and stays.
+        self._connection.execute("set temp_directory = ''")
+        # Else a table's name may also be that of a Python variable around the call.
+        self._connection.execute("set global python_enable_replacements = false")
         self._connection.execute(
             "set allowed_directories = $folders::varchar[]", {"folders": [str(root.absolute())]}
         )
@@ -67,21 +80,44 @@ class Database:
             (values,) = cursor.execute(query).fetchnumpy().values()
             return np.asarray(values)
 
+    def parse(self, statement: str) -> dict[str, Any]:
+        """A statement's parse tree, as json_serialize_sql gives it. Nothing is run."""
+        ((text,),) = self.rows(sql.read("parse"), {"statement": statement})
+        try:
+            tree: dict[str, Any] = json.loads(text)
+        except RecursionError as error:
+            raise QueryError("the expression is nested too deeply: write it flatter") from error
+        return tree
+
     def select(self, query: str) -> pd.DataFrame:
         """The result of a query that a person wrote: one SELECT statement and nothing else.
 
-        Raises QueryError for anything else and for what DuckDB refuses.
+        Raises QueryError for anything else, for what DuckDB refuses, past the time limit and for
+        an answer above the limit of its size.
         """
         try:
-            statements = self._connection.cursor().extract_statements(query)
-            if len(statements) != 1:
-                raise QueryError(f"found {len(statements)} statements, expected one SELECT")
-            if statements[0].type != duckdb.StatementType.SELECT:
-                kind = statements[0].type.name
-                raise QueryError(f"found a statement of type {kind}: a store takes only SELECT")
-            return self.frame(query)
+            self._refuse_all_but_reading(query)
+            with self._limited_cursor() as cursor:
+                return _bounded(cursor.execute(query))
         except duckdb.Error as error:
-            raise QueryError(str(error)) from error
+            # What a Python function says of its trouble, without DuckDB's words around it.
+            raise QueryError(str(error).rpartition("QueryError: ")[2]) from error
+
+    def _refuse_all_but_reading(self, query: str) -> None:
+        try:
+            query.encode()
+        except UnicodeEncodeError as error:
+            raise QueryError(f"the query is no valid Unicode text ({error.reason})") from error
+        with self._limited_cursor() as cursor:
+            statements = cursor.extract_statements(query)
+        if len(statements) != 1:
+            raise QueryError(f"found {len(statements)} statements, expected one SELECT")
+        if statements[0].type != duckdb.StatementType.SELECT:
+            kind = statements[0].type.name
+            raise QueryError(f"found a statement of type {kind}: a store takes only SELECT")
+        tree = self.parse(query)
+        if trouble := tree.get("error_message") or objection(tree):
+            raise QueryError(trouble)
 
     @contextmanager
     def _limited_cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -89,11 +125,32 @@ class Database:
         timer = threading.Timer(TIME_LIMIT, cursor.interrupt)
         timer.start()
         try:
+            # A second lock beside the check of what is asked: nothing can change the tables.
+            cursor.execute("begin transaction read only")
             yield cursor
         except duckdb.InterruptException as error:
             raise QueryError(
                 f"the query ran longer than {TIME_LIMIT:.0f} s and was stopped: ask for less"
             ) from error
+        except duckdb.OutOfMemoryException as error:
+            raise QueryError(
+                f"the query needs more than {MEMORY_LIMIT} of memory and was stopped: ask for less"
+            ) from error
         finally:
             timer.cancel()
             cursor.close()
+
+
+def _bounded(cursor: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """All that is left to fetch; an answer without end would fill the memory of the whole app."""
+    chunks: list[pd.DataFrame] = []
+    size = 0
+    while not chunks or len(chunks[-1]):
+        chunks.append(cursor.fetch_df_chunk(_VECTORS))
+        size += int(chunks[-1].memory_usage(deep=True).sum())
+        if size > ANSWER_LIMIT:
+            raise QueryError(
+                f"the answer is larger than {ANSWER_LIMIT >> 20:,} MB: aggregate it, or add a limit"
+            )
+    # The last one is empty; it is left out, as its text columns have no type.
+    return pd.concat(chunks[:-1] or chunks, ignore_index=True)

@@ -1,5 +1,6 @@
 """Python functions -> DuckDB: the project's own, the operator's file, and loss_at."""
 
+import functools
 import importlib.util
 import inspect
 from collections.abc import Callable
@@ -26,26 +27,48 @@ def register_functions(
     Raises StoreError for a file that cannot be loaded or a function without annotations.
     """
     database.register("loss_at", _loss_at(matrix), parameters=["BIGINT", "BIGINT"],
-                      return_type="FLOAT", type="arrow")  # fmt: skip
+                      return_type="FLOAT", type="arrow", null_handling="special")  # fmt: skip
     functions = _public(udfs) | (_public(_load(named)) if named else {})
     for name, function in functions.items():
         parameters, result = _signature(name, function)
         try:
-            database.register(name, function, parameters=parameters, return_type=result)
+            database.register(
+                name, _named(name, function), parameters=parameters, return_type=result
+            )
         except Exception as error:  # DuckDB has no common class for what it refuses here
             raise StoreError(f"the function {name} cannot be registered: {error}") from error
     return ["loss_at", *functions]
 
 
+def _named(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, whose errors say its name and the values that it was given."""
+
+    @functools.wraps(function)
+    def call(*values: Any) -> Any:
+        given = f"the function {name} failed for {', '.join(map(repr, values))}"
+        try:
+            result = function(*values)
+        except Exception as error:  # whatever a person's own code raises
+            raise QueryError(f"{given}: {type(error).__name__}: {error}") from error
+        if result is None:
+            raise QueryError(f"{given}: it returned nothing, expected a value")
+        return result
+
+    return call
+
+
 def _loss_at(matrix: Callable[[], LossMatrix]) -> Callable[[pa.Array, pa.Array], pa.Array]:
     def loss_at(row: pa.Array, checkpoint: pa.Array) -> pa.Array:
-        rows = np.asarray(row, dtype=np.int64)
-        checkpoints = np.asarray(checkpoint, dtype=np.int64)
-        losses = np.empty(len(rows), dtype=np.float32)
-        for value in np.unique(checkpoints):
-            at = checkpoints == value
+        """Losses in nats; NULL for a row that there is not, such as the one before the first."""
+        rows = row.fill_null(-1).to_numpy(zero_copy_only=False)
+        checkpoints = checkpoint.fill_null(-1).to_numpy(zero_copy_only=False)
+        named = checkpoint.is_valid().to_numpy(zero_copy_only=False)
+        losses = np.zeros(len(rows), dtype=np.float32)
+        known = (rows >= 0) & (rows < matrix().n_tokens) & named
+        for value in np.unique(checkpoints[named]):
+            at = known & (checkpoints == value)
             losses[at] = matrix().column(int(value))[rows[at]]
-        return pa.array(losses)
+        return pa.array(losses, mask=~known)
 
     return loss_at
 

@@ -21,7 +21,7 @@ class NamedGroup:
 def read_groups(*folders: Path) -> dict[str, NamedGroup]:
     """All named groups by name, in order; a later folder's file wins over an earlier one's.
 
-    Raises GroupError for a file without an expression.
+    Raises GroupError for a file without an expression or that is no text.
     """
     files = {path.stem: path for folder in folders for path in sorted(folder.glob("*.sql"))}
     return {name: read_group(path) for name, path in sorted(files.items())}
@@ -29,7 +29,10 @@ def read_groups(*folders: Path) -> dict[str, NamedGroup]:
 
 def read_group(path: Path) -> NamedGroup:
     """Comment lines first (the first is the title), then the expression."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise GroupError(f"{path} cannot be read as UTF-8 text ({error}): save it anew") from error
     comment = [line.removeprefix("--").strip() for line in lines if line.startswith("--")]
     clause = "\n".join(line for line in lines if not line.startswith("--")).strip()
     if not clause:

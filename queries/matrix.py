@@ -4,7 +4,9 @@ It stands in blocks of 64 checkpoints. A block's file name is a digest of the lo
 was made from, so that a stale one is never found; new checkpoints change only the last block.
 """
 
+import contextlib
 import hashlib
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,6 +33,10 @@ class LossMatrix:
     blocks: list[np.ndarray]
     """float32 (tokens, up to 64) each, side by side."""
 
+    @property
+    def n_tokens(self) -> int:
+        return len(self.blocks[0])
+
     def rows(self, rows: np.ndarray) -> np.ndarray:
         """Losses of some tokens at all checkpoints, float32 (len(rows), checkpoints)."""
         return np.concatenate([block[rows] for block in self.blocks], axis=1)
@@ -49,7 +55,8 @@ def open_matrix(
     """The matrix over these loss files (checkpoint -> path); missing blocks are built.
 
     `progress` is called with (checkpoints read, checkpoints in all) while building.
-    Raises StoreError for a loss file that is unreadable or has other rows.
+    Raises StoreError for a loss file that is unreadable or has other rows, and where there is no
+    place for the index.
     """
     checkpoints = sorted(files)
     report = progress or (lambda done, total: None)
@@ -72,15 +79,23 @@ def _shifted(report: Progress, start: int, total: int, done: int) -> None:
 def _find_or_build(
     folder: Path, part: dict[int, Path], n_tokens: int, report: Callable[[int], None]
 ) -> Path:
-    path = folder / f"losses-{_digest(part, n_tokens)}.f32"
-    if path.exists() and path.stat().st_size == n_tokens * len(part) * 4:
-        return path
-    try:
-        _build(path, part, n_tokens, report)
-    except PermissionError:  # a store on a disk that we may only read
-        path = _elsewhere(folder) / path.name
-        _build(path, part, n_tokens, report)
-    return path
+    name, size = f"losses-{_digest(part, n_tokens)}.f32", n_tokens * len(part) * 4
+    # The second place is for a store on a disk that is full or that we may only read.
+    places = [folder / name, _elsewhere(folder) / name]
+    for path in places:
+        if path.exists() and path.stat().st_size == size:
+            return path
+    troubles = []
+    for path in places:
+        try:
+            _build(path, part, n_tokens, report)
+            return path
+        except OSError as error:
+            troubles.append(f"{path.parent} ({error.strerror})")
+    raise StoreError(
+        f"the index of losses cannot be written to {' nor to '.join(troubles)}: "
+        f"make room for {size:,} bytes in one of them"
+    )
 
 
 def _build(path: Path, part: dict[int, Path], n_tokens: int, report: Callable[[int], None]) -> None:
@@ -110,19 +125,25 @@ def _read_columns(part: dict[int, Path], n_tokens: int) -> Iterator[np.ndarray]:
 
 def _digest(part: dict[int, Path], n_tokens: int) -> str:
     """Changes when any loss file does: checkpoint, size and time of modification of each."""
-    facts = [(c, p.stat().st_size, p.stat().st_mtime_ns) for c, p in part.items()]
+    try:
+        facts = [(c, p.stat().st_size, p.stat().st_mtime_ns) for c, p in part.items()]
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"{error.filename} has gone since the store was opened: open the store again"
+        ) from error
     return hashlib.sha256(repr((n_tokens, facts)).encode()).hexdigest()[:16]
 
 
 def _elsewhere(folder: Path) -> Path:
     name = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / "token-trails-index" / name
+    return Path(tempfile.gettempdir()) / f"token-trails-index-{os.getuid()}" / name
 
 
 def _drop_others(folder: Path, used: set[str]) -> None:
     for path in folder.glob("losses-*.f32"):
         if path.name not in used:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # gone already, or a disk that we may only read
+                path.unlink()
 
 
 def _no_such_checkpoint(checkpoint: int, there: np.ndarray) -> str:

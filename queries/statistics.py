@@ -26,18 +26,23 @@ class Band:
 
 def mean_band(group: GroupSums) -> Band:
     """A group's mean loss; Var = S/(S-1) * sum over sources of (summed residuals / n)^2."""
-    return _band(group.mean, group.influence, group.counts > 0)
+    return _band(group.mean, group.influence, group.n_docs)
 
 
 def difference_band(first: GroupSums, second: GroupSums) -> Band:
-    """First mean minus second, paired by source: the two influences subtract before squaring."""
+    """First mean minus second, paired by source: the two influences subtract before squaring.
+
+    No band where either group is in one source: its mean, with nothing to compare it to, would
+    count as known exactly.
+    """
     estimate = first.mean - second.mean
     influence = first.influence - second.influence
-    return _band(estimate, influence, (first.counts > 0) | (second.counts > 0))
+    n_sources = int(((first.counts > 0) | (second.counts > 0)).sum())
+    alone = min(first.n_docs, second.n_docs) < 2
+    return _band(estimate, influence, 0 if alone else n_sources)
 
 
-def _band(estimate: np.ndarray, influence: np.ndarray, present: np.ndarray) -> Band:
-    n_sources = int(present.sum())
+def _band(estimate: np.ndarray, influence: np.ndarray, n_sources: int) -> Band:
     if n_sources < 2:
         nothing = np.full_like(estimate, np.nan)
         return Band(estimate, nothing, nothing)

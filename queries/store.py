@@ -40,7 +40,7 @@ class Store:
         progress: Progress | None = None,
     ) -> None:
         self.path = Path(path)
-        self._layout = Layout(self.path)
+        self._layout = Layout(self.path.absolute())  # the working directory may change
         self._progress = progress
         self._lock = threading.Lock()
         try:
