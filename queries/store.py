@@ -16,7 +16,8 @@ from queries.database import Database
 from queries.errors import GroupError, StoreError
 from queries.functions import register_functions
 from queries.groups import SHARED, NamedGroup, read_groups
-from queries.matrix import LossMatrix, Progress, open_matrix
+from queries.index import Progress, open_matrix
+from queries.matrix import LossMatrix
 from queries.regions import Region
 from queries.sums import GroupSums, Summation
 from queries.zoom import Zoom

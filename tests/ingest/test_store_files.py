@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import struct
 from dataclasses import asdict
 
@@ -47,6 +48,9 @@ def test_only_our_temporary_files_are_leftovers(tmp_path):
         (tmp_path / name).touch()
     assert [p.name for p in leftovers(tmp_path)] == [".a.parquet.12.tmp"]
     assert leftovers(tmp_path / "gone") == []
+    assert leftovers(tmp_path, older_than=60) == []
+    os.utime(tmp_path / ".a.parquet.12.tmp", (0, 0))
+    assert len(leftovers(tmp_path, older_than=60)) == 1
 
 
 def test_loss_files_are_found_by_the_step_in_their_name(tmp_path):
