@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Iterable, Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import duckdb
@@ -18,6 +19,7 @@ from queries.functions import register_functions
 from queries.groups import SHARED, NamedGroup, read_groups
 from queries.index import Progress, open_matrix
 from queries.matrix import LossMatrix
+from queries.recent import Recent
 from queries.regions import Region
 from queries.sums import GroupSums, Summation
 from queries.zoom import Zoom
@@ -59,7 +61,7 @@ class Store:
         self.functions = register_functions(self._database, lambda: self.matrix, named)
         self._database.lock(self.path)
         # Kept because a difference mostly follows the trajectories of the same two groups.
-        self._sums_of = lru_cache(maxsize=KEPT_GROUPS)(self._sums_of_clause)
+        self._kept: Recent[GroupSums] = Recent(KEPT_GROUPS)
 
     @cached_property
     def _facts(self) -> pd.DataFrame:
@@ -120,14 +122,19 @@ class Store:
         Returns checkpoint, token_group, mean_loss, low, high (nats), n_tokens, n_docs (source
         documents). Raises GroupError for a clause that is none or that selects no token.
         """
-        return pd.concat([self._trajectory(n, g) for n, g in groups.items()], ignore_index=True)
+        if not groups:
+            raise GroupError("no group was given: name one, as in {'50th': 'position = 50'}")
+        names = list(groups)
+        pairs = zip(names[::2], [*names[1::2], names[-1]], strict=False)  # the last may stand twice
+        sums = chain.from_iterable(self._sums(groups[a], groups[b]) for a, b in pairs)
+        return pd.concat(map(self._trajectory, names, sums), ignore_index=True)
 
     def difference(self, first: str, second: str) -> pd.DataFrame:
         """Mean loss of the first group minus the second's, paired by source document.
 
         Returns checkpoint, difference, low, high (nats). Raises GroupError.
         """
-        band = statistics.difference_band(self._sums(first), self._sums(second))
+        band = statistics.difference_band(*self._sums(first, second))
         columns = {"difference": band.estimate, "low": band.low, "high": band.high}
         return pd.DataFrame({"checkpoint": self.matrix.checkpoints, **columns})
 
@@ -156,7 +163,7 @@ class Store:
 
     def suggested_regions(self) -> tuple[Region, Region]:
         """The largest rise of the mean loss over all tokens, and the recovery from it."""
-        losses = self._sums("true").mean
+        losses = self._summation.everything.mean
         rise = regions.largest_rise(self.steps, losses)
         return rise, regions.recovery(self.steps, losses, rise)
 
@@ -172,8 +179,7 @@ class Store:
         """Any one SELECT over losses, tokens, docs, checkpoints. Raises QueryError."""
         return self._database.select(query)
 
-    def _trajectory(self, name: str, group: str) -> pd.DataFrame:
-        sums = self._sums(group)
+    def _trajectory(self, name: str, sums: GroupSums) -> pd.DataFrame:
         band = statistics.mean_band(sums)
         return pd.DataFrame(
             {
@@ -187,11 +193,18 @@ class Store:
             }
         )
 
-    def _sums(self, group: str) -> GroupSums:
-        return self._sums_of(self.clause(group))
-
-    def _sums_of_clause(self, clause: str) -> GroupSums:
-        return self._summation.group(self._some_members(clause))
+    def _sums(self, first: str, second: str) -> tuple[GroupSums, GroupSums]:
+        """Of two groups; those that were not asked for lately are read, both in one pass."""
+        clauses = self.clause(first), self.clause(second)
+        kept = [self._kept.get(clause) for clause in clauses]
+        if kept[0] and kept[1]:
+            return kept[0], kept[1]
+        new = [clause for clause, sums in zip(clauses, kept, strict=True) if not sums]
+        members = [self._some_members(clause) for clause in dict.fromkeys(new)]
+        read = self._summation.pair(members[0], members[-1])
+        for clause, sums in zip(new, read, strict=False):
+            self._kept.put(clause, sums)
+        return kept[0] or read[0], kept[1] or read[-1]
 
     def _some_members(self, group: str) -> np.ndarray:
         rows = self.members(group)

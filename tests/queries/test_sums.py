@@ -31,3 +31,19 @@ def test_sums_equal_numpy(summation, size):
 
 def test_influences_add_up_to_nothing(summation):
     np.testing.assert_allclose(summation.group(np.arange(99)).influence.sum(axis=0), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("sizes", [(3, 5), (250, 250), (400, 30), (30, 490), (500, 499), (1, 500)])
+def test_a_pair_is_read_as_each_of_its_groups_alone(summation, sizes):
+    rng = np.random.default_rng(sum(sizes))
+    groups = [np.sort(rng.choice(500, size, replace=False)) for size in sizes]
+    for members, read in zip(groups, summation.pair(*groups), strict=True):
+        sums = [LOSSES[members[SOURCE[members] == s]].sum(axis=0, dtype=float) for s in range(7)]
+        np.testing.assert_allclose(read.sums, sums, atol=1e-9)
+        assert read.n_tokens == len(members)
+
+
+def test_a_group_and_the_rest_are_read_as_well(summation):
+    inside, outside = summation.pair(np.arange(100), np.arange(100, 500))
+    np.testing.assert_allclose((inside + outside).sums, summation.everything.sums)
+    assert (inside + outside).n_tokens == 500
