@@ -63,12 +63,14 @@ def region_changes(
 
 def most_decreased(changes: pd.DataFrame, k: int) -> pd.DataFrame:
     """The k tokens whose loss fell most, most first; fewer where fewer fell."""
-    return changes[changes["change"] < 0].nsmallest(k, "change")
+    lowest = changes.nsmallest(k, "change")
+    return lowest[lowest["change"] < 0]
 
 
 def most_increased(changes: pd.DataFrame, k: int) -> pd.DataFrame:
     """The k tokens whose loss rose most, most first; fewer where fewer rose."""
-    return changes[changes["change"] > 0].nlargest(k, "change")
+    highest = changes.nlargest(k, "change")
+    return highest[highest["change"] > 0]
 
 
 def overlap(first: pd.DataFrame, second: pd.DataFrame, k: int) -> pd.DataFrame:
