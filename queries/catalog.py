@@ -71,7 +71,7 @@ def _make(layout: Layout, database: Database, groups: list[NamedGroup]) -> pd.Da
         layout.catalog.with_name(f"{layout.catalog.name}.wal").unlink(missing_ok=True)
     with whole_file(_note(layout)) as temporary:
         temporary.write_text(_digest(layout, groups), encoding="utf-8")
-    return pd.concat([made, pd.DataFrame({"name": left_out, "kind": "left out: needs Python"})])
+    return pd.concat([made, pd.DataFrame({"name": left_out, "kind": "left out"})])
 
 
 def _create_views(connection: duckdb.DuckDBPyConnection, root: Layout) -> None:
