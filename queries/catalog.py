@@ -12,6 +12,7 @@ from glob import escape
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pandas as pd
 from scipy import stats
 
@@ -46,7 +47,7 @@ def refresh(layout: Layout, database: Database, groups: Iterable[NamedGroup]) ->
 
 
 def make(layout: Layout, database: Database, groups: Iterable[NamedGroup]) -> pd.DataFrame:
-    """Make the catalog, whatever there is; returns name, kind of each relation and group.
+    """Make the catalog, whatever there is; returns name, kind: view, macro, or a group left out.
 
     Raises QueryError where it cannot be written.
     """
@@ -66,7 +67,7 @@ def _make(layout: Layout, database: Database, groups: list[NamedGroup]) -> pd.Da
             _create_views(connection, Layout(layout.root.resolve()))
             _create_macros(connection)
             left_out = [g.name for g in groups if not _create_group(connection, database, g)]
-            made = connection.sql(sql.read("catalog/contents")).df()
+            made: pd.DataFrame = connection.sql(sql.read("catalog/contents")).df()
         # A journal that somebody's DuckDB left belongs to the file that is replaced here.
         layout.catalog.with_name(f"{layout.catalog.name}.wal").unlink(missing_ok=True)
     with whole_file(_note(layout)) as temporary:
@@ -90,9 +91,9 @@ def _create_views(connection: duckdb.DuckDBPyConnection, root: Layout) -> None:
 
 def _create_macros(connection: duckdb.DuckDBPyConnection) -> None:
     ((n_sources,),) = connection.sql("select count(distinct source) from docs").fetchall()
-    degrees = list(range(1, n_sources))
-    quantiles = stats.t.ppf((1 + LEVEL) / 2, degrees).tolist()
-    values = {"degrees": degrees, "quantiles": quantiles}
+    degrees = np.arange(1, n_sources)
+    quantiles = np.asarray(stats.t.ppf((1 + LEVEL) / 2, degrees))
+    values = {"degrees": degrees.tolist(), "quantiles": quantiles.tolist()}
     connection.execute(sql.read("catalog/t_quantiles"), values)
     for name in MACROS:
         connection.execute(sql.read(name))
