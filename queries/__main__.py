@@ -1,4 +1,4 @@
-"""The command line of queries: `python -m queries trajectories | zoom | groups | sql`."""
+"""The command line of queries: `python -m queries trajectories | zoom | groups | sql | …`."""
 
 import argparse
 import io
@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     zoom.add_argument("--where", default="true", help="group to look at (all tokens)")
     zoom.add_argument("--top", type=int, default=50, help="tokens a list (%(default)s)")
     add("groups", _groups, "the named groups of a store")
+    add("catalog", _catalog, "make DIR/catalog.duckdb again: views and macros for any DuckDB")
     add("sql", _sql, "one SELECT over losses, tokens, docs, checkpoints").add_argument("query")
     return parser
 
@@ -104,6 +105,10 @@ def _groups(store: Store, options: argparse.Namespace) -> Answer:
         for g in store.named_groups.values()
     ]
     return pd.DataFrame(lines, columns=["name", "title", "n_tokens", "description", "clause"]), None
+
+
+def _catalog(store: Store, options: argparse.Namespace) -> Answer:
+    return store.make_catalog(), None
 
 
 def _sql(store: Store, options: argparse.Namespace) -> Answer:

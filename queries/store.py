@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from queries import regions, sql, statistics
+from queries import catalog, regions, sql, statistics
 from queries import zoom as zooming
 from queries.clauses import check_clause, explain
 from queries.database import Database
@@ -62,6 +62,16 @@ class Store:
         self._database.lock(self.path)
         # Kept because a difference mostly follows the trajectories of the same two groups.
         self._kept: Recent[GroupSums] = Recent(KEPT_GROUPS)
+
+        catalog.refresh(self._layout, self._database, self.named_groups.values())
+
+    def make_catalog(self) -> pd.DataFrame:
+        """Make catalog.duckdb again; returns name, kind of each view and macro in it.
+
+        Opening a store makes it where it is missing or not up to date, if that can be written.
+        Raises QueryError where it cannot.
+        """
+        return catalog.make(self._layout, self._database, self.named_groups.values())
 
     @cached_property
     def _facts(self) -> pd.DataFrame:

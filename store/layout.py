@@ -41,6 +41,10 @@ class Layout:
     def index(self) -> Path:
         return self.root / "index"
 
+    @property
+    def catalog(self) -> Path:
+        return self.root / "catalog.duckdb"
+
     def loss_file(self, checkpoint: int) -> Path:
         return self.losses / f"checkpoint-{checkpoint:09d}.parquet"
 

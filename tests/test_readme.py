@@ -5,9 +5,12 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
+
+from tests.queries.catalogs import COMMAND_LINE
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,9 +31,9 @@ def clone(tmp_path_factory):
     return folder
 
 
-def run(folder: Path, *arguments: str) -> str:
+def run(folder: Path, *arguments: str, program: str = sys.executable) -> str:
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False
+        [program, *arguments], cwd=folder, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -39,15 +42,30 @@ def run(folder: Path, *arguments: str) -> str:
 def test_every_command_runs(clone):
     commands = [line for block in blocks("sh") for line in block.splitlines()]
     assert len(commands) > 5
+    programs = {"python": sys.executable, "duckdb": COMMAND_LINE}
     for command in commands:
-        python, *arguments = shlex.split(command)
-        assert python == "python"
-        assert run(clone, *arguments) or "--output" in arguments
+        name, *arguments = shlex.split(command)
+        if program := programs[name]:
+            assert run(clone, *arguments, program=program) or "--output" in arguments
 
 
 def test_the_python_runs(clone):
     for block in blocks("python"):
         assert run(clone, "-c", block)
+
+
+def test_other_tools_give_the_same_means(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    section = README.partition("## The same question from other tools")[2].partition("\n## ")[0]
+    means = []
+    for block in re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL):
+        names: dict[str, Any] = {}
+        exec(block, names)
+        means.append(names["means"])
+    ours, pandas, polars = means
+    assert len(ours) > 100
+    assert pandas.to_numpy() == pytest.approx(ours.to_numpy(), abs=1e-5)
+    assert polars["loss"].to_numpy() == pytest.approx(ours.to_numpy(), abs=1e-5)
 
 
 def test_the_sql_runs(monkeypatch):

@@ -1,0 +1,19 @@
+-- How are the words of a list learned? Put your own list in the place of these.
+-- grain: one row per word and checkpoint; losses in nats, of all tokens that the word is split into.
+with words as (
+    select unnest(['we', 'you', 'it', 'they', 'of', 'to', 'people', 'world']) as word
+),
+members as (
+    select "row", words.word, source
+    from tokens
+    join words on lower(tokens.word) = words.word
+)
+select
+    word, checkpoint,
+    avg(loss) as mean_loss,
+    count(*) as n_tokens,
+    count(distinct source) as n_docs
+from loss_rows
+join members using ("row")
+group by all
+order by word, checkpoint;

@@ -1,0 +1,26 @@
+-- grain: one row per checkpoint and source document with a member of the group (a view of tokens);
+-- influence is what the source adds to the mean's error: its summed residuals / n_tokens, in nats
+create macro group_influence(token_group) as table
+with members as (
+    select "row", source from query_table(token_group)
+),
+sums as (
+    select checkpoint, source, count(*) as n, sum(loss) as total
+    from loss_rows
+    join members using ("row")
+    group by all
+),
+means as (
+    select
+        checkpoint,
+        sum(total) / sum(n) as mean_loss,
+        sum(n)::bigint as n_tokens,
+        count(*) as n_docs
+    from sums
+    group by all
+)
+select
+    checkpoint, source, mean_loss, n_tokens, n_docs,
+    (total - n * mean_loss) / n_tokens as influence
+from sums
+join means using (checkpoint)

@@ -1,0 +1,35 @@
+"""Ask a catalog as other people do: a DuckDB without our functions, or DuckDB's command line."""
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pytest
+
+# The environment's own comes first: it is there without being on the PATH.
+_BIN = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+COMMAND_LINE = shutil.which("duckdb", path=_BIN)
+needs_command_line = pytest.mark.skipif(
+    COMMAND_LINE is None, reason="no duckdb command line: install the package duckdb-cli"
+)
+
+
+def ask(catalog: Path, query: str, **values: Any) -> pd.DataFrame:
+    with duckdb.connect(str(catalog), read_only=True) as connection:
+        return connection.execute(query, values or None).df()
+
+
+def ask_command_line(catalog: Path, query: str, folder: Path) -> pd.DataFrame:
+    """The answer of DuckDB's command line, run in `folder` and fed as by `< query.sql`."""
+    done = subprocess.run(
+        [str(COMMAND_LINE), "-readonly", "-csv", str(catalog)],
+        input=query, cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return pd.read_csv(io.StringIO(done.stdout))
