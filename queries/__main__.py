@@ -59,7 +59,7 @@ def _adder(commands: Any) -> Any:
     def add(name: str, command: Any, text: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
         parser.set_defaults(command=command)
-        parser.add_argument("store", type=Path, help="a store's folder")
+        parser.add_argument("store", help="a store's folder, or an fsspec URL")
         parser.add_argument("--functions", type=Path, help="a .py file of functions for groups")
         parser.add_argument("--format", choices=TABLES + PICTURES, default="csv")
         parser.add_argument("--output", type=Path, help="file to write (standard output)")

@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from queries import catalog, regions, sql, statistics
+from queries import catalog, regions, remote, sql, statistics
 from queries import zoom as zooming
 from queries.clauses import check_clause, explain
 from queries.database import Database
@@ -33,7 +33,8 @@ class Store:
     """Open a store to read. Safe to use from several threads: each query has its own cursor.
 
     It answers for the checkpoints whose loss files existed at opening. Groups are WHERE clauses
-    over `tokens` or names of named groups. Raises StoreError where there is no usable store.
+    over `tokens` or names of named groups. `path` is a folder or an fsspec URL, of which a local
+    copy is kept. Raises StoreError where there is no usable store.
     """
 
     def __init__(
@@ -42,7 +43,8 @@ class Store:
         functions: str | Path | None = None,
         progress: Progress | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.url = str(path) if remote.is_url(path) else None
+        self.path = remote.local_copy(self.url, progress) if self.url else Path(path)
         self._layout = Layout(self.path.absolute())  # the working directory may change
         self._progress = progress
         self._lock = threading.Lock()

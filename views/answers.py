@@ -24,7 +24,7 @@ def open_store(path: str, version: tuple[str, ...], functions: str | None) -> St
     bar = st.empty()
 
     def show(done: int, total: int) -> None:
-        bar.progress(done / total, f"Building the index: {done:,} of {total:,} losses")
+        bar.progress(done / total, f"Preparing the store: {done / total:.0%}")
 
     store = Store(path, functions=functions, progress=show)
     _ = store.matrix
