@@ -1,7 +1,7 @@
 """`Store`: one model's training run scored on one text, and the questions it answers."""
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from queries import regions, sql, statistics
+from queries import summary as summaries
 from queries import zoom as zooming
 from queries.clauses import check_clause, explain
 from queries.database import Database
@@ -19,6 +20,7 @@ from queries.groups import SHARED, NamedGroup, read_groups
 from queries.index import Progress, open_matrix
 from queries.matrix import LossMatrix
 from queries.regions import Region
+from queries.smoothing import smoothed
 from queries.sums import GroupSums, Summation
 from queries.zoom import Zoom
 from store.layout import Layout
@@ -114,29 +116,80 @@ class Store:
             raise explain(self._database, clause, error) from error
         return np.sort(rows.astype(np.int64), kind="stable")
 
-    def trajectories(self, groups: Mapping[str, str]) -> pd.DataFrame:
+    def some_members(self, group: str) -> np.ndarray:
+        """`members`, of which there is at least one. Raises GroupError."""
+        rows = self.members(group)
+        if not len(rows):
+            raise GroupError(
+                f"`{group}` selects none of the {self.manifest.n_tokens:,} tokens: widen it, or "
+                "look at what there is with select * from tokens limit 10"
+            )
+        return rows
+
+    def trajectories(self, groups: Mapping[str, str], smooth: float | None = None) -> pd.DataFrame:
         """Mean loss of each group (name -> clause) at each checkpoint, with a 95 % band.
 
         Returns checkpoint, token_group, mean_loss, low, high (nats), n_tokens, n_docs (source
-        documents). Raises GroupError for a clause that is none or that selects no token.
+        documents). `smooth` is a width in decades of the step, here as below: the smoothed mean
+        and its own band; see `queries.smoothing`. Raises GroupError for a clause that is none or
+        that selects no token, QueryError for a width that is not above 0.
         """
-        return pd.concat([self._trajectory(n, g) for n, g in groups.items()], ignore_index=True)
+        frames = []
+        for name, group in groups.items():
+            frame = self._trajectory(self._sums(group, smooth))
+            frame.insert(1, "token_group", name)
+            frames.append(frame)
+        return pd.concat(frames, ignore_index=True)
 
-    def difference(self, first: str, second: str) -> pd.DataFrame:
+    def trajectory(self, rows: np.ndarray) -> pd.DataFrame:
+        """`trajectories` of the tokens `rows`, int64 (n,) increasing, without token_group."""
+        return self._trajectory(self._summation.group(rows))
+
+    def difference(self, first: str, second: str, smooth: float | None = None) -> pd.DataFrame:
         """Mean loss of the first group minus the second's, paired by source document.
 
-        Returns checkpoint, difference, low, high (nats). Raises GroupError.
+        Returns checkpoint, difference, low, high (nats). Raises GroupError, QueryError.
         """
-        band = statistics.difference_band(self._sums(first), self._sums(second))
-        columns = {"difference": band.estimate, "low": band.low, "high": band.high}
-        return pd.DataFrame({"checkpoint": self.matrix.checkpoints, **columns})
+        band = statistics.difference_band(self._sums(first, smooth), self._sums(second, smooth))
+        return band.frame(self.matrix.checkpoints, "difference")
+
+    def ratio(self, first: str, second: str, smooth: float | None = None) -> pd.DataFrame:
+        """Mean loss of the first group over the second's, paired by source document.
+
+        Returns checkpoint, ratio, low, high (no unit). Raises GroupError, QueryError.
+        """
+        band = statistics.ratio_band(self._sums(first, smooth), self._sums(second, smooth))
+        return band.frame(self.matrix.checkpoints, "ratio")
+
+    def change_since(
+        self, group: str, checkpoint: int, smooth: float | None = None
+    ) -> pd.DataFrame:
+        """A group's mean loss minus its mean at one checkpoint, paired by token.
+
+        Returns checkpoint, change, low, high (nats). Raises GroupError, and QueryError for a
+        checkpoint that is not in the store.
+        """
+        since = self.matrix.place(checkpoint)
+        band = statistics.change_band(self._sums(group, smooth), since)
+        return band.frame(self.matrix.checkpoints, "change")
+
+    def summary(self, group: str, quantiles: Sequence[float] = summaries.QUARTILES) -> pd.DataFrame:
+        """How the losses of a group are spread over its tokens at each checkpoint.
+
+        Returns checkpoint, mean_loss, standard_deviation (of the tokens, divisor n - 1; NaN for
+        one token), q25, q50 (the median), q75 or what `quantiles` from 0 to 1 asks for (nats),
+        perplexity (exp of the mean), bits (mean / ln 2, per token), n_tokens, n_docs.
+        Raises GroupError, and QueryError for a quantile that is none.
+        """
+        rows = self.some_members(group)
+        return summaries.summary(self.matrix, rows, self._summation.group(rows), quantiles)
 
     def zoom(self, first: int, last: int, where: str = "true", k: int = 50, seed: int = 0) -> Zoom:
         """How the group's tokens changed from checkpoint `first` to `last`; see `Zoom`.
 
         Raises GroupError for the group, QueryError for the region.
         """
-        facts = self._facts.iloc[self._some_members(where)]
+        facts = self._facts.iloc[self.some_members(where)]
         return zooming.zoom(self.matrix, facts, (first, last), k, seed)
 
     def overlap(
@@ -147,7 +200,7 @@ class Store:
         k: int = 50,
     ) -> pd.DataFrame:
         """Shared tokens of the k most changed in two regions; see `queries.zoom.overlap`."""
-        facts = self._facts.iloc[self._some_members(where)]
+        facts = self._facts.iloc[self.some_members(where)]
         changes = [
             zooming.region_changes(self.matrix, facts, region)
             for region in (first_region, second_region)
@@ -172,32 +225,12 @@ class Store:
         """Any one SELECT over losses, tokens, docs, checkpoints. Raises QueryError."""
         return self._database.select(query)
 
-    def _trajectory(self, name: str, group: str) -> pd.DataFrame:
-        sums = self._sums(group)
-        band = statistics.mean_band(sums)
-        return pd.DataFrame(
-            {
-                "checkpoint": self.matrix.checkpoints,
-                "token_group": name,
-                "mean_loss": band.estimate,
-                "low": band.low,
-                "high": band.high,
-                "n_tokens": sums.n_tokens,
-                "n_docs": sums.n_docs,
-            }
-        )
+    def _trajectory(self, sums: GroupSums) -> pd.DataFrame:
+        frame = statistics.mean_band(sums).frame(self.matrix.checkpoints, "mean_loss")
+        return frame.assign(n_tokens=sums.n_tokens, n_docs=sums.n_docs)
 
-    def _sums(self, group: str) -> GroupSums:
-        return self._sums_of(self.clause(group))
+    def _sums(self, group: str, smooth: float | None = None) -> GroupSums:
+        return smoothed(self._sums_of(self.clause(group)), self.matrix.checkpoints, smooth)
 
     def _sums_of_clause(self, clause: str) -> GroupSums:
-        return self._summation.group(self._some_members(clause))
-
-    def _some_members(self, group: str) -> np.ndarray:
-        rows = self.members(group)
-        if not len(rows):
-            raise GroupError(
-                f"`{group}` selects none of the {self.manifest.n_tokens:,} tokens: widen it, or "
-                "look at what there is with select * from tokens limit 10"
-            )
-        return rows
+        return self._summation.group(self.some_members(clause))

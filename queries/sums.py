@@ -17,7 +17,7 @@ import numpy as np
 
 from queries.matrix import LossMatrix
 
-_POOL = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="sums")
+POOL = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="sums")
 _Kernel = TypeVar("_Kernel", bound=Callable[..., None])
 
 
@@ -88,7 +88,7 @@ class Summation:
             return sums
 
         counts = np.bincount(self.source_of_row[rows], minlength=self.n_sources)
-        parts = list(_POOL.map(of_block, self.matrix.blocks))
+        parts = list(POOL.map(of_block, self.matrix.blocks))
         return GroupSums(counts, np.concatenate(parts, axis=1))
 
 
