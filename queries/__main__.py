@@ -93,9 +93,10 @@ def _trajectories(store: Store, options: argparse.Namespace) -> Answer:
 
     groups = dict(zip(options.group, options.group, strict=True))
     frame = store.trajectories(groups, options.smooth)
-    two = len(options.group) == 2
-    difference = store.difference(*options.group, smooth=options.smooth) if two else None
-    return frame, trajectories_spec(frame, difference)
+    if len(options.group) != 2:
+        return frame, trajectories_spec(frame, None)
+    first, second = options.group
+    return frame, trajectories_spec(frame, store.difference(first, second, options.smooth))
 
 
 def _difference(store: Store, options: argparse.Namespace) -> Answer:
