@@ -5,6 +5,9 @@ Zeger 1986, Biometrika 73:13; for a mean, Cameron and Miller 2015, J. Human Reso
 section II), with the factor S / (S - 1) and a t quantile with S - 1 degrees of freedom. What is
 made of means has the influences that the delta method gives (van der Vaart 1998, Asymptotic
 Statistics, chapter 3; for ratios Cochran 1977, Sampling Techniques, chapter 6).
+
+Such bands cover the truth in about 94 % of made-up stores; in 90 to 93 % where a few documents hold
+most of the group's tokens (tests/queries/test_coverage.py).
 """
 
 from dataclasses import dataclass

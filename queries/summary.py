@@ -58,7 +58,7 @@ def _spread(block: np.ndarray, rows: np.ndarray, shares: np.ndarray) -> np.ndarr
 
 
 def _by_checkpoint(block: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """block[rows] turned round, float32 (checkpoints, n): some rows at a time, that stay in cache."""
+    """block[rows] turned round, float32 (checkpoints, n): some rows at a time, in cache."""
     losses = np.empty((block.shape[1], len(rows)), dtype=np.float32)
     for start in range(0, len(rows), _ROWS):
         part = slice(start, start + _ROWS)
