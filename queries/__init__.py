@@ -1,6 +1,7 @@
 """The DuckDB side: a store -> answers. Needs neither torch nor streamlit."""
 
 from queries.errors import GroupError, QueryError, StoreError
+from queries.runs import Comparison, compare
 from queries.store import Store
 
-__all__ = ["GroupError", "QueryError", "Store", "StoreError"]
+__all__ = ["Comparison", "GroupError", "QueryError", "Store", "StoreError", "compare"]

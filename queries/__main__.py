@@ -11,18 +11,21 @@ import pandas as pd
 import pyarrow as pa
 
 from queries.errors import QueryError
+from queries.runs import MATCHED_BY, compare
 from queries.store import Store
+from queries.summary import QUARTILES
 
 TABLES = ("csv", "json", "parquet")
 PICTURES = ("svg", "png", "html")
+SMOOTH = "smooth over the log of the step: a standard deviation, in factors of 10 (not smoothed)"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, or 2 for a question that has no answer."""
     options = _parser().parse_args(arguments)
     try:
-        store = Store(options.store, functions=options.functions)
-        output, picture = options.command(store, options)
+        stores = [Store(path, functions=options.functions) for path in options.stores]
+        output, picture = options.command(*stores, options=options)
         _write(output, picture, options)
     except QueryError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -42,8 +45,21 @@ def _parser() -> argparse.ArgumentParser:
     trajectories = add("trajectories", _trajectories, "mean loss of groups at each checkpoint")
     trajectories.add_argument("group", nargs="+", help="a WHERE clause, or a named group")
     difference = add("difference", _difference, "mean loss of one group minus another's")
-    difference.add_argument("first")
-    difference.add_argument("second")
+    ratio = add("ratio", _ratio, "mean loss of one group over another's")
+    for pair in (difference, ratio):
+        pair.add_argument("first")
+        pair.add_argument("second")
+    change = add("change", _change, "mean loss of a group minus its mean at one checkpoint")
+    change.add_argument("group")
+    change.add_argument("since", type=int, help="the checkpoint to compare with")
+    for smoothable in (trajectories, difference, ratio, change):
+        smoothable.add_argument("--smooth", type=float, metavar="DECADES", help=SMOOTH)
+    summary = add("summary", _summary, "quantiles, standard deviation, perplexity of a group")
+    summary.add_argument("group")
+    summary.add_argument("--quantiles", type=float, nargs="+", default=QUARTILES, metavar="SHARE")
+    compare = add("compare", _compare, "one group in several runs, and the runs' spread", "+")
+    compare.add_argument("--group", default="true", help="a WHERE clause or name (all tokens)")
+    compare.add_argument("--by", choices=MATCHED_BY, default="step", help="(%(default)s)")
     zoom = add("zoom", _zoom, "the tokens that changed most between two checkpoints")
     zoom.add_argument("first", type=int, help="checkpoint at which the region begins")
     zoom.add_argument("last", type=int, help="checkpoint at which it ends")
@@ -56,10 +72,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _adder(commands: Any) -> Any:
-    def add(name: str, command: Any, text: str) -> argparse.ArgumentParser:
+    def add(name: str, command: Any, text: str, n_stores: int | str = 1) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
         parser.set_defaults(command=command)
-        parser.add_argument("store", help="a store's folder, or an fsspec URL")
+        parser.add_argument(
+            "stores", nargs=n_stores, metavar="store", help="a store's folder, or an fsspec URL"
+        )
         parser.add_argument("--functions", type=Path, help="a .py file of functions for groups")
         parser.add_argument("--format", choices=TABLES + PICTURES, default="csv")
         parser.add_argument("--output", type=Path, help="file to write (standard output)")
@@ -75,13 +93,45 @@ def _trajectories(store: Store, options: argparse.Namespace) -> Answer:
     from queries.figures import trajectories_spec
 
     groups = dict(zip(options.group, options.group, strict=True))
-    frame = store.trajectories(groups)
-    difference = store.difference(*options.group) if len(options.group) == 2 else None
-    return frame, trajectories_spec(frame, difference)
+    frame = store.trajectories(groups, options.smooth)
+    if len(options.group) != 2:
+        return frame, trajectories_spec(frame, None)
+    first, second = options.group
+    return frame, trajectories_spec(frame, store.difference(first, second, options.smooth))
 
 
 def _difference(store: Store, options: argparse.Namespace) -> Answer:
-    return store.difference(options.first, options.second), None
+    from queries.figures import relative_spec
+
+    frame = store.difference(options.first, options.second, options.smooth)
+    return frame, relative_spec(frame, "difference", "first minus second (nats)", 0)
+
+
+def _ratio(store: Store, options: argparse.Namespace) -> Answer:
+    from queries.figures import relative_spec
+
+    frame = store.ratio(options.first, options.second, options.smooth)
+    return frame, relative_spec(frame, "ratio", "first over second", 1)
+
+
+def _change(store: Store, options: argparse.Namespace) -> Answer:
+    from queries.figures import relative_spec
+
+    frame = store.change_since(options.group, options.since, options.smooth)
+    return frame, relative_spec(frame, "change", f"change since {options.since:,} (nats)", 0)
+
+
+def _summary(store: Store, options: argparse.Namespace) -> Answer:
+    return store.summary(options.group, options.quantiles), None
+
+
+def _compare(*stores: Store, options: argparse.Namespace) -> Answer:
+    from queries.figures import comparison_spec
+
+    comparison = compare(stores, options.group, options.by)
+    spread = comparison.spread.add_prefix("runs_").rename(columns={"runs_n_runs": "n_runs"})
+    frame = comparison.runs.merge(spread, left_on="at", right_on="runs_at").drop(columns="runs_at")
+    return frame, comparison_spec(comparison, options.by)
 
 
 def _zoom(store: Store, options: argparse.Namespace) -> Answer:

@@ -6,7 +6,7 @@ class QueryError(Exception):
 
 
 class StoreError(QueryError):
-    """A store that cannot be opened."""
+    """A store that cannot be opened, or not compared with another."""
 
 
 class GroupError(QueryError):

@@ -5,34 +5,48 @@ from typing import Any
 
 import pandas as pd
 
+from queries.runs import Comparison
+
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]  # Okabe and Ito
 WIDTH = 640
+_SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+_STEP = {"field": "checkpoint", "type": "quantitative", "title": "training step",
+         "scale": {"type": "symlog", "constant": 10}}  # fmt: skip
+_TOKENS_SEEN = {"field": "at", "type": "quantitative", "title": "tokens seen",
+                "scale": {"type": "symlog", "constant": 1e6}}  # fmt: skip
 
 
 def trajectories_spec(frame: pd.DataFrame, difference: pd.DataFrame | None) -> dict[str, Any]:
     """Vega-Lite of `Store.trajectories`, above `Store.difference` where there is one."""
-    color = {
-        "field": "token_group",
-        "type": "nominal",
-        "title": "token group",
-        "sort": None,
-        "scale": {"range": PALETTE},
-        "legend": {"orient": "top", "labelLimit": 500},
-    }
-    panels = [_panel(frame, "mean_loss", "mean loss (nats)", 300, {"color": color})]
+    color = _color("token_group", "token group")
+    panels = [_panel(frame, "mean_loss", "mean loss (nats)", 300, color)]
     if difference is not None:
-        panel = _panel(difference, "difference", "first minus second (nats)", 160, {})
-        panel["layer"].append(
-            {"mark": {"type": "rule", "strokeDash": [4, 4]}, "encoding": {"y": {"datum": 0}}}
-        )
-        panels.append(panel)
-    return {"$schema": "https://vega.github.io/schema/vega-lite/v6.json", "vconcat": panels}
+        panels.append(_with_rule(difference, "difference", "first minus second (nats)", 0))
+    return {"$schema": _SCHEMA, "vconcat": panels}
+
+
+def relative_spec(frame: pd.DataFrame, value: str, title: str, nothing: float) -> dict[str, Any]:
+    """Vega-Lite of `Store.difference`, `ratio` or `change_since`: the column `value`.
+
+    `nothing` is the value at which there is no difference: a dashed line.
+    """
+    return {"$schema": _SCHEMA, **_with_rule(frame, value, title, nothing)}
+
+
+def comparison_spec(comparison: Comparison, by: str) -> dict[str, Any]:
+    """Vega-Lite of `queries.compare`: the runs, and below them their mean, lowest and highest."""
+    x = _TOKENS_SEEN if by == "tokens_seen" else {**_STEP, "field": "at"}
+    color = _color("run", "run")
+    runs = _panel(comparison.runs, "mean_loss", "mean loss (nats)", 300, color, x)
+    spread = comparison.spread.rename(columns={"lowest": "low", "highest": "high"})
+    below = _panel(spread, "mean_loss", "mean of runs, lowest to highest (nats)", 200, {}, x)
+    return {"$schema": _SCHEMA, "vconcat": [runs, below]}
 
 
 def zoom_spec(histogram: pd.DataFrame, first: int, last: int) -> dict[str, Any]:
     """Vega-Lite of `Zoom.histogram`."""
     return {
-        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "$schema": _SCHEMA,
         "width": WIDTH,
         "height": 300,
         "title": f"Change in loss from step {first:,} to {last:,}",
@@ -60,11 +74,34 @@ def render(spec: dict[str, Any], kind: str) -> bytes:
     return vl_convert.vegalite_to_svg(text).encode()
 
 
+def _color(field: str, title: str) -> dict[str, Any]:
+    return {
+        "color": {
+            "field": field,
+            "type": "nominal",
+            "title": title,
+            "sort": None,
+            "scale": {"range": PALETTE},
+            "legend": {"orient": "top", "labelLimit": 500},
+        }
+    }
+
+
+def _with_rule(frame: pd.DataFrame, value: str, title: str, nothing: float) -> dict[str, Any]:
+    panel = _panel(frame, value, title, 160, {})
+    rule = {"mark": {"type": "rule", "strokeDash": [4, 4]}, "encoding": {"y": {"datum": nothing}}}
+    panel["layer"].append(rule)
+    return panel
+
+
 def _panel(
-    frame: pd.DataFrame, value: str, title: str, height: int, color: dict[str, Any]
+    frame: pd.DataFrame,
+    value: str,
+    title: str,
+    height: int,
+    color: dict[str, Any],
+    x: dict[str, Any] = _STEP,
 ) -> dict[str, Any]:
-    x = {"field": "checkpoint", "type": "quantitative", "title": "training step",
-         "scale": {"type": "symlog", "constant": 10}}  # fmt: skip
     y = {"type": "quantitative", "title": title, "scale": {"zero": False}}
     band = {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, **color}
     line = {"x": x, "y": {**y, "field": value}, **color}

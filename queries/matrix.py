@@ -28,10 +28,15 @@ class LossMatrix:
 
     def column(self, checkpoint: int) -> np.ndarray:
         """Losses of all tokens at one checkpoint, float32 (tokens,). Raises QueryError."""
+        at = self.place(checkpoint)
+        return self.blocks[at // BLOCK][:, at % BLOCK]
+
+    def place(self, checkpoint: int) -> int:
+        """The number of a checkpoint's column, from 0. Raises QueryError."""
         at = int(np.searchsorted(self.checkpoints, checkpoint))
         if at == len(self.checkpoints) or self.checkpoints[at] != checkpoint:
             raise QueryError(_no_such_checkpoint(checkpoint, self.checkpoints))
-        return self.blocks[at // BLOCK][:, at % BLOCK]
+        return at
 
 
 def _no_such_checkpoint(checkpoint: int, there: np.ndarray) -> str:

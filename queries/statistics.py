@@ -2,12 +2,18 @@
 
 Tokens of one document are not independent, so the standard error is cluster-robust (Liang and
 Zeger 1986, Biometrika 73:13; for a mean, Cameron and Miller 2015, J. Human Resources 50:317,
-section II), with the factor S / (S - 1) and a t quantile with S - 1 degrees of freedom.
+section II), with the factor S / (S - 1) and a t quantile with S - 1 degrees of freedom. What is
+made of means has the influences that the delta method gives (van der Vaart 1998, Asymptotic
+Statistics, chapter 3; for ratios Cochran 1977, Sampling Techniques, chapter 6).
+
+Such bands cover the truth in about 94 % of made-up stores; in 90 to 93 % where a few documents hold
+most of the group's tokens (tests/queries/test_coverage.py).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from queries.sums import GroupSums
@@ -23,6 +29,11 @@ class Band:
     low: np.ndarray
     high: np.ndarray
 
+    def frame(self, checkpoints: np.ndarray, name: str) -> pd.DataFrame:
+        """Columns checkpoint, `name` (the estimate), low, high."""
+        columns = {name: self.estimate, "low": self.low, "high": self.high}
+        return pd.DataFrame({"checkpoint": checkpoints, **columns})
+
 
 def mean_band(group: GroupSums) -> Band:
     """A group's mean loss; Var = S/(S-1) * sum over sources of (summed residuals / n)^2."""
@@ -35,11 +46,34 @@ def difference_band(first: GroupSums, second: GroupSums) -> Band:
     No band where either group is in one source: its mean, with nothing to compare it to, would
     count as known exactly.
     """
-    estimate = first.mean - second.mean
     influence = first.influence - second.influence
-    n_sources = int(((first.counts > 0) | (second.counts > 0)).sum())
-    alone = min(first.n_docs, second.n_docs) < 2
-    return _band(estimate, influence, 0 if alone else n_sources)
+    return _band(first.mean - second.mean, influence, _n_paired(first, second))
+
+
+def ratio_band(first: GroupSums, second: GroupSums) -> Band:
+    """First mean over second, paired by source; d(a / b) = (da - (a / b) db) / b.
+
+    No band where either group is in one source; NaN where the second mean is 0.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        over = np.where(second.mean == 0, np.nan, 1 / second.mean)
+        ratio = first.mean * over
+        influence = (first.influence - ratio * second.influence) * over
+    return _band(ratio, influence, _n_paired(first, second))
+
+
+def change_band(group: GroupSums, since: int) -> Band:
+    """A group's mean minus its mean at the checkpoint in column `since`, token by token."""
+    mean, influence = group.mean, group.influence
+    change = mean - mean[since]
+    return _band(change, influence - influence[:, [since]], group.n_docs)
+
+
+def _n_paired(first: GroupSums, second: GroupSums) -> int:
+    """Sources with a token in either group; 0, for no band, where one group is in one source."""
+    if min(first.n_docs, second.n_docs) < 2:
+        return 0
+    return int(((first.counts > 0) | (second.counts > 0)).sum())
 
 
 def _band(estimate: np.ndarray, influence: np.ndarray, n_sources: int) -> Band:

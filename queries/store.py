@@ -1,7 +1,7 @@
 """`Store`: one model's training run scored on one text, and the questions it answers."""
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from queries import catalog, regions, remote, sql, statistics
+from queries import summary as summaries
 from queries import zoom as zooming
 from queries.clauses import check_clause, explain
 from queries.database import Database
@@ -21,6 +22,7 @@ from queries.index import Progress, open_matrix
 from queries.matrix import LossMatrix
 from queries.recent import Recent
 from queries.regions import Region
+from queries.smoothing import smoothed
 from queries.sums import GroupSums, Summation
 from queries.zoom import Zoom
 from store.layout import Layout
@@ -128,34 +130,83 @@ class Store:
             raise explain(self._database, clause, error) from error
         return np.sort(rows.astype(np.int64), kind="stable")
 
-    def trajectories(self, groups: Mapping[str, str]) -> pd.DataFrame:
+    def some_members(self, group: str) -> np.ndarray:
+        """`members`, of which there is at least one. Raises GroupError."""
+        rows = self.members(group)
+        if not len(rows):
+            raise GroupError(
+                f"`{group}` selects none of the {self.manifest.n_tokens:,} tokens: widen it, or "
+                "look at what there is with select * from tokens limit 10"
+            )
+        return rows
+
+    def trajectories(self, groups: Mapping[str, str], smooth: float | None = None) -> pd.DataFrame:
         """Mean loss of each group (name -> clause) at each checkpoint, with a 95 % band.
 
         Returns checkpoint, token_group, mean_loss, low, high (nats), n_tokens, n_docs (source
-        documents). Raises GroupError for a clause that is none or that selects no token.
+        documents). `smooth` is a width in decades of the step, here as below: the smoothed mean
+        and its own band; see `queries.smoothing`. Raises GroupError for a clause that is none or
+        that selects no token, QueryError for a width that is not above 0.
         """
         if not groups:
             raise GroupError("no group was given: name one, as in {'50th': 'position = 50'}")
         names = list(groups)
         pairs = zip(names[::2], [*names[1::2], names[-1]], strict=False)  # the last may stand twice
-        sums = chain.from_iterable(self._sums(groups[a], groups[b]) for a, b in pairs)
-        return pd.concat(map(self._trajectory, names, sums), ignore_index=True)
+        sums = chain.from_iterable(self._sums(groups[a], groups[b], smooth) for a, b in pairs)
+        frames = [self._trajectory(of_group) for _, of_group in zip(names, sums, strict=False)]
+        for name, frame in zip(names, frames, strict=True):
+            frame.insert(1, "token_group", name)
+        return pd.concat(frames, ignore_index=True)
 
-    def difference(self, first: str, second: str) -> pd.DataFrame:
+    def trajectory(self, rows: np.ndarray) -> pd.DataFrame:
+        """`trajectories` of the tokens `rows`, int64 (n,) increasing, without token_group."""
+        return self._trajectory(self._summation.group(rows))
+
+    def difference(self, first: str, second: str, smooth: float | None = None) -> pd.DataFrame:
         """Mean loss of the first group minus the second's, paired by source document.
 
-        Returns checkpoint, difference, low, high (nats). Raises GroupError.
+        Returns checkpoint, difference, low, high (nats). Raises GroupError, QueryError.
         """
-        band = statistics.difference_band(*self._sums(first, second))
-        columns = {"difference": band.estimate, "low": band.low, "high": band.high}
-        return pd.DataFrame({"checkpoint": self.matrix.checkpoints, **columns})
+        band = statistics.difference_band(*self._sums(first, second, smooth))
+        return band.frame(self.matrix.checkpoints, "difference")
+
+    def ratio(self, first: str, second: str, smooth: float | None = None) -> pd.DataFrame:
+        """Mean loss of the first group over the second's, paired by source document.
+
+        Returns checkpoint, ratio, low, high (no unit). Raises GroupError, QueryError.
+        """
+        band = statistics.ratio_band(*self._sums(first, second, smooth))
+        return band.frame(self.matrix.checkpoints, "ratio")
+
+    def change_since(
+        self, group: str, checkpoint: int, smooth: float | None = None
+    ) -> pd.DataFrame:
+        """A group's mean loss minus its mean at one checkpoint, paired by token.
+
+        Returns checkpoint, change, low, high (nats). Raises GroupError, and QueryError for a
+        checkpoint that is not in the store.
+        """
+        since = self.matrix.place(checkpoint)
+        band = statistics.change_band(self._sums(group, group, smooth)[0], since)
+        return band.frame(self.matrix.checkpoints, "change")
+
+    def summary(self, group: str, quantiles: Sequence[float] = summaries.QUARTILES) -> pd.DataFrame:
+        """How the losses of a group are spread over its tokens at each checkpoint.
+
+        Returns checkpoint, mean_loss, standard_deviation (of the tokens, divisor n - 1; NaN for
+        one token), q25, q50 (the median), q75 or what `quantiles` from 0 to 1 asks for (nats),
+        perplexity (exp of the mean), bits (mean / ln 2, per token), n_tokens, n_docs.
+        Raises GroupError, and QueryError for a quantile that is none.
+        """
+        rows = self.some_members(group)
+        return summaries.summary(self.matrix, rows, self._summation.group(rows), quantiles)
 
     def zoom(self, first: int, last: int, where: str = "true", k: int = 50, seed: int = 0) -> Zoom:
         """How the group's tokens changed from checkpoint `first` to `last`; see `Zoom`.
 
         Raises GroupError for the group, QueryError for the region.
         """
-        facts = self._facts.iloc[self._some_members(where)]
+        facts = self._facts.iloc[self.some_members(where)]
         return zooming.zoom(self.matrix, facts, (first, last), k, seed)
 
     def overlap(
@@ -166,7 +217,7 @@ class Store:
         k: int = 50,
     ) -> pd.DataFrame:
         """Shared tokens of the k most changed in two regions; see `queries.zoom.overlap`."""
-        facts = self._facts.iloc[self._some_members(where)]
+        facts = self._facts.iloc[self.some_members(where)]
         changes = [
             zooming.region_changes(self.matrix, facts, region)
             for region in (first_region, second_region)
@@ -191,38 +242,25 @@ class Store:
         """Any one SELECT over losses, tokens, docs, checkpoints. Raises QueryError."""
         return self._database.select(query)
 
-    def _trajectory(self, name: str, sums: GroupSums) -> pd.DataFrame:
-        band = statistics.mean_band(sums)
-        return pd.DataFrame(
-            {
-                "checkpoint": self.matrix.checkpoints,
-                "token_group": name,
-                "mean_loss": band.estimate,
-                "low": band.low,
-                "high": band.high,
-                "n_tokens": sums.n_tokens,
-                "n_docs": sums.n_docs,
-            }
-        )
+    def _trajectory(self, sums: GroupSums) -> pd.DataFrame:
+        frame = statistics.mean_band(sums).frame(self.matrix.checkpoints, "mean_loss")
+        return frame.assign(n_tokens=sums.n_tokens, n_docs=sums.n_docs)
 
-    def _sums(self, first: str, second: str) -> tuple[GroupSums, GroupSums]:
+    def _sums(
+        self, first: str, second: str, smooth: float | None = None
+    ) -> tuple[GroupSums, GroupSums]:
+        one, two = self._sums_of(self.clause(first), self.clause(second))
+        steps = self.matrix.checkpoints
+        return smoothed(one, steps, smooth), smoothed(two, steps, smooth)
+
+    def _sums_of(self, *clauses: str) -> tuple[GroupSums, GroupSums]:
         """Of two groups; those that were not asked for lately are read, both in one pass."""
-        clauses = self.clause(first), self.clause(second)
         kept = [self._kept.get(clause) for clause in clauses]
         if kept[0] and kept[1]:
             return kept[0], kept[1]
         new = [clause for clause, sums in zip(clauses, kept, strict=True) if not sums]
-        members = [self._some_members(clause) for clause in dict.fromkeys(new)]
+        members = [self.some_members(clause) for clause in dict.fromkeys(new)]
         read = self._summation.pair(members[0], members[-1])
         for clause, sums in zip(new, read, strict=False):
             self._kept.put(clause, sums)
         return kept[0] or read[0], kept[1] or read[-1]
-
-    def _some_members(self, group: str) -> np.ndarray:
-        rows = self.members(group)
-        if not len(rows):
-            raise GroupError(
-                f"`{group}` selects none of the {self.manifest.n_tokens:,} tokens: widen it, or "
-                "look at what there is with select * from tokens limit 10"
-            )
-        return rows

@@ -18,7 +18,7 @@ import numpy as np
 from queries.matrix import LossMatrix
 from queries.prefetch import prefetch
 
-_POOL = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="sums")
+POOL = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="sums")
 _AHEAD = 8  # rows; 4 and 16 were no quicker
 _Kernel = TypeVar("_Kernel", bound=Callable[..., None])
 
@@ -112,9 +112,8 @@ class Summation:
             return sums
 
         counts = np.bincount(slots, minlength=n_slots)
-        return GroupSums(
-            counts, np.concatenate(list(_POOL.map(of_block, self.matrix.blocks)), axis=1)
-        )
+        parts = list(POOL.map(of_block, self.matrix.blocks))
+        return GroupSums(counts, np.concatenate(parts, axis=1))
 
 
 def _compiled(kernel: _Kernel) -> _Kernel:

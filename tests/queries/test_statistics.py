@@ -1,12 +1,14 @@
-"""Bands: the cluster-robust formula written out by hand, and what share of them cover the truth."""
+"""Bands: the cluster-robust formula written out by hand over the members in the long format."""
+
+from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
-from queries.matrix import LossMatrix
-from queries.statistics import difference_band, mean_band
-from queries.sums import GroupSums, Summation
+from queries import GroupError, QueryError
+from tests.queries.stores import STEPS
 
 
 def by_hand(design: np.ndarray, y: np.ndarray, source: np.ndarray) -> tuple[float, float]:
@@ -72,49 +74,67 @@ def test_a_difference_needs_two_sources_on_both_sides(store):
         assert band["difference"].notna().all()
 
 
-SIMULATED = 2_000
+def by_weighting(weighted: Callable[[pd.Series], float], sources: list[str]) -> float:
+    """Standard error by the infinitesimal jackknife (Efron 1982): how much `weighted`, a statistic
+    of a weight for each source, moves with one source's weight, by central differences."""
+    step, moved = 1e-5, []
+    for source in sources:
+        up, down = (pd.Series(1.0, index=sources) for _ in range(2))
+        up[source] += step
+        down[source] -= step
+        moved.append((weighted(up) - weighted(down)) / (2 * step))
+    return np.sqrt(len(sources) / (len(sources) - 1) * np.sum(np.square(moved)))
 
 
-@pytest.fixture(scope="module")
-def simulated() -> tuple[LossMatrix, np.ndarray]:
-    """Stores side by side as columns: 40 sources of 20 to 80 tokens, a third of whose variance is
-    their source's, and the source of each token. The true mean is 3 nats, 2 in odd rows."""
-    rng = np.random.default_rng(0)
-    source = np.repeat(np.arange(40), rng.integers(20, 81, 40))
-    losses = 3 + rng.normal(0, 1, (40, SIMULATED))[source]
-    losses += rng.normal(0, 2**0.5, losses.shape)
-    losses[1::2] -= 1
-    return LossMatrix(np.arange(SIMULATED), [losses.astype(np.float32)]), source
+def weighted_mean(members: pd.DataFrame, weight: pd.Series) -> float:
+    return np.average(members["loss"], weights=weight[members["source"]])
 
 
-def covered(low: np.ndarray, high: np.ndarray, truth: float) -> float:
-    return float(((low <= truth) & (truth <= high)).mean())
+@pytest.mark.parametrize("second", ["not is_word_start", "true", "position > 3"])
+def test_band_of_a_ratio_is_that_of_weighting_the_sources(store, plain, second):
+    band = store.ratio("is_word_start", second).set_index("checkpoint")
+    both = [plain.members(c).groupby("checkpoint") for c in ("is_word_start", second)]
+    for checkpoint in STEPS:
+        one, two = (members.get_group(checkpoint) for members in both)
+        sources = sorted({*one["source"], *two["source"]})
+        error = by_weighting(lambda w: weighted_mean(one, w) / weighted_mean(two, w), sources)  # noqa: B023
+        ratio = one["loss"].astype(float).mean() / two["loss"].astype(float).mean()
+        reach = stats.t.ppf(0.975, len(sources) - 1) * error
+        got = band.loc[checkpoint, ["low", "ratio", "high"]]
+        np.testing.assert_allclose(got, [ratio - reach, ratio, ratio + reach], rtol=1e-7)
 
 
-def sums_of(simulated: tuple[LossMatrix, np.ndarray], start: int) -> GroupSums:
-    """Every second token, from `start`."""
-    return Summation(*simulated).group(np.arange(start, len(simulated[1]), 2))
+def test_change_since_a_checkpoint_is_the_mean_of_the_tokens_changes(store, plain):
+    band = store.change_since("is_word_start", 16).set_index("checkpoint")
+    frame = plain.connection.sql("select * from facts where is_word_start order by row").df()
+    for checkpoint, members in frame.groupby("checkpoint"):
+        y = members["loss"].to_numpy(float) - members["at_16"].to_numpy(float)
+        mean, error = by_hand(np.ones((len(y), 1)), y, members["source"].to_numpy())
+        reach = stats.t.ppf(0.975, members["source"].nunique() - 1) * error
+        got = band.loc[checkpoint, ["low", "change", "high"]]
+        np.testing.assert_allclose(got, [mean - reach, mean, mean + reach], rtol=1e-7, atol=1e-12)
+    assert (band.loc[16] == 0).all()
 
 
-def test_bands_cover_the_true_mean_in_93_to_97_percent_of_stores(simulated):
-    band = mean_band(sums_of(simulated, 0))
-    assert 0.93 <= covered(band.low, band.high, 3) <= 0.97
+def test_a_group_over_itself_is_one(store):
+    np.testing.assert_allclose(store.ratio("true", "true").drop(columns="checkpoint"), 1)
 
 
-def test_bands_cover_the_true_difference_in_93_to_97_percent_of_stores(simulated):
-    band = difference_band(sums_of(simulated, 0), sums_of(simulated, 1))
-    assert 0.93 <= covered(band.low, band.high, 1) <= 0.97
+def test_relative_statistics_of_one_source_have_no_band(store):
+    for band, value in (
+        (store.ratio("row = 3", "true"), "ratio"),
+        (store.ratio("true", "doc = 0"), "ratio"),
+        (store.change_since("doc = 0", 4), "change"),
+        (store.change_since("row = 3", 4), "change"),
+    ):
+        assert band[["low", "high"]].isna().all(axis=None)
+        assert band[value].notna().all()
 
 
-def test_a_band_that_takes_tokens_for_independent_does_not(simulated):
-    losses = simulated[0].blocks[0][::2]
-    reach = 1.96 * losses.std(axis=0, ddof=1) / len(losses) ** 0.5
-    mean = losses.mean(axis=0)
-    assert covered(mean - reach, mean + reach, 3) < 0.75
-
-
-def test_pairing_narrows_the_band_of_a_difference(simulated):
-    first, second = sums_of(simulated, 0), sums_of(simulated, 1)
-    paired, one, two = difference_band(first, second), mean_band(first), mean_band(second)
-    unpaired = np.hypot(one.high - one.estimate, two.high - two.estimate)
-    assert np.mean((paired.high - paired.estimate) / unpaired) < 0.6
+def test_a_change_since_a_checkpoint_that_is_not_there_names_the_nearest(store):
+    with pytest.raises(
+        QueryError, match="checkpoint 9 is not in the store: the nearest are 4 and 8"
+    ):
+        store.change_since("true", 9)
+    with pytest.raises(GroupError, match="selects none"):
+        store.change_since("row < 0", 8)

@@ -1,0 +1,134 @@
+"""Comparing runs: matched, refused, and equal to pandas over all stores' long formats."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from queries import QueryError, Store, StoreError, compare
+from store.layout import Layout
+from tests.queries.stores import PlainSql, add_checkpoint, build_store, random_losses
+
+GROUP = "is_word_start"
+SHARED = [0, 10, 20]
+
+
+def set_tokens_seen(root: Path, per_step: int | None) -> None:
+    """Say in checkpoints.parquet that each step saw `per_step` tokens."""
+    path = Layout(root).checkpoints
+    table = pq.read_table(path)
+    steps = table["checkpoint"].to_pylist()
+    seen = pa.array([None if per_step is None else s * per_step for s in steps], pa.int64())
+    at = table.schema.get_field_index("tokens_seen")
+    pq.write_table(table.set_column(at, table.schema.field(at), seen), path)
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three runs of the same tokens that share steps 0, 10 and 20; the last saw twice as much."""
+    folder = tmp_path_factory.mktemp("runs")
+    roots = []
+    for number, steps in enumerate([(0, 10, 20, 40), (0, 5, 10, 20), (0, 10, 20, 30)]):
+        root = build_store(folder / f"seed-{number}", steps=())
+        for step in steps:
+            add_checkpoint(root, step, random_losses(root, 100 * number + step))
+        set_tokens_seen(root, 1000 if number < 2 else 2000)
+        roots.append(root)
+    return roots
+
+
+@pytest.fixture(scope="module")
+def means(seeds) -> pd.DataFrame:
+    """Mean loss of the group, steps in lines and runs in columns."""
+    found = {str(s): PlainSql(s).means(GROUP).set_index("checkpoint")["mean_loss"] for s in seeds}
+    return pd.DataFrame(found)
+
+
+def test_runs_at_the_steps_that_all_have_equal_pandas(seeds, means):
+    got = compare(seeds, GROUP)
+    table = got.runs.pivot(index="at", columns="run", values="mean_loss")
+    assert table.index.tolist() == SHARED
+    np.testing.assert_allclose(table[list(means)], means.loc[SHARED], rtol=1e-9)
+    spread = got.spread.set_index("at")
+    expected = means.loc[SHARED].agg(["mean", "std", "min", "max"], axis=1)
+    columns = ["mean_loss", "standard_deviation", "lowest", "highest"]
+    np.testing.assert_allclose(spread[columns], expected, rtol=1e-9)
+    assert spread["n_runs"].tolist() == [3, 3, 3]
+
+
+def test_a_run_s_trajectory_is_what_its_store_says(seeds):
+    got = compare([Store(s) for s in seeds], GROUP).runs
+    assert got["run"].unique().tolist() == [str(s) for s in seeds]
+    for seed in seeds:
+        alone = Store(seed).trajectories({"g": GROUP}).drop(columns="token_group")
+        alone = alone[alone["checkpoint"].isin(SHARED)].reset_index(drop=True)
+        mine = got[got["run"] == str(seed)].reset_index(drop=True)
+        assert mine["at"].tolist() == SHARED
+        pd.testing.assert_frame_equal(mine.drop(columns=["at", "run"]), alone)
+
+
+def test_runs_match_by_tokens_seen(seeds, means):
+    got = compare([seeds[0], seeds[2]], GROUP, by="tokens_seen")
+    one, two = (got.runs[got.runs["run"] == str(s)] for s in (seeds[0], seeds[2]))
+    assert one["at"].tolist() == two["at"].tolist() == [0, 20_000, 40_000]
+    assert one["checkpoint"].tolist() == [0, 20, 40]
+    assert two["checkpoint"].tolist() == [0, 10, 20]
+    np.testing.assert_allclose(one["mean_loss"], means.loc[[0, 20, 40], str(seeds[0])])
+    np.testing.assert_allclose(two["mean_loss"], means.loc[[0, 10, 20], str(seeds[2])])
+    assert got.spread["at"].tolist() == [0, 20_000, 40_000]
+
+
+def test_all_runs_are_asked_about_the_first_one_s_tokens(seeds):
+    clause = "loss_at(row, 10) > 3"
+    got = compare(seeds, clause)
+    members = Store(seeds[0]).members(clause)
+    assert (got.runs["n_tokens"] == len(members)).all()
+    second = Store(seeds[1])
+    expected = second.matrix.column(20)[members].mean(dtype=float)
+    mine = got.runs[(got.runs["run"] == str(seeds[1])) & (got.runs["at"] == 20)]
+    np.testing.assert_allclose(mine["mean_loss"], expected)
+    assert len(second.members(clause)) != len(members)
+
+
+def test_stores_of_other_tokens_are_refused(seeds, tmp_path):
+    other = build_store(tmp_path / "other", seed=1)
+    with pytest.raises(StoreError, match="hold other tokens") as raised:
+        compare([*seeds, other], GROUP)
+    assert str(seeds[0]) in str(raised.value) and str(other) in str(raised.value)
+
+
+def test_fewer_than_two_stores_are_refused(seeds):
+    for stores in ([], seeds[:1], [seeds[0], seeds[1], seeds[0]]):
+        with pytest.raises(QueryError, match="expected two or more stores, each one once"):
+            compare(stores, GROUP)
+
+
+def test_runs_without_a_shared_checkpoint_are_refused(seeds, tmp_path):
+    other = build_store(tmp_path / "late", steps=())
+    add_checkpoint(other, 7, random_losses(other, 0))
+    set_tokens_seen(other, 11)
+    with pytest.raises(QueryError, match=r"no checkpoint of the same step .*1 from 7 to 7"):
+        compare([seeds[0], other], GROUP)
+    with pytest.raises(QueryError, match=r"same number of tokens seen .* match by step"):
+        compare([seeds[0], other], GROUP, by="tokens_seen")
+
+
+def test_a_store_that_does_not_say_its_tokens_seen_is_refused(seeds, tmp_path):
+    other = build_store(tmp_path / "silent", steps=(0, 10))
+    with pytest.raises(StoreError, match=r"silent does not say how many tokens .* match by step"):
+        compare([seeds[0], other], GROUP, by="tokens_seen")
+
+
+def test_two_checkpoints_of_one_number_of_tokens_are_refused(seeds, tmp_path):
+    other = build_store(tmp_path / "twice", steps=(0, 10))
+    set_tokens_seen(other, 0)
+    with pytest.raises(StoreError, match=r"two checkpoints of .*twice have seen 0 tokens"):
+        compare([seeds[0], other], GROUP, by="tokens_seen")
+
+
+def test_an_unknown_way_to_match_is_refused(seeds):
+    with pytest.raises(QueryError, match="matched by name: expected step or tokens_seen"):
+        compare(seeds, GROUP, by="name")
