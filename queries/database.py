@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from queries import sql
+from queries.complaints import complaint
 from queries.errors import QueryError
 from queries.statements import objection
 from store.layout import Layout
@@ -41,10 +43,32 @@ class Database:
         # A view's SQL takes no bound values, and a variable would be unknown to other cursors.
         files = [str(path.absolute()) for path in loss_files]
         self._connection.read_parquet(files).create_view("losses")
+        self._deadlines: list[float] = []
 
     def register(self, name: str, function: Any, **how: Any) -> None:
-        """Make a Python function callable in SQL. Only before `lock`."""
+        """Make a Python function callable in SQL; also after `lock`, which binds only SQL."""
         self._connection.create_function(name, function, **how)
+
+    def unregister(self, name: str) -> None:
+        """Take back a function that `register` made."""
+        self._connection.remove_function(name)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """No query sees one of the changes within without the others."""
+        self._connection.begin()
+        try:
+            yield
+        finally:
+            self._connection.commit()
+
+    def deadline(self) -> float:
+        """When (time.monotonic) the last of the running queries must end.
+
+        DuckDB does not tell a Python function which query calls it; this is never too early, and
+        exact where one query runs alone.
+        """
+        return max(self._deadlines, default=time.monotonic() + TIME_LIMIT)
 
     def lock(self, root: Path) -> None:
         """From now on: no file but the store's, no setting changes. The order matters."""
@@ -53,6 +77,7 @@ class Database:
         self._connection.execute("set temp_directory = ''")
         # Else a table's name may also be that of a Python variable around the call.
         self._connection.execute("set global python_enable_replacements = false")
+        self._connection.execute("set global errors_as_json = true")  # see complaints.py
         self._connection.execute(
             "set allowed_directories = $folders::varchar[]", {"folders": [str(root.absolute())]}
         )
@@ -62,7 +87,7 @@ class Database:
     def frame(self, query: str, values: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """The result of one of our own queries.
 
-        Raises duckdb.Error as DuckDB says it, QueryError past the time limit.
+        Raises duckdb.Error, to be read by `complaint`, and QueryError past the time limit.
         """
         with self._limited_cursor() as cursor:
             answer: pd.DataFrame = cursor.sql(query, params=dict(values or {})).df()
@@ -100,8 +125,10 @@ class Database:
             with self._limited_cursor() as cursor:
                 return _bounded(cursor.execute(query))
         except duckdb.Error as error:
+            found = complaint(error, query)
             # What a Python function says of its trouble, without DuckDB's words around it.
-            raise QueryError(str(error).rpartition("QueryError: ")[2]) from error
+            where = f"; at character {found.at + 1}" if found.at is not None else ""
+            raise QueryError(found.message.rpartition("QueryError: ")[2] + where) from error
 
     def _refuse_all_but_reading(self, query: str) -> None:
         try:
@@ -124,6 +151,8 @@ class Database:
         cursor = self._connection.cursor()
         timer = threading.Timer(TIME_LIMIT, cursor.interrupt)
         timer.start()
+        deadline = time.monotonic() + TIME_LIMIT
+        self._deadlines.append(deadline)
         try:
             # A second lock beside the check of what is asked: nothing can change the tables.
             cursor.execute("begin transaction read only")
@@ -138,6 +167,7 @@ class Database:
             ) from error
         finally:
             timer.cancel()
+            self._deadlines.remove(deadline)
             cursor.close()
 
 

@@ -9,12 +9,11 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from queries import regions, sql, statistics
+from queries import clauses, regions, sql, statistics
 from queries import zoom as zooming
-from queries.clauses import check_clause, explain
 from queries.database import Database
 from queries.errors import GroupError, StoreError
-from queries.functions import register_functions
+from queries.functions import Functions
 from queries.groups import SHARED, NamedGroup, read_groups
 from queries.matrix import LossMatrix, Progress, open_matrix
 from queries.regions import Region
@@ -55,7 +54,7 @@ class Store:
         except duckdb.Error as error:
             raise StoreError(f"{path} cannot be opened: {error}; see `ingest verify`") from error
         named = Path(functions) if functions else None
-        self.functions = register_functions(self._database, lambda: self.matrix, named)
+        self._functions = Functions(self._database, lambda: self.matrix, named)
         self._database.lock(self.path)
         # Kept because a difference mostly follows the trajectories of the same two groups.
         self._sums_of = lru_cache(maxsize=KEPT_GROUPS)(self._sums_of_clause)
@@ -94,6 +93,25 @@ class Store:
         return self._layout.scored().keys() != self._files.keys()
 
     @property
+    def functions(self) -> list[str]:
+        """Names of the functions that groups can use beside DuckDB's own."""
+        return self._functions.names
+
+    @property
+    def functions_changed(self) -> bool:
+        """Was a file of functions written since it was loaded?"""
+        return self._functions.changed
+
+    def reload_functions(self) -> list[str]:
+        """Load the files of functions again, for all queries that begin from now on.
+
+        Returns `functions`. Raises StoreError, and keeps those it has, where a file is unusable.
+        """
+        self._functions.load()
+        self._sums_of.cache_clear()
+        return self.functions
+
+    @property
     def named_groups(self) -> dict[str, NamedGroup]:
         """Shared named groups and the store's own, read afresh."""
         return read_groups(SHARED, self._layout.groups)
@@ -105,13 +123,7 @@ class Store:
 
     def members(self, group: str) -> np.ndarray:
         """Rows of the group's tokens, int64, increasing; may be empty. Raises GroupError."""
-        clause = self.clause(group)
-        check_clause(self._database, clause)
-        try:
-            rows = self._database.column(sql.read("members").replace("{clause}", clause))
-        except duckdb.Error as error:
-            raise explain(self._database, clause, error) from error
-        return np.sort(rows.astype(np.int64), kind="stable")
+        return clauses.members(self._database, self.clause(group))
 
     def trajectories(self, groups: Mapping[str, str]) -> pd.DataFrame:
         """Mean loss of each group (name -> clause) at each checkpoint, with a 95 % band.
