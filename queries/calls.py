@@ -44,18 +44,27 @@ def over_chunks(function: PythonFunction, deadline: Callable[[], float]) -> Call
 
     `deadline` says until when (time.monotonic) a call may run. The result raises QueryError.
     """
-    known: dict[Arguments, Any] = {}
+    known: dict[Any, Any] = {}  # by argument; by a tuple of them where there are several
+    one = len(function.parameters) == 1
 
     def chunk(*columns: pa.ChunkedArray) -> pa.Array:
-        rows = list(zip(*(column.to_pylist() for column in columns), strict=True))
+        lists = [column.to_pylist() for column in columns]
+        keys = lists[0] if one else list(zip(*lists, strict=True))
         if function.every_row:
-            return _evaluate(function, rows, deadline())
-        values = {row: known[row] for row in rows if row in known}
-        if new := [row for row in dict.fromkeys(rows) if row not in values]:
-            values.update(zip(new, _evaluate(function, new, deadline()).to_pylist(), strict=True))
+            return evaluate(keys)
+        try:
+            values = list(map(known.__getitem__, keys))
+        except KeyError:
+            new = [key for key in dict.fromkeys(keys) if key not in known]
+            fresh = dict(zip(new, evaluate(new).to_pylist(), strict=True))
+            values = [fresh[key] if key in fresh else known[key] for key in keys]
             if len(known) < KEPT_VALUES:
-                known.update((row, values[row]) for row in new)
-        return pa.array([values[row] for row in rows], ARROW[function.result])
+                known.update(fresh)
+        return pa.array(values, ARROW[function.result])
+
+    def evaluate(keys: list[Any]) -> pa.Array:
+        rows = [(key,) for key in keys] if one else keys
+        return _evaluate(function, rows, deadline())
 
     columns = [inspect.Parameter(f"column_{i}", inspect.Parameter.POSITIONAL_ONLY)
                for i in range(len(function.parameters))]  # fmt: skip
