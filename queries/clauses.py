@@ -133,13 +133,18 @@ def _type(database: Database, clause: str) -> str:
     return str(columns[0][1])
 
 
+def token_columns(database: Database) -> list[str]:
+    """The columns that a clause can name."""
+    return list(database.frame("select * from tokens limit 0").columns)
+
+
 def _unknown_column(database: Database, name: str) -> str:
     if name.lower() == "loss":
         return (
             "tokens have no column loss, since a token has one at each checkpoint: "
             "write loss_at(row, 1000) > 2 with the step that you mean"
         )
-    columns = list(database.frame("select * from tokens limit 0").columns)
+    columns = token_columns(database)
     near = difflib.get_close_matches(name, columns, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(columns)}"
     return f"tokens have no column {name}: {hint} (text stands in single quotes: ' Obama')"

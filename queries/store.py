@@ -14,7 +14,15 @@ from queries import zoom as zooming
 from queries.database import Database
 from queries.errors import GroupError, StoreError
 from queries.functions import Functions
-from queries.groups import SHARED, NamedGroup, read_groups
+from queries.groups import (
+    SHARED,
+    NamedGroup,
+    delete_group,
+    read_groups,
+    rename_group,
+    save_group,
+    taken,
+)
 from queries.matrix import LossMatrix, Progress, open_matrix
 from queries.regions import Region
 from queries.sums import GroupSums, Summation
@@ -120,6 +128,47 @@ class Store:
         """The WHERE expression of a named group, or `group` itself where it is no name."""
         named = self.named_groups.get(group.strip())
         return named.clause if named else group
+
+    def save_group(
+        self,
+        name: str,
+        clause: str,
+        title: str = "",
+        description: str = "",
+        *,
+        shared: bool = False,
+        overwrite: bool = False,
+    ) -> NamedGroup:
+        """Keep a clause, or another group's, as a named group of this store, or shared by all.
+
+        Raises GroupError for a clause that is none, a name that is none, that is a column's or
+        that is taken (unless `overwrite`), and where the folder cannot be written.
+        """
+        group = NamedGroup(name, title, description, self.clause(clause))
+        clauses.check_clause(self._database, group.clause)
+        self._refuse_group_name(name, overwrite)
+        return save_group(self._groups_folder(shared), group, overwrite)
+
+    def rename_group(
+        self, name: str, new_name: str, *, shared: bool = False, overwrite: bool = False
+    ) -> NamedGroup:
+        """Give one of the store's own groups, or a shared one, another name. Raises GroupError."""
+        self._refuse_group_name(new_name, overwrite)
+        return rename_group(self._groups_folder(shared), name, new_name, overwrite)
+
+    def delete_group(self, name: str, *, shared: bool = False) -> None:
+        """Delete one of the store's own groups, or a shared one. Raises GroupError."""
+        delete_group(self._groups_folder(shared), name)
+
+    def _refuse_group_name(self, name: str, overwrite: bool) -> None:
+        """A group would hide the column of its name, and its namesake in the other folder."""
+        if name in clauses.token_columns(self._database):
+            raise GroupError(f"{name} cannot name a group: it is a column of tokens")
+        if name in self.named_groups and not overwrite:
+            raise GroupError(taken(name))
+
+    def _groups_folder(self, shared: bool) -> Path:
+        return SHARED if shared else self._layout.groups
 
     def members(self, group: str) -> np.ndarray:
         """Rows of the group's tokens, int64, increasing; may be empty. Raises GroupError."""
