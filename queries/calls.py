@@ -125,7 +125,7 @@ def _call(function: PythonFunction, arguments: Sequence[Any], rows: list[Argumen
 
 def _converted(function: PythonFunction, rows: list[Arguments], results: list[Any]) -> pa.Array:
     try:
-        values = pa.array(results, ARROW[function.result], from_pandas=False)
+        values = _column(results, ARROW[function.result])
     except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
         for row, result in zip(rows, results, strict=True) if len(rows) > 1 else ():
             _converted(function, [row], [result])  # which of them is it?
@@ -137,6 +137,13 @@ def _converted(function: PythonFunction, rows: list[Arguments], results: list[An
         at = rows[values.is_null().index(True).as_py()]
         raise QueryError(f"{_given(function, [at])}: it returned nothing, expected a value")
     return values
+
+
+def _column(results: list[Any], kind: pa.DataType) -> pa.Array:
+    found = pa.array(results) if kind == pa.int64() else None
+    if found is not None and pa.types.is_floating(found.type):
+        return found.cast(kind)  # which refuses 0.5, where the line below makes it 0
+    return pa.array(results, kind, from_pandas=False)
 
 
 def _given(function: PythonFunction, rows: list[Arguments]) -> str:

@@ -24,6 +24,7 @@ MEMORY_LIMIT = "2GB"
 """What DuckDB may use for all queries at once, their answers aside."""
 ANSWER_LIMIT = 2**30
 """Bytes of one answer to a query that a person wrote."""
+_EARLIER = 0.2  # seconds that a Python function has less, so that it is told, not just the query
 _VECTORS = 10  # of 2,048 rows, fetched at a time
 
 
@@ -43,7 +44,9 @@ class Database:
         # A view's SQL takes no bound values, and a variable would be unknown to other cursors.
         files = [str(path.absolute()) for path in loss_files]
         self._connection.read_parquet(files).create_view("losses")
-        self._deadlines: list[float] = []
+        self._deadlines: list[float] = []  # of the running queries
+        self._changing = False
+        self._changed = threading.Condition()
 
     def register(self, name: str, function: Any, **how: Any) -> None:
         """Make a Python function callable in SQL; also after `lock`, which binds only SQL."""
@@ -54,21 +57,29 @@ class Database:
         self._connection.remove_function(name)
 
     @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """No query sees one of the changes within without the others."""
-        self._connection.begin()
+    def alone(self) -> Iterator[None]:
+        """Waits for the running queries to end; others wait until the block has ended.
+
+        A function that is taken back while a query calls it would take the whole process with it.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not self._changing)
+            self._changing = True
+            self._changed.wait_for(lambda: not self._deadlines)
         try:
             yield
         finally:
-            self._connection.commit()
+            with self._changed:
+                self._changing = False
+                self._changed.notify_all()
 
     def deadline(self) -> float:
-        """When (time.monotonic) the last of the running queries must end.
+        """When (time.monotonic) the Python functions of the running queries must end.
 
-        DuckDB does not tell a Python function which query calls it; this is never too early, and
-        exact where one query runs alone.
+        DuckDB does not tell a function which query calls it, so this is the last query's: never
+        too early, and exact where one query runs alone.
         """
-        return max(self._deadlines, default=time.monotonic() + TIME_LIMIT)
+        return max(self._deadlines)
 
     def lock(self, root: Path) -> None:
         """From now on: no file but the store's, no setting changes. The order matters."""
@@ -148,11 +159,13 @@ class Database:
 
     @contextmanager
     def _limited_cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._changing)
+            deadline = time.monotonic() + TIME_LIMIT - _EARLIER
+            self._deadlines.append(deadline)
         cursor = self._connection.cursor()
         timer = threading.Timer(TIME_LIMIT, cursor.interrupt)
         timer.start()
-        deadline = time.monotonic() + TIME_LIMIT
-        self._deadlines.append(deadline)
         try:
             # A second lock beside the check of what is asked: nothing can change the tables.
             cursor.execute("begin transaction read only")
@@ -167,8 +180,10 @@ class Database:
             ) from error
         finally:
             timer.cancel()
-            self._deadlines.remove(deadline)
             cursor.close()
+            with self._changed:
+                self._deadlines.remove(deadline)
+                self._changed.notify_all()
 
 
 def _bounded(cursor: duckdb.DuckDBPyConnection) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 import inspect
 import re
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -44,7 +43,6 @@ class Functions:
         self._database = database
         self._files = [OURS, *([named.absolute()] if named else [])]
         self._taken = {name for (name,) in database.rows(sql.read("function_names"))}
-        self._lock = threading.Lock()
         self._loaded: list[str] = []
         self.load()
 
@@ -62,7 +60,7 @@ class Functions:
         stamp = _stamp(self._files)
         found = {f.name: f for path in self._files for f in _functions(path)}
         self._refuse_taken(list(found))
-        with self._lock, self._database.at_once():
+        with self._database.alone():
             for name in self._loaded:
                 self._database.unregister(name)
             for function in found.values():
