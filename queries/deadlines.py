@@ -2,7 +2,8 @@
 
 An exception is raised in the thread that runs the code, between two steps of the interpreter. So
 this stops loops and long computations in Python; what it cannot stop is one call of C code that
-does not return, such as time.sleep or a regular expression that backtracks without end.
+does not return, such as time.sleep or a regular expression that backtracks without end, and code
+that catches every BaseException.
 """
 
 import ctypes
