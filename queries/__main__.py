@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from queries.errors import QueryError
+from queries.group_commands import add_options, change_groups
 from queries.runs import MATCHED_BY, compare
 from queries.store import Store
 from queries.summary import QUARTILES
@@ -65,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     zoom.add_argument("last", type=int, help="checkpoint at which it ends")
     zoom.add_argument("--where", default="true", help="group to look at (all tokens)")
     zoom.add_argument("--top", type=int, default=50, help="tokens a list (%(default)s)")
-    add("groups", _groups, "the named groups of a store")
+    add_options(add("groups", _groups, "the named groups of a store: list, save, rename, delete"))
     add("catalog", _catalog, "make DIR/catalog.duckdb again: views and macros for any DuckDB")
     add("sql", _sql, "one SELECT over losses, tokens, docs, checkpoints").add_argument("query")
     return parser
@@ -150,6 +151,7 @@ def _zoom(store: Store, options: argparse.Namespace) -> Answer:
 
 
 def _groups(store: Store, options: argparse.Namespace) -> Answer:
+    change_groups(store, options)
     lines = [
         (g.name, g.title, len(store.members(g.name)), g.description, g.clause)
         for g in store.named_groups.values()

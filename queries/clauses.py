@@ -2,21 +2,33 @@
 
 import difflib
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import duckdb
+import numpy as np
 
 from queries import sql
+from queries.complaints import character, complaint
 from queries.database import Database
 from queries.errors import GroupError
 from queries.statements import objection
 
+Answer = TypeVar("Answer")
 _UNKNOWN_COLUMN = re.compile(
     r'column "([^"]*)" not found|have a column named "([^"]*)"', re.IGNORECASE
 )
 _UNKNOWN_FUNCTION = re.compile(r"Function with name (\S+) does not exist")
+_NEAR = re.compile(r'Did you mean "(?:main\.)?([^"]+)"')
 _OUR_SENTENCE = re.compile(r"QueryError: (.*)", re.DOTALL)
 _IN_PYTHON = re.compile(r"executing the UDF: (.*)", re.DOTALL)
+
+
+def members(database: Database, clause: str) -> np.ndarray:
+    """Rows of the tokens for which `clause` is true, int64, increasing. Raises GroupError."""
+    check_clause(database, clause)
+    rows = _ask(database.column, database, sql.read("members"), clause)
+    return np.sort(rows.astype(np.int64), kind="stable")
 
 
 def check_clause(database: Database, clause: str) -> None:
@@ -28,11 +40,11 @@ def check_clause(database: Database, clause: str) -> None:
     if not clause.strip():
         raise GroupError("the group is empty: write a condition such as position = 500")
     # In place of the select list, where a second column, an alias or a FROM would show …
-    node = _parse(database, f"select {clause}\n", clause)
+    node = _parse(database, "select {clause}\n", clause)
     if len(node.get("select_list", [])) != 1 or not _is_bare(node, "EMPTY"):
         raise GroupError(f"{_quote(clause)} is more than one expression: {_EXPECTED}")
     # … and in place of the condition, where an unbalanced parenthesis would.
-    node = _parse(database, f"select 1 from tokens where (\n{clause}\n)", clause)
+    node = _parse(database, "select 1 from tokens where (\n{clause}\n)", clause)
     if not _is_bare(node, "BASE_TABLE"):
         raise GroupError(f"{_quote(clause)} is more than a condition: {_EXPECTED}")
     kind = _type(database, clause)
@@ -43,40 +55,15 @@ def check_clause(database: Database, clause: str) -> None:
         )
 
 
-def explain(database: Database, clause: str, error: duckdb.Error) -> GroupError:
-    """DuckDB's complaint about a clause as a sentence with a way out."""
-    message = str(error)
-    if found := _IN_PYTHON.search(message):
-        if ours := _OUR_SENTENCE.search(found[1]):
-            return GroupError(f"{_quote(clause)}: {ours[1].strip()}")
-        return GroupError(
-            f"a Python function failed in {_quote(clause)}: {found[1].strip()}: "
-            "mend the function, or keep such tokens from it with another condition"
-        )
-    if found := _UNKNOWN_COLUMN.search(message):
-        return GroupError(_unknown_column(database, found[1] or found[2]))
-    if found := _UNKNOWN_FUNCTION.search(message):
-        return GroupError(
-            f"there is no function {found[1]}: use one of DuckDB's, or a Python function "
-            "of queries/udfs.py or of the file named with --functions"
-        )
-    first = message.strip().splitlines()[0]
-    return GroupError(f"{_quote(clause)} cannot be evaluated: {first}")
-
-
 _EXPECTED = "expected one condition such as position = 500 and is_word_start"
 
 
-def _parse(database: Database, statement: str, clause: str) -> dict[str, Any]:
+def _parse(database: Database, template: str, clause: str) -> dict[str, Any]:
     """The parse tree of a statement that must be one SELECT, and only read."""
-    try:
-        tree = database.parse(statement)
-    except duckdb.Error as error:  # a text that is no valid Unicode
-        raise explain(database, clause, error) from error
+    tree = _ask(database.parse, database, template, clause)
     if tree.get("error"):
-        at = tree.get("position")
-        shift = statement.index(clause)
-        where = f" at character {int(at) - shift + 1}" if at is not None else ""
+        at = character(template.replace("{clause}", clause), tree.get("position"))
+        where = _where(at, template, clause)
         raise GroupError(f"{_quote(clause)}: {tree['error_message']}{where}; {_EXPECTED}")
     statements = tree["statements"]
     node: dict[str, Any] = statements[0]["node"]
@@ -85,6 +72,45 @@ def _parse(database: Database, statement: str, clause: str) -> dict[str, Any]:
     if trouble := objection(tree):
         raise GroupError(f"{_quote(clause)}: {trouble}")
     return node
+
+
+def _ask(ask: Callable[[str], Answer], database: Database, template: str, clause: str) -> Answer:
+    """What `ask` answers to a statement with the clause in it; DuckDB's errors as GroupError."""
+    statement = template.replace("{clause}", clause)
+    try:
+        return ask(statement)
+    except duckdb.Error as error:
+        found = complaint(error, statement)
+        where = _where(found.at, template, clause)
+        raise GroupError(_explained(database, clause, found.message, where)) from error
+
+
+def _where(at: int | None, template: str, clause: str) -> str:
+    """A place in a statement as words on a place in its clause; none where it is not in it."""
+    if at is None or not 0 <= (within := at - template.index("{clause}")) <= len(clause):
+        return ""
+    return f" at character {within + 1}"
+
+
+def _explained(database: Database, clause: str, message: str, where: str) -> str:
+    """DuckDB's complaint about a clause as a sentence with a way out."""
+    if found := _IN_PYTHON.search(message):
+        if ours := _OUR_SENTENCE.search(found[1]):
+            return f"{_quote(clause)}: {ours[1].strip()}"
+        return (
+            f"a Python function failed in {_quote(clause)}: {found[1].strip()}: "
+            "mend the function, or keep such tokens from it with another condition"
+        )
+    if found := _UNKNOWN_COLUMN.search(message):
+        return f"{_quote(clause)}{where}: {_unknown_column(database, found[1] or found[2])}"
+    if found := _UNKNOWN_FUNCTION.search(message):
+        near = _NEAR.search(message)
+        return (
+            f"{_quote(clause)}{where}: there is no function {found[1]}"
+            f"{f', did you mean {near[1]}' if near else ''}? Use one of DuckDB's, or a Python "
+            "function of queries/udfs.py or of the file named with --functions"
+        )
+    return f"{_quote(clause)}{where} cannot be evaluated: {message.strip().splitlines()[0]}"
 
 
 def _is_bare(node: dict[str, Any], table: str) -> bool:
@@ -101,13 +127,15 @@ def _is_bare(node: dict[str, Any], table: str) -> bool:
 
 
 def _type(database: Database, clause: str) -> str:
-    try:
-        columns = database.rows(sql.read("group_type").replace("{clause}", clause))
-    except duckdb.Error as error:
-        raise explain(database, clause, error) from error
+    columns = _ask(database.rows, database, sql.read("group_type"), clause)
     if len(columns) != 1:  # a star stands for all columns
         raise GroupError(f"{_quote(clause)} is more than one expression: {_EXPECTED}")
     return str(columns[0][1])
+
+
+def token_columns(database: Database) -> list[str]:
+    """The columns that a clause can name."""
+    return list(database.frame("select * from tokens limit 0").columns)
 
 
 def _unknown_column(database: Database, name: str) -> str:
@@ -116,7 +144,7 @@ def _unknown_column(database: Database, name: str) -> str:
             "tokens have no column loss, since a token has one at each checkpoint: "
             "write loss_at(row, 1000) > 2 with the step that you mean"
         )
-    columns = list(database.frame("select * from tokens limit 0").columns)
+    columns = token_columns(database)
     near = difflib.get_close_matches(name, columns, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(columns)}"
     return f"tokens have no column {name}: {hint} (text stands in single quotes: ' Obama')"

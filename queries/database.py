@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from queries import sql
+from queries.complaints import complaint
 from queries.errors import QueryError
 from queries.statements import objection
 from store.layout import Layout
@@ -22,6 +24,7 @@ MEMORY_LIMIT = "2GB"
 """What DuckDB may use for all queries at once, their answers aside."""
 ANSWER_LIMIT = 2**30
 """Bytes of one answer to a query that a person wrote."""
+_EARLIER = 0.2  # seconds that a Python function has less, so that it is told, not just the query
 _VECTORS = 10  # of 2,048 rows, fetched at a time
 
 
@@ -41,10 +44,42 @@ class Database:
         # A view's SQL takes no bound values, and a variable would be unknown to other cursors.
         files = [str(path.absolute()) for path in loss_files]
         self._connection.read_parquet(files).create_view("losses")
+        self._deadlines: list[float] = []  # of the running queries
+        self._changing = False
+        self._changed = threading.Condition()
 
     def register(self, name: str, function: Any, **how: Any) -> None:
-        """Make a Python function callable in SQL. Only before `lock`."""
+        """Make a Python function callable in SQL; also after `lock`, which binds only SQL."""
         self._connection.create_function(name, function, **how)
+
+    def unregister(self, name: str) -> None:
+        """Take back a function that `register` made."""
+        self._connection.remove_function(name)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Waits for the running queries to end; others wait until the block has ended.
+
+        A function that is taken back while a query calls it would take the whole process with it.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not self._changing)
+            self._changing = True
+            self._changed.wait_for(lambda: not self._deadlines)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._changing = False
+                self._changed.notify_all()
+
+    def deadline(self) -> float:
+        """When (time.monotonic) the Python functions of the running queries must end.
+
+        DuckDB does not tell a function which query calls it, so this is the last query's: never
+        too early, and exact where one query runs alone.
+        """
+        return max(self._deadlines)
 
     def lock(self, root: Path) -> None:
         """From now on: no file but the store's, no setting changes. The order matters."""
@@ -53,6 +88,7 @@ class Database:
         self._connection.execute("set temp_directory = ''")
         # Else a table's name may also be that of a Python variable around the call.
         self._connection.execute("set global python_enable_replacements = false")
+        self._connection.execute("set global errors_as_json = true")  # see complaints.py
         self._connection.execute(
             "set allowed_directories = $folders::varchar[]", {"folders": [str(root.absolute())]}
         )
@@ -62,7 +98,7 @@ class Database:
     def frame(self, query: str, values: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """The result of one of our own queries.
 
-        Raises duckdb.Error as DuckDB says it, QueryError past the time limit.
+        Raises duckdb.Error, to be read by `complaint`, and QueryError past the time limit.
         """
         with self._limited_cursor() as cursor:
             answer: pd.DataFrame = cursor.sql(query, params=dict(values or {})).df()
@@ -100,8 +136,10 @@ class Database:
             with self._limited_cursor() as cursor:
                 return _bounded(cursor.execute(query))
         except duckdb.Error as error:
+            found = complaint(error, query)
             # What a Python function says of its trouble, without DuckDB's words around it.
-            raise QueryError(str(error).rpartition("QueryError: ")[2]) from error
+            where = f"; at character {found.at + 1}" if found.at is not None else ""
+            raise QueryError(found.message.rpartition("QueryError: ")[2] + where) from error
 
     def _refuse_all_but_reading(self, query: str) -> None:
         try:
@@ -121,6 +159,10 @@ class Database:
 
     @contextmanager
     def _limited_cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._changing)
+            deadline = time.monotonic() + TIME_LIMIT - _EARLIER
+            self._deadlines.append(deadline)
         cursor = self._connection.cursor()
         timer = threading.Timer(TIME_LIMIT, cursor.interrupt)
         timer.start()
@@ -139,6 +181,9 @@ class Database:
         finally:
             timer.cancel()
             cursor.close()
+            with self._changed:
+                self._deadlines.remove(deadline)
+                self._changed.notify_all()
 
 
 def _bounded(cursor: duckdb.DuckDBPyConnection) -> pd.DataFrame:

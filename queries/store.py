@@ -1,5 +1,6 @@
 """`Store`: one model's training run scored on one text, and the questions it answers."""
 
+import contextlib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -10,16 +11,16 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from queries import catalog, regions, remote, sql, statistics
+from queries import catalog, clauses, regions, remote, sql, statistics
 from queries import summary as summaries
 from queries import zoom as zooming
-from queries.clauses import check_clause, explain
 from queries.database import Database
 from queries.errors import GroupError, StoreError
-from queries.functions import register_functions
-from queries.groups import SHARED, NamedGroup, read_groups
+from queries.functions import Functions
+from queries.groups import NamedGroup
 from queries.index import Progress, open_matrix
 from queries.matrix import LossMatrix
+from queries.named import NamedGroups
 from queries.recent import Recent
 from queries.regions import Region
 from queries.smoothing import smoothed
@@ -62,12 +63,12 @@ class Store:
         except duckdb.Error as error:
             raise StoreError(f"{path} cannot be opened: {error}; see `ingest verify`") from error
         named = Path(functions) if functions else None
-        self.functions = register_functions(self._database, lambda: self.matrix, named)
+        self._functions = Functions(self._database, lambda: self.matrix, named)
         self._database.lock(self.path)
         # Kept because a difference mostly follows the trajectories of the same two groups.
         self._kept: Recent[GroupSums] = Recent(KEPT_GROUPS)
-
-        catalog.refresh(self._layout, self._database, self.named_groups.values())
+        self.groups = NamedGroups(self._database, self._layout.groups, self._refresh_catalog)
+        self._refresh_catalog()
 
     def make_catalog(self) -> pd.DataFrame:
         """Make catalog.duckdb again; returns name, kind of each view and macro in it.
@@ -76,6 +77,10 @@ class Store:
         Raises QueryError where it cannot.
         """
         return catalog.make(self._layout, self._database, self.named_groups.values())
+
+    def _refresh_catalog(self) -> None:
+        with contextlib.suppress(GroupError):  # a file of a group that is none: told when asked for
+            catalog.refresh(self._layout, self._database, self.named_groups.values())
 
     @cached_property
     def _facts(self) -> pd.DataFrame:
@@ -111,24 +116,32 @@ class Store:
         return self._layout.scored().keys() != self._files.keys()
 
     @property
+    def functions(self) -> list[str]:
+        """Names of the functions that groups can use beside DuckDB's own."""
+        return self._functions.names
+
+    @property
+    def functions_changed(self) -> bool:
+        """Was a file of functions written since it was loaded?"""
+        return self._functions.changed
+
+    def reload_functions(self) -> list[str]:
+        """Load the files of functions again, for all queries that begin from now on.
+
+        Returns `functions`. Raises StoreError, and keeps those it has, where a file is unusable.
+        """
+        self._functions.load()
+        self._kept = Recent(KEPT_GROUPS)
+        return self.functions
+
+    @property
     def named_groups(self) -> dict[str, NamedGroup]:
         """Shared named groups and the store's own, read afresh."""
-        return read_groups(SHARED, self._layout.groups)
-
-    def clause(self, group: str) -> str:
-        """The WHERE expression of a named group, or `group` itself where it is no name."""
-        named = self.named_groups.get(group.strip())
-        return named.clause if named else group
+        return self.groups.all()
 
     def members(self, group: str) -> np.ndarray:
         """Rows of the group's tokens, int64, increasing; may be empty. Raises GroupError."""
-        clause = self.clause(group)
-        check_clause(self._database, clause)
-        try:
-            rows = self._database.column(sql.read("members").replace("{clause}", clause))
-        except duckdb.Error as error:
-            raise explain(self._database, clause, error) from error
-        return np.sort(rows.astype(np.int64), kind="stable")
+        return clauses.members(self._database, self.groups.clause(group))
 
     def some_members(self, group: str) -> np.ndarray:
         """`members`, of which there is at least one. Raises GroupError."""
@@ -249,7 +262,7 @@ class Store:
     def _sums(
         self, first: str, second: str, smooth: float | None = None
     ) -> tuple[GroupSums, GroupSums]:
-        one, two = self._sums_of(self.clause(first), self.clause(second))
+        one, two = self._sums_of(self.groups.clause(first), self.groups.clause(second))
         steps = self.matrix.checkpoints
         return smoothed(one, steps, smooth), smoothed(two, steps, smooth)
 

@@ -1,0 +1,298 @@
+"""Groups as data: each template renders to SQL for the store and to a sentence for people.
+
+    >>> group = And((Words(("Obama", "Bush")), Not(WordStart())))
+    >>> group.sql()
+    "word in ('Obama', 'Bush') and (is_word_start) is not true"
+    >>> group.sentence()
+    'Tokens of the words "Obama" or "Bush" and other than those that start a word.'
+
+A token of which a condition says nothing, as of `word` for a comma, is no member; so it is one of
+the condition's opposite, and a group and its `Not` hold each token exactly once. A template that
+makes no sense raises GroupError when it is made.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from queries.errors import GroupError
+from queries.template_checks import (
+    check_choice,
+    check_filled,
+    check_number,
+    check_pattern,
+    check_range,
+    check_texts,
+)
+from queries.wording import either, joined, literal, literals, shown
+
+SEEN = {
+    "token": ("seen_before", "that occurred"),
+    "bigram": ("bigram_seen_before", "whose last two tokens stood together"),
+    "trigram": ("trigram_seen_before", "whose last three tokens stood together"),
+}
+MATCHED = {"token_str": "text", "word": "word"}
+
+
+class Template(ABC):
+    """A condition on tokens."""
+
+    @abstractmethod
+    def sql(self) -> str:
+        """One boolean expression over `tokens`."""
+
+    @abstractmethod
+    def phrase(self) -> str:
+        """What completes "tokens …"."""
+
+    def sentence(self) -> str:
+        """The condition in words."""
+        return f"Tokens {self.phrase()}."
+
+
+@dataclass(frozen=True)
+class Position(Template):
+    """The token that stands at one place of its doc."""
+
+    position: int
+
+    def __post_init__(self) -> None:
+        check_number("position", self.position)
+
+    def sql(self) -> str:
+        return f"position = {self.position}"
+
+    def phrase(self) -> str:
+        return f"at position {self.position:,}"
+
+
+@dataclass(frozen=True)
+class PositionRange(Template):
+    """Positions `first` to `last`, both included."""
+
+    first: int
+    last: int
+
+    def __post_init__(self) -> None:
+        check_range("positions", self.first, self.last)
+
+    def sql(self) -> str:
+        return f"position between {self.first} and {self.last}"
+
+    def phrase(self) -> str:
+        return f"at positions {self.first:,} to {self.last:,}"
+
+
+@dataclass(frozen=True)
+class WordStart(Template):
+    """Tokens that start a word."""
+
+    def sql(self) -> str:
+        return "is_word_start"
+
+    def phrase(self) -> str:
+        return "that start a word"
+
+
+@dataclass(frozen=True)
+class Words(Template):
+    """Tokens of these words, capitals and all, however many tokens a word has."""
+
+    words: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        check_texts("words", self.words)
+
+    def sql(self) -> str:
+        return f"word in ({literals(self.words)})"
+
+    def phrase(self) -> str:
+        return f"of the {either('word', self.words)}"
+
+
+@dataclass(frozen=True)
+class Pattern(Template):
+    """Tokens whose text, or whose word, holds a match of a regular expression (RE2's syntax)."""
+
+    pattern: str
+    column: str = "token_str"
+
+    def __post_init__(self) -> None:
+        check_choice("column", self.column, list(MATCHED))
+        check_pattern(self.pattern)
+
+    def sql(self) -> str:
+        return f"regexp_matches({self.column}, {literal(self.pattern)})"
+
+    def phrase(self) -> str:
+        return f"whose {MATCHED[self.column]} matches {shown(self.pattern)}"
+
+
+@dataclass(frozen=True)
+class Frequency(Template):
+    """Tokens that occur `least` to `most` times in the whole text, both included."""
+
+    least: int = 1
+    most: int | None = None
+
+    def __post_init__(self) -> None:
+        check_range("frequencies", self.least, self.most)
+
+    def sql(self) -> str:
+        return _between("corpus_count", self.least, self.most)
+
+    def phrase(self) -> str:
+        most = "or more" if self.most is None else f"to {self.most:,}"
+        return f"that occur {self.least:,} {most} times in the text"
+
+
+@dataclass(frozen=True)
+class SeenBefore(Template):
+    """Tokens seen before in their doc, alone or with the one or two tokens before them."""
+
+    what: str = "token"
+    """token, bigram or trigram"""
+    least: int = 1
+
+    def __post_init__(self) -> None:
+        check_choice("what", self.what, list(SEEN))
+        check_number("least", self.least)
+
+    def sql(self) -> str:
+        return f"{SEEN[self.what][0]} >= {self.least}"
+
+    def phrase(self) -> str:
+        times = "time" if self.least == 1 else "times"
+        return f"{SEEN[self.what][1]} at least {self.least:,} {times} before in their doc"
+
+
+@dataclass(frozen=True)
+class Docs(Template):
+    """All tokens of these docs."""
+
+    docs: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        check_filled("docs", self.docs)
+        for doc in self.docs:
+            check_number("doc", doc)
+
+    def sql(self) -> str:
+        return f"doc in ({', '.join(map(str, self.docs))})"
+
+    def phrase(self) -> str:
+        return f"of doc{'s' if len(self.docs) > 1 else ''} {joined(list(map(str, self.docs)))}"
+
+
+@dataclass(frozen=True)
+class Sources(Template):
+    """All tokens of these source documents."""
+
+    sources: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        check_texts("sources", self.sources)
+
+    def sql(self) -> str:
+        return f"source in ({literals(self.sources)})"
+
+    def phrase(self) -> str:
+        return f"of the {either('source document', self.sources)}"
+
+
+@dataclass(frozen=True)
+class Previous(Template):
+    """Tokens right after one of these, which are given with their leading blanks."""
+
+    tokens: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        check_texts("tokens", self.tokens)
+
+    def sql(self) -> str:
+        return f"prev_token_str in ({literals(self.tokens)})"
+
+    def phrase(self) -> str:
+        return f"right after the {either('token', self.tokens)}"
+
+
+@dataclass(frozen=True)
+class WordPart(Template):
+    """The `first` to `last` token of a word, both included, counting from 0."""
+
+    first: int = 1
+    last: int | None = None
+
+    def __post_init__(self) -> None:
+        check_range("parts of a word", self.first, self.last)
+
+    def sql(self) -> str:
+        return _between("word_part", self.first, self.last)
+
+    def phrase(self) -> str:
+        number = f"number {self.first + 1:,}"
+        if self.last is None:
+            number += " or later"
+        elif self.last > self.first:
+            number += f" to {self.last + 1:,}"
+        return f"that are {number} among their word's tokens"
+
+
+@dataclass(frozen=True)
+class Not(Template):
+    """All tokens but those of a group."""
+
+    of: Template
+
+    def __post_init__(self) -> None:
+        _check_template(self.of)
+
+    def sql(self) -> str:
+        return f"({self.of.sql()}) is not true"
+
+    def phrase(self) -> str:
+        return f"other than those {_bracketed(self.of)}"
+
+
+@dataclass(frozen=True)
+class _Several(Template):
+    of: tuple[Template, ...]
+    word: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        check_filled(f"groups that {self.word} joins", self.of)
+        for part in self.of:
+            _check_template(part)
+
+    def sql(self) -> str:
+        parts = (f"({p.sql()})" if isinstance(p, _Several) else p.sql() for p in self.of)
+        return f" {self.word} ".join(parts)
+
+    def phrase(self) -> str:
+        return f" {self.word} ".join(map(_bracketed, self.of))
+
+
+class And(_Several):
+    """Tokens that are in each of some groups."""
+
+    word = "and"
+
+
+class Or(_Several):
+    """Tokens that are in at least one of some groups."""
+
+    word = "or"
+
+
+def _bracketed(part: Template) -> str:
+    """A phrase within another, so that it is clear where it ends."""
+    return f"({part.phrase()})" if isinstance(part, _Several | Not) else part.phrase()
+
+
+def _between(column: str, first: int, last: int | None) -> str:
+    return f"{column} >= {first}" if last is None else f"{column} between {first} and {last}"
+
+
+def _check_template(part: Any) -> None:
+    if not isinstance(part, Template):
+        raise GroupError(f"{part!r} is no group: expected a template, such as Position(500)")

@@ -1,0 +1,261 @@
+"""Templates: their SQL selects what plain Python does, whatever they hold; mistakes are told."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from queries import GroupError, Store
+from queries.template_data import DEEPEST, KINDS, from_data, from_json, to_data, to_json
+from queries.templates import (
+    And,
+    Docs,
+    Frequency,
+    Not,
+    Or,
+    Pattern,
+    Position,
+    PositionRange,
+    Previous,
+    SeenBefore,
+    Sources,
+    Template,
+    WordPart,
+    Words,
+    WordStart,
+)
+from tests.queries.stores import VOCABULARY
+
+HOSTILE = [
+    "'", "''", "\\", "' or true --", "'); drop table token_rows; --", "\x00", "a\x00b", "\n",
+    "\r\n", "{clause}", "$1", "?", "%", "/*", "--", '"', "e'\\n'", "🙂", "\u2028", "",
+]  # fmt: skip
+texts = st.one_of(
+    st.sampled_from(VOCABULARY + HOSTILE),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
+)
+SOURCES = ["source 0", "source 3", "source 9", "'"]
+some_texts = st.lists(texts, min_size=1, max_size=4).map(tuple)
+small = st.integers(0, 40)
+pairs = st.tuples(small, small).map(sorted)
+open_pairs = st.one_of(pairs, st.tuples(small, st.none()))
+patterns = st.one_of(
+    st.sampled_from(["", "^ ", "[A-Z]", "e|o", "^.{2,4}$", r"\bno", "(?i)noon", "ï", r"\x00"]),
+    texts.map(re.escape),
+)
+LEAVES = st.one_of(
+    st.builds(Position, small),
+    pairs.map(lambda p: PositionRange(*p)),
+    st.builds(WordStart),
+    st.builds(Words, some_texts),
+    st.builds(Pattern, patterns, st.sampled_from(["token_str", "word"])),
+    open_pairs.map(lambda p: Frequency(*p)),
+    st.builds(SeenBefore, st.sampled_from(["token", "bigram", "trigram"]), st.integers(0, 3)),
+    st.builds(Docs, st.lists(st.integers(0, 9), min_size=1, max_size=3).map(tuple)),
+    st.builds(Sources, st.lists(st.sampled_from(SOURCES), min_size=1).map(tuple)),
+    st.builds(Previous, some_texts),
+    open_pairs.map(lambda p: WordPart(*p)),
+)  # fmt: skip
+TEMPLATES = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.builds(Not, inner),
+        st.builds(And, st.lists(inner, min_size=1, max_size=3).map(tuple)),
+        st.builds(Or, st.lists(inner, min_size=1, max_size=3).map(tuple)),
+    ),
+    max_leaves=6,
+)
+quickly = settings(
+    max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+)
+
+
+@pytest.fixture(scope="module")
+def tokens(store: Store) -> list[dict[str, Any]]:
+    return facts(store)
+
+
+def facts(store: Store) -> list[dict[str, Any]]:
+    frame = store.sql("select * exclude (text) from tokens order by row").astype(object)
+    return frame.where(frame.notna(), None).to_dict("records")
+
+
+def holds(group: dict[str, Any], token: dict[str, Any]) -> bool:
+    """Is the token in a group, given as plain data? Written from what the templates promise."""
+    word, part, previous = token["word"], token["word_part"], token["prev_token_str"]
+    last = group.get("last", group.get("most"))
+    match group["kind"]:
+        case "position":
+            return token["position"] == group["position"]
+        case "position_range":
+            return group["first"] <= token["position"] <= group["last"]
+        case "word_start":
+            return token["is_word_start"]
+        case "words":
+            return word in group["words"]
+        case "pattern":
+            text = token[group["column"]]
+            return text is not None and re.search(group["pattern"], text) is not None
+        case "frequency":
+            return group["least"] <= token["corpus_count"] <= (np.inf if last is None else last)
+        case "seen_before":
+            prefix = "" if group["what"] == "token" else f"{group['what']}_"
+            return token[f"{prefix}seen_before"] >= group["least"]
+        case "docs":
+            return token["doc"] in group["docs"]
+        case "sources":
+            return token["source"] in group["sources"]
+        case "previous":
+            return previous in group["tokens"]
+        case "word_part":
+            end = np.inf if last is None else last
+            return part is not None and group["first"] <= part <= end
+        case "not":
+            return not holds(group["of"], token)
+        case "and":
+            return all(holds(g, token) for g in group["of"])
+        case "or":
+            return any(holds(g, token) for g in group["of"])
+    raise AssertionError(group["kind"])
+
+
+@quickly
+@given(TEMPLATES)
+def test_members_are_those_of_plain_python(store, tokens, template):
+    group = to_data(template)
+    expected = [token["row"] for token in tokens if holds(group, token)]
+    assert store.members(template.sql()).tolist() == expected
+
+
+@quickly
+@given(TEMPLATES)
+def test_a_template_comes_back_from_its_data(template):
+    assert from_data(to_data(template)) == template
+    assert from_json(to_json(template)) == template
+
+
+def test_members_in_real_text_are_those_of_plain_python(demo):
+    tokens = facts(demo)
+    for template, _, _ in WORDED:
+        group = to_data(template)
+        expected = [token["row"] for token in tokens if holds(group, token)]
+        assert demo.members(template.sql()).tolist() == expected, template
+
+
+WORDED = [
+    (Position(500), "position = 500", "Tokens at position 500."),
+    (PositionRange(31, 69), "position between 31 and 69", "Tokens at positions 31 to 69."),
+    (WordStart(), "is_word_start", "Tokens that start a word."),
+    (Words(("O'Neill",)), "word in ('O''Neill')", 'Tokens of the word "O\'Neill".'),
+    (Words(("a", "b", "c")), "word in ('a', 'b', 'c')",
+     'Tokens of the words "a", "b" or "c".'),
+    (Pattern("^ [A-Z]"), "regexp_matches(token_str, '^ [A-Z]')",
+     'Tokens whose text matches "^ [A-Z]".'),
+    (Pattern("ing$", "word"), "regexp_matches(word, 'ing$')",
+     'Tokens whose word matches "ing$".'),
+    (Frequency(2, 10), "corpus_count between 2 and 10",
+     "Tokens that occur 2 to 10 times in the text."),
+    (Frequency(1000), "corpus_count >= 1000",
+     "Tokens that occur 1,000 or more times in the text."),
+    (SeenBefore(), "seen_before >= 1",
+     "Tokens that occurred at least 1 time before in their doc."),
+    (SeenBefore("trigram", 2), "trigram_seen_before >= 2",
+     "Tokens whose last three tokens stood together at least 2 times before in their doc."),
+    (Docs((3, 4)), "doc in (3, 4)", "Tokens of docs 3 or 4."),
+    (Sources(("1981 Reagan",)), "source in ('1981 Reagan')",
+     'Tokens of the source document "1981 Reagan".'),
+    (Previous((" the", "\n")), "prev_token_str in (' the', '\n')",
+     r'Tokens right after the tokens " the" or "\n".'),
+    (WordPart(), "word_part >= 1",
+     "Tokens that are number 2 or later among their word's tokens."),
+    (WordPart(0, 1), "word_part between 0 and 1",
+     "Tokens that are number 1 to 2 among their word's tokens."),
+    (Or((Position(1), WordPart(2, 2))), "position = 1 or word_part between 2 and 2",
+     "Tokens at position 1 or that are number 3 among their word's tokens."),
+    (Not(WordStart()), "(is_word_start) is not true",
+     "Tokens other than those that start a word."),
+    (And((Or((Position(1), Position(2))), Not(WordStart()))),
+     "(position = 1 or position = 2) and (is_word_start) is not true",
+     "Tokens (at position 1 or at position 2) and (other than those that start a word)."),
+]  # fmt: skip
+
+
+def test_every_kind_is_worded():
+    assert {type(template) for template, _, _ in WORDED} == set(KINDS.values())
+
+
+@pytest.mark.parametrize(("template", "sql", "sentence"), WORDED)
+def test_sql_and_sentence(template: Template, sql: str, sentence: str):
+    assert template.sql() == sql
+    assert template.sentence() == sentence
+
+
+def test_a_group_and_its_opposite_hold_every_token_once(store):
+    both = [store.members(t.sql()) for t in (Words((" x", "Obama")), Not(Words((" x", "Obama"))))]
+    assert sorted(np.concatenate(both)) == list(range(store.manifest.n_tokens))
+    assert len(both[1]) > len(store.members("not (word in (' x', 'Obama'))"))  # NULL words
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (lambda: PositionRange(69, 31), "positions 69 to 31 are none: the smaller comes first"),
+        (lambda: Frequency(5, 4), "frequencies 5 to 4 are none"),
+        (lambda: Position(-1), "the position is -1: expected a whole number, 0 or more"),
+        (lambda: Position(2**63), "expected a whole number"),
+        (lambda: Position(True), "the position is True: expected a whole number"),
+        (lambda: Position("500"), "the position is '500': expected a whole number"),
+        (lambda: Words(()), "the list of words is empty: name at least one"),
+        (lambda: Words("Obama"), "the words are 'Obama': expected a list"),
+        (lambda: Words((1,)), "1 among the words is no text"),
+        (lambda: Words(("\ud800",)), "is no valid Unicode text"),
+        (lambda: Docs(()), "the list of docs is empty"),
+        (lambda: Docs((0.5,)), "the doc is 0.5: expected a whole number"),
+        (lambda: Pattern("("), r'"\(" is no regular expression: missing \)'),
+        (lambda: Pattern("(?=a)"), "is no regular expression: invalid perl operator"),
+        (lambda: Pattern("a", "text"), "the column is 'text': expected one of token_str, word"),
+        (lambda: Pattern(None), "None among the pattern is no text"),
+        (lambda: SeenBefore("fourgram"), "expected one of token, bigram, trigram"),
+        (lambda: And(()), "the list of groups that and joins is empty"),
+        (lambda: Or((Position(1), "true")), "'true' is no group: expected a template"),
+        (lambda: Not("true"), "'true' is no group"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_told(make, complaint):
+    with pytest.raises(GroupError, match=complaint):
+        make()
+
+
+DEEP = {"kind": "word_start"}
+for _ in range(DEEPEST):
+    DEEP = {"kind": "not", "of": DEEP}
+
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [
+        (None, "None is no group: expected a kind among position, position_range"),
+        ({}, "is no group: expected a kind"),
+        ({"kind": ["position"]}, "is no group: expected a kind"),
+        ({"kind": "sql", "sql": "true"}, "is no group: expected a kind"),
+        ({"kind": "position"}, "of the kind position has position, found none"),
+        ({"kind": "word_start", "x": 1}, "word_start has no more fields, found 'x'"),
+        ({"kind": "words", "words": {"kind": "word_start"}}, "expected a list"),
+        ({"kind": "words", "words": [["a"]]}, "among the words is no text"),
+        ({"kind": "and", "of": ["true"]}, "'true' is no group"),
+        ({"kind": "not", "of": [{"kind": "word_start"}]}, "is no group: expected a template"),
+        (DEEP, "nested more than 20 deep: write it flatter"),
+    ],
+)
+def test_data_that_is_no_template_is_refused(data, complaint):
+    with pytest.raises(GroupError, match=complaint):
+        from_data(data)
+
+
+@pytest.mark.parametrize("text", ["", "{", "1e5", '"a"', "[" * 10_000, '{"kind": NaN}'])
+def test_json_that_is_no_template_is_refused(text):
+    with pytest.raises(GroupError, match="is no group"):
+        from_json(text)
