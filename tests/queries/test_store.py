@@ -139,15 +139,6 @@ def test_a_group_of_the_store_wins_over_a_shared_one(own):
     assert store.clause("mine or false") == "mine or false"  # names stand alone
 
 
-@pytest.mark.parametrize("content", [b"-- only a title\n", b"\xff"])
-def test_a_named_group_that_is_none_gets_a_sentence(own, content):
-    store = Store(own)
-    (own / "groups").mkdir()
-    (own / "groups" / "mine.sql").write_bytes(content)
-    with pytest.raises(GroupError, match=r"mine\.sql (holds no expression|cannot be read)"):
-        store.members("true")
-
-
 def test_trajectories_keep_the_order_of_groups_and_the_columns(store):
     groups = {"z": "position = 2", "a": "true", "word start": "word_start", "again": "position = 2"}
     found = store.trajectories(groups)
