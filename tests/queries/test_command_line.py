@@ -122,9 +122,7 @@ def test_pictures_are_files_of_their_kind(run, tmp_path, kind, arguments):
 
 
 @pytest.mark.parametrize("kind", PICTURES)
-@pytest.mark.parametrize(
-    "arguments", [("difference", "true", "row = 1"), ("groups",), ("sql", "select 1")]
-)
+@pytest.mark.parametrize("arguments", [("groups",), ("sql", "select 1")])
 def test_what_has_no_picture_says_so(run, arguments, kind):
     ended = run(*arguments, "--format", kind)
     assert ended.status == 2

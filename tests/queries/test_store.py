@@ -157,7 +157,7 @@ def test_trajectories_keep_the_order_of_groups_and_the_columns(store):
 def test_one_bad_group_of_several_is_told(store):
     with pytest.raises(GroupError, match="positon"):
         store.trajectories({"good": "true", "bad": "positon = 1"})
-    with pytest.raises(GroupError, match="no group was named: give at least one"):
+    with pytest.raises(GroupError, match="no group was given"):
         store.trajectories({})
 
 
