@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from queries.__main__ import PICTURES, TABLES, main
+from store.layout import Layout
 
 ROOT = Path(__file__).parents[2]
 BEGINNINGS = {"svg": b"<svg", "png": b"\x89PNG\r\n\x1a\n", "html": b"<!DOCTYPE html>"}
@@ -108,6 +109,14 @@ def test_groups_are_listed_with_their_sizes(run, store, kind):
     assert found.loc["word_start", "n_tokens"] == len(store.members("is_word_start"))
     assert found.loc["word_start", "clause"] == "is_word_start"
     assert found.loc["position_500", "n_tokens"] == 0  # these docs are shorter
+
+
+def test_the_catalog_is_made_and_listed(run, own):
+    catalog = Layout(own).catalog
+    catalog.unlink(missing_ok=True)
+    found = read(run("catalog", store=own).output, "csv")
+    assert catalog.is_file()
+    assert {"losses", "tokens", "docs", "checkpoints"} <= set(found["name"])
 
 
 @pytest.mark.parametrize("kind", PICTURES)
