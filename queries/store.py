@@ -62,7 +62,8 @@ class Store:
         except duckdb.Error as error:
             trouble = " ".join(str(error).partition("\n\nLINE ")[0].split())
             raise StoreError(
-                f"{path} cannot be opened: {trouble}; `python -m ingest verify {self.path}` says more"
+                f"{path} cannot be opened: {trouble}; "
+                f"`python -m ingest verify {self.path}` says more"
             ) from error
         named = Path(functions) if functions else None
         self.functions = register_functions(self._database, lambda: self.matrix, named)
