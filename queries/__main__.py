@@ -29,11 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
         output, picture = options.command(*stores, options=options)
         _write(output, picture, options)
     except QueryError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        # Else what is left in the buffer would be written, and fail once more, at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -169,14 +166,26 @@ def _sql(store: Store, options: argparse.Namespace) -> Answer:
 
 def _write(frame: pd.DataFrame, spec: dict[str, Any] | None, options: argparse.Namespace) -> None:
     content = _content(frame, spec, options.format)
-    if options.output:
-        try:
+    try:
+        if options.output:
             options.output.write_bytes(content)
-        except OSError as error:
-            raise QueryError(f"{options.output} cannot be written: {error.strerror}") from error
-    else:
+        else:
+            _print(content)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        return
+    except OSError as error:
+        target = options.output or "standard output"
+        raise QueryError(f"{target} cannot be written: {error.strerror}") from error
+
+
+def _print(content: bytes) -> None:
+    try:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
+    except OSError:
+        # Else what is left in the buffer would be written, and fail once more, at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def _content(frame: pd.DataFrame, spec: dict[str, Any] | None, kind: str) -> bytes:
@@ -196,7 +205,8 @@ def _content(frame: pd.DataFrame, spec: dict[str, Any] | None, kind: str) -> byt
 
 def _table(frame: pd.DataFrame, kind: str) -> bytes:
     if kind == "json":
-        return frame.to_json(orient="records", indent=1, double_precision=15).encode() + b"\n"
+        text = frame.to_json(orient="records", indent=1, double_precision=15, date_format="iso")
+        return text.encode() + b"\n"
     if kind == "parquet":
         buffer = io.BytesIO()
         frame.to_parquet(buffer, index=False)

@@ -145,7 +145,7 @@ def _unknown_column(database: Database, name: str) -> str:
             "write loss_at(row, 1000) > 2 with the step that you mean"
         )
     columns = token_columns(database)
-    near = difflib.get_close_matches(name, columns, n=1)
+    near = difflib.get_close_matches(name.lower(), map(str.lower, columns), n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(columns)}"
     return f"tokens have no column {name}: {hint} (text stands in single quotes: ' Obama')"
 

@@ -61,7 +61,11 @@ class Store:
         try:
             self._database = Database(self._layout, list(self._files.values()))
         except duckdb.Error as error:
-            raise StoreError(f"{path} cannot be opened: {error}; see `ingest verify`") from error
+            trouble = " ".join(str(error).partition("\n\nLINE ")[0].split())
+            raise StoreError(
+                f"{path} cannot be opened: {trouble}; "
+                f"`python -m ingest verify {self.path}` says more"
+            ) from error
         named = Path(functions) if functions else None
         self._functions = Functions(self._database, lambda: self.matrix, named)
         self._database.lock(self.path)

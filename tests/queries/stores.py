@@ -72,8 +72,9 @@ def random_losses(root: Path, seed: int) -> np.ndarray:
 
 
 def hashes(root: Path) -> dict[str, str]:
-    """sha256 of every file of a store by name, its index aside."""
-    files = sorted(p for p in root.rglob("*") if p.is_file() and p.parent.name != "index")
+    """sha256 of every file of a store by name, what is generated from it aside."""
+    generated = {"index", "catalog.duckdb"}
+    files = sorted(p for p in root.rglob("*") if p.is_file() and not generated & set(p.parts))
     return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from queries import GroupError, Store, groups
+from queries import GroupError, Store, groups, named
 from queries.__main__ import main
 from queries.groups import NamedGroup, delete_group, read_group, rename_group, save_group
 from tests.queries.stores import VOCABULARY, hashes
@@ -18,7 +18,7 @@ from tests.queries.stores import VOCABULARY, hashes
 def shared(tmp_path, monkeypatch):
     """A copy of the shared groups, to be changed."""
     folder = shutil.copytree(groups.SHARED, tmp_path / "shared")
-    for module in (groups, __import__("queries.store", fromlist=["x"])):
+    for module in (groups, named):
         monkeypatch.setattr(module, "SHARED", folder)
     return folder
 

@@ -1,0 +1,219 @@
+"""Opening a store, and what it answers; sentences for stores that cannot be used."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from queries import GroupError, QueryError, Store, StoreError
+from store.layout import Layout
+from tests.queries.stores import STEPS, add_checkpoint, build_store, random_losses
+
+
+def without(name: str) -> Callable[[Path], object]:
+    return lambda root: (root / name).unlink()
+
+
+def holding(name: str, content: bytes) -> Callable[[Path], object]:
+    return lambda root: (root / name).write_bytes(content)
+
+
+def saying(**values: object) -> Callable[[Path], object]:
+    """The manifest with other values; None leaves one out."""
+
+    def change(root: Path) -> None:
+        path = Layout(root).manifest
+        facts = json.loads(path.read_text()) | values
+        path.write_text(json.dumps({k: v for k, v in facts.items() if v is not None}))
+
+    return change
+
+
+def with_other_columns(name: str) -> Callable[[Path], object]:
+    return lambda root: pq.write_table(pa.table({"doc": [0]}), root / name)
+
+
+def without_losses(root: Path) -> None:
+    for path in Layout(root).losses.iterdir():
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (without("manifest.json"), r"own has no manifest.json: a store is a folder made by"),
+        (holding("manifest.json", b"{"), "manifest.json cannot be read as JSON .*score again"),
+        (holding("manifest.json", b"[]"), "holds no JSON object: it is not a store's manifest"),
+        (holding("manifest.json", b"\xff"), "manifest.json cannot be read as JSON .*score again"),
+        (saying(format_version=None), "names no format_version: it is not a store's manifest"),
+        (saying(format_version=99), "own is a store of format 99.* up to 1: update Token Trails"),
+        (saying(n_tokens=None), "is incomplete .*n_tokens.*: score the text again"),
+        (without_losses, "own has no scored checkpoint yet: run `python -m ingest run`"),
+        (without("tokens.parquet"), "No files found .*tokens.parquet.*`python -m ingest verify"),
+        (without("docs.parquet"), "No files found .*docs.parquet.*`python -m ingest verify"),
+        (without("checkpoints.parquet"), "No files found .*checkpoints.parquet.* verify"),
+        (holding("tokens.parquet", b""), "tokens.parquet' too small to be a Parquet.* says more"),
+        (holding("docs.parquet", b"x" * 99), "No magic bytes .*docs.parquet'; .* says more"),
+        (with_other_columns("tokens.parquet"), 'column "row" not found .*verify .*own` says more'),
+        (with_other_columns("docs.parquet"), 'column "n_tokens" .*not found.* says more'),
+    ],
+)  # fmt: skip
+def test_what_is_no_usable_store_gets_a_sentence(own, change, sentence):
+    change(own)
+    with pytest.raises(StoreError, match=f"(?i){sentence}") as refused:
+        Store(own)
+    assert len(str(refused.value).splitlines()) == 1
+    assert "LINE" not in str(refused.value)
+
+
+def test_a_folder_that_is_not_there_gets_a_sentence(tmp_path):
+    with pytest.raises(StoreError, match="gone does not exist: a store is a folder made by"):
+        Store(tmp_path / "gone")
+
+
+def test_every_other_file_of_losses_may_be_damaged_and_the_rest_still_opens(own):
+    Layout(own).loss_file(400).write_bytes(b"PAR1")
+    store = Store(own)
+    assert len(store.members("true")) == store.manifest.n_tokens
+    with pytest.raises(StoreError, match=r"checkpoint-000000400.parquet cannot be read .*delete"):
+        store.trajectories({"all": "true"})
+    with pytest.raises(QueryError, match=r"checkpoint-000000400\.parquet"):
+        store.sql("select avg(loss) from losses")
+
+
+def test_a_checkpoint_scored_meanwhile_is_seen_when_opened_again(own):
+    store = Store(own)
+    before = store.trajectories({"all": "true"})
+    assert not store.has_new_checkpoints
+    losses = random_losses(own, seed=7)
+    add_checkpoint(own, 2000, losses)
+    assert store.has_new_checkpoints
+    assert store.steps == list(STEPS)
+    assert store.sql("select max(checkpoint) from losses").iloc[0, 0] == 1000
+    pd.testing.assert_frame_equal(store.trajectories({"all": "true"}), before)
+    again = Store(own)
+    assert not again.has_new_checkpoints and again.steps == [*STEPS, 2000]
+    after = again.trajectories({"all": "true"})
+    pd.testing.assert_frame_equal(after[:-1], before)
+    assert after["mean_loss"].iloc[-1] == pytest.approx(losses.mean(), abs=1e-6)
+
+
+def test_what_is_being_written_is_no_checkpoint(own):
+    layout = Layout(own)
+    (layout.losses / ".checkpoint-000002000.parquet.77.tmp").write_bytes(b"PAR1")
+    (layout.losses / "notes.parquet").write_bytes(b"")
+    store = Store(own)
+    assert store.steps == list(STEPS) and not store.has_new_checkpoints
+    assert store.sql("select count(*) from losses").iloc[0, 0] == 8 * store.manifest.n_tokens
+
+
+def test_failed_checkpoints_are_listed_but_have_no_losses(own):
+    layout = Layout(own)
+    listed = pq.read_table(layout.checkpoints)
+    failed = {"checkpoint": 3000, "step": 3000, "error": "weights are missing"}
+    failed_row = pa.Table.from_pylist([failed], listed.schema)
+    pq.write_table(pa.concat_tables([failed_row, listed]), layout.checkpoints)
+    store = Store(own)
+    assert store.steps == list(STEPS)
+    assert store.checkpoints["checkpoint"].tolist() == [*STEPS, 3000]
+    assert store.checkpoints["error"].dropna().tolist() == ["weights are missing"]
+
+
+def test_a_group_of_the_store_wins_over_a_shared_one(own):
+    store = Store(own)
+    shared = store.named_groups
+    assert len(store.members("word_start")) == len(store.members("is_word_start"))
+    (own / "groups").mkdir()
+    (own / "groups" / "word_start.sql").write_text("-- First\n-- Rows below 3.\nrow < 3\n")
+    (own / "groups" / "mine.sql").write_text("row = 1")
+    ours = store.named_groups
+    assert set(ours) - set(shared) == {"mine"}
+    assert (ours["word_start"].title, ours["word_start"].description) == ("First", "Rows below 3.")
+    assert store.members("word_start").tolist() == [0, 1, 2]
+    assert store.members(" mine\n").tolist() == [1]
+    assert store.clause("mine or false") == "mine or false"  # names stand alone
+
+
+def test_trajectories_keep_the_order_of_groups_and_the_columns(store):
+    groups = {"z": "position = 2", "a": "true", "word start": "word_start", "again": "position = 2"}
+    found = store.trajectories(groups)
+    assert found.columns.tolist() == [
+        "checkpoint", "token_group", "mean_loss", "low", "high", "n_tokens", "n_docs"
+    ]  # fmt: skip
+    assert found["token_group"].drop_duplicates().tolist() == list(groups)
+    for name, clause in groups.items():
+        mine = found[found["token_group"] == name].reset_index(drop=True)
+        pd.testing.assert_frame_equal(mine, store.trajectories({name: clause}))
+        assert mine["checkpoint"].tolist() == store.steps
+    bands = found[["low", "mean_loss", "high"]].to_numpy(float)
+    assert (np.diff(bands, axis=1) > 0).all()
+
+
+def test_one_bad_group_of_several_is_told(store):
+    with pytest.raises(GroupError, match="positon"):
+        store.trajectories({"good": "true", "bad": "positon = 1"})
+    with pytest.raises(GroupError, match="no group was given"):
+        store.trajectories({})
+
+
+def test_a_group_of_one_token_is_its_trajectory_without_a_band(store, plain):
+    found = store.trajectories({"one": "row = 7"})
+    losses = plain.members("row = 7").sort_values("checkpoint")["loss"]
+    np.testing.assert_array_equal(found["mean_loss"], losses.astype(float))
+    assert found[["low", "high"]].isna().all(axis=None)
+    assert (found[["n_tokens", "n_docs"]] == 1).all(axis=None)
+
+
+def test_a_store_of_one_source_has_no_bands(tmp_path):
+    alone = Store(build_store(tmp_path / "alone", sources=1))
+    for answer in (
+        alone.trajectories({"all": "true"}),
+        alone.difference("is_word_start", "not is_word_start"),
+    ):
+        assert answer[["low", "high"]].isna().all(axis=None)
+        assert answer.drop(columns=["low", "high"]).notna().all(axis=None)
+
+
+def test_a_difference_is_first_minus_second(store):
+    first, second = "is_word_start", "not is_word_start"
+    found, turned = store.difference(first, second), store.difference(second, first)
+    assert found.columns.tolist() == ["checkpoint", "difference", "low", "high"]
+    means = [store.trajectories({"g": clause})["mean_loss"] for clause in (first, second)]
+    np.testing.assert_allclose(found["difference"], means[0] - means[1], atol=1e-12)
+    np.testing.assert_allclose(turned["difference"], -found["difference"], atol=1e-12)
+    np.testing.assert_allclose(turned[["high", "low"]], -found[["low", "high"]], atol=1e-12)
+
+
+def test_a_constant_offset_between_paired_groups_is_known_exactly(own):
+    """Each token's loss is its source's level, plus 1 nat at word starts: nothing else varies."""
+    layout = Layout(own)
+    tokens, docs = pq.read_table(layout.tokens).to_pandas(), pq.read_table(layout.docs).to_pandas()
+    both = (
+        tokens.groupby(["doc", "is_word_start"]).head(1).groupby("doc").filter(lambda f: len(f) > 1)
+    )
+    level = docs["source"].str[-1].astype(float).to_numpy()[tokens["doc"]]
+    add_checkpoint(own, 5000, level + tokens["is_word_start"])
+    chosen = f"row in ({', '.join(both['row'].astype(str))})"
+    last = Store(own).difference(f"{chosen} and is_word_start", f"{chosen} and not is_word_start")
+    expected = [5000, 1, 1, 1]
+    np.testing.assert_allclose(last.iloc[-1].to_numpy(float), expected, atol=1e-6)
+
+
+def test_context_is_the_text_around_a_token(store, plain):
+    facts = plain.connection.sql("select row, char_start, char_end, text from long")
+    texts = {row: (text[:a], text[a:b], text[b:]) for row, a, b, text in facts.fetchall()}
+    found = store.context(np.array([9, 2, 9, 10**6]), before=4, after=3)
+    assert found.columns.tolist() == [
+        "row", "doc", "position", "token_str", "source", "before", "token", "after"
+    ]  # fmt: skip
+    assert found["row"].tolist() == [2, 9, 9]
+    for _, line in found.iterrows():
+        before, token, after = texts[line["row"]]
+        assert (line["before"], line["after"]) == (before[-4:], after[:3])
+        assert line["token"] == token == line["token_str"]
+    assert store.context([]).empty
