@@ -1,5 +1,6 @@
 """Python functions in groups: annotations, calls per distinct value, errors, time limit, reload."""
 
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -10,127 +11,11 @@ import pytest
 from queries import GroupError, QueryError, Store, StoreError, calls, database
 from queries.deadlines import TooLateError, call_until
 
-FUNCTIONS = '''
-"""Functions of a person."""
-import random, re, time
-from pathlib import Path
-import pandas as pd
-from queries.functions import every_row
-
-CALLS = Path(__file__).with_name("calls")
-
-
-def _note(value):
-    with CALLS.open("a") as file:
-        file.write(f"{value!r}\\n")
-
-
-def noted(token_str: str) -> bool:
-    _note(token_str)
-    return "o" in token_str
-
-
-def area(word: str, position: int) -> int:
-    _note((word, position))
-    return len(word) * position
-
-
-def noted_together(token_str: "pd.Series[str]") -> "pd.Series[bool]":
-    for value in token_str:
-        _note(value)
-    return token_str.str.contains("o")
-
-
-def area_together(word: "pd.Series[str]", position: "pd.Series[int]") -> "pd.Series[int]":
-    return word.str.len() * position
-
-
-def halved(loss: float) -> float:
-    return loss / 2
-
-
-def flipped(text: str, really: bool) -> str:
-    return text[::-1] if really else text
-
-
-@every_row
-def chance(position: int) -> float:
-    _note(position)
-    return random.random()
-
-
-def fails_for_noon(token_str: str) -> bool:
-    return 1 / (token_str != " Noon") > 0
-
-
-def fails_together_for_noon(token_str: "pd.Series[str]") -> "pd.Series[bool]":
-    return token_str.map(lambda text: 1 / (text != " Noon") > 0)
-
-
-def fails_for_many(token_str: "pd.Series[str]") -> "pd.Series[bool]":
-    return token_str == ("" if len(token_str) == 1 else 1 / 0)
-
-
-def yes_for_level(token_str: str) -> bool:
-    return "yes" if token_str == " level" else True
-
-
-def nothing_for_level(token_str: str) -> bool:
-    return None if token_str == " level" else True
-
-
-def fraction(position: int) -> int:
-    return 0.5
-
-
-def too_large(position: int) -> int:
-    return 2**63
-
-
-def shuffled(token_str: "pd.Series[str]") -> "pd.Series[bool]":
-    return token_str.sort_values() == ""
-
-
-def too_few(token_str: "pd.Series[str]") -> "pd.Series[bool]":
-    return (token_str == "")[:1]
-
-
-def single(token_str: "pd.Series[str]") -> "pd.Series[bool]":
-    return True
-
-
-def endless(token_str: str) -> bool:
-    while token_str == " the":
-        try:
-            while True:
-                pass
-        except Exception:
-            pass
-    return True
-
-
-def endless_together(token_str: "pd.Series[str]") -> "pd.Series[bool]":
-    while True:
-        pass
-
-
-def slow(row: int) -> bool:
-    time.sleep(0.02)
-    return True
-
-
-def waits(doc: int) -> bool:
-    until = time.monotonic() + 1.2
-    while time.monotonic() < until:
-        pass
-    return True
-'''
-
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("functions") / "mine.py"
-    path.write_text(FUNCTIONS)
+    shutil.copy(Path(__file__).with_name("somebodys_functions.py"), path)
     return path
 
 
@@ -324,64 +209,6 @@ def test_annotations_as_texts_and_helpers_are_understood(folder, tmp_path):
     assert store.members("is_long(word)").tolist() == expected
     assert store.members("n_letters(word) > 4").tolist() == expected
     assert list(tmp_path.iterdir()) == [path]  # no compiled file beside it
-
-
-def test_functions_are_loaded_again(own, tmp_path):
-    path = tmp_path / "mine.py"
-    path.write_text("def f(x: str) -> bool: return True\ndef g(x: str) -> bool: return True\n")
-    store = Store(own, functions=path)
-    before = store.trajectories({"a": "f(token_str)"})
-    # As long as the first one and in the same second; one function changed, one gone, one new.
-    path.write_text("def f(x: str) -> bool:return x<'a'\ndef h(x: int) -> int: return x + 1\n")
-    assert store.functions_changed
-    assert store.reload_functions() == ["loss_at", "is_palindrome", "f", "h"] == store.functions
-    assert not store.functions_changed
-    assert store.members("f(token_str)").tolist() == store.members("token_str < 'a'").tolist()
-    assert store.members("h(position) = 3").tolist() == store.members("position = 2").tolist()
-    with pytest.raises(GroupError, match="there is no function g"):
-        store.members("g(token_str)")
-    after = store.trajectories({"a": "f(token_str)"})
-    assert after["n_tokens"].iloc[0] < before["n_tokens"].iloc[0]
-    path.write_text("def f(x: int) -> int: return -x\n")  # other types
-    store.reload_functions()
-    assert store.members("f(position) = -2").tolist() == store.members("position = 2").tolist()
-
-
-@pytest.mark.parametrize("text", ["def f(", "def lower(x: str) -> bool: return True", None])
-def test_a_reload_that_fails_changes_nothing(own, tmp_path, text):
-    path = tmp_path / "mine.py"
-    path.write_text("def f(x: str) -> bool: return True\n")
-    store = Store(own, functions=path)
-    path.write_text(text) if text else path.unlink()
-    assert store.functions_changed
-    with pytest.raises(StoreError):
-        store.reload_functions()
-    assert store.functions == ["loss_at", "is_palindrome", "f"]
-    assert len(store.members("f(token_str)")) == store.manifest.n_tokens
-
-
-def test_queries_go_on_while_functions_are_loaded_again(own, tmp_path):
-    path = tmp_path / "mine.py"
-    path.write_text("def f(x: str) -> bool: return True\n")
-    store = Store(own, functions=path)
-    done, troubles = threading.Event(), []
-
-    def ask() -> None:
-        while not done.is_set():
-            try:
-                assert len(store.members("f(token_str)")) == store.manifest.n_tokens
-            except BaseException as error:  # handed to the test's own thread
-                troubles.append(error)
-
-    threads = [threading.Thread(target=ask) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for _ in range(100):
-        store.reload_functions()
-    done.set()
-    for thread in threads:
-        thread.join()
-    assert troubles == []
 
 
 def test_loss_at_is_null_where_there_is_no_row_and_a_sentence_where_no_checkpoint(store):

@@ -138,11 +138,12 @@ def test_a_template_comes_back_from_its_data(template):
 
 
 def test_members_in_real_text_are_those_of_plain_python(demo):
-    tokens = facts(demo)
+    tokens = facts(demo)[:8_000]
     for template, _, _ in WORDED:
         group = to_data(template)
         expected = [token["row"] for token in tokens if holds(group, token)]
-        assert demo.members(template.sql()).tolist() == expected, template
+        found = demo.members(template.sql())
+        assert found[found < len(tokens)].tolist() == expected, template
 
 
 WORDED = [
