@@ -136,7 +136,7 @@ def test_a_group_of_the_store_wins_over_a_shared_one(own):
     assert (ours["word_start"].title, ours["word_start"].description) == ("First", "Rows below 3.")
     assert store.members("word_start").tolist() == [0, 1, 2]
     assert store.members(" mine\n").tolist() == [1]
-    assert store.clause("mine or false") == "mine or false"  # names stand alone
+    assert store.groups.clause("mine or false") == "mine or false"  # names stand alone
 
 
 def test_trajectories_keep_the_order_of_groups_and_the_columns(store):
