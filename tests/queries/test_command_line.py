@@ -265,23 +265,21 @@ def test_unusable_options_are_refused_with_the_usage(capsys, arguments):
     assert capsys.readouterr().err.startswith("usage: python -m queries")
 
 
-def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """A shell command, `$QUERIES` in it the program and `$STORE` a store."""
-    return subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command], cwd=ROOT, capture_output=True, text=True,
-        check=False, env={"QUERIES": f"{sys.executable} -m queries", "STORE": str(folder),
-                          "PATH": "/usr/bin:/bin"},
-    )  # fmt: skip
-
-
 def test_a_reader_that_has_seen_enough_is_no_error(folder):
     query = "select * from losses a, (from range(200)) order by all"
-    done = shell(f'$QUERIES sql $STORE "{query}" | head -n 1', folder)
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", '"$PYTHON" -m queries sql "$STORE" "$QUERY" | head -n 1'],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+        env={"PYTHON": sys.executable, "STORE": str(folder), "QUERY": query,
+             "PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("checkpoint,doc,position")
 
 
-def test_a_full_disk_behind_the_output_gets_one_line(folder):
-    done = shell('$QUERIES sql $STORE "select 1" > /dev/full', folder)
-    assert done.returncode == 2
-    assert done.stderr == "error: standard output cannot be written: No space left on device\n"
+def test_a_full_disk_behind_the_output_gets_one_line(folder, monkeypatch, capsys):
+    with Path("/dev/full").open("w") as full:  # to close it fails where anything is left to write
+        monkeypatch.setattr("sys.stdout", full)
+        assert main(["sql", str(folder), "select 1"]) == 2
+    expected = "error: standard output cannot be written: No space left on device\n"
+    assert capsys.readouterr().err == expected
