@@ -60,7 +60,7 @@ class Store:
         # Kept because a difference mostly follows the trajectories of the same two groups.
         self._sums_of = lru_cache(maxsize=KEPT_GROUPS)(self._sums_of_clause)
 
-        catalog.refresh(self._layout, self._database, self.named_groups.values())
+        catalog.refresh(self._layout, self._database, lambda: self.named_groups.values())
 
     def make_catalog(self) -> pd.DataFrame:
         """Make catalog.duckdb again; returns name, kind of each view and macro in it.
