@@ -7,7 +7,7 @@ included, under absolute paths, so it is made again where the store has moved or
 import contextlib
 import hashlib
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from glob import escape
 from pathlib import Path
 
@@ -35,13 +35,16 @@ MACROS = (
 _making = threading.Lock()  # a temporary file's name tells processes apart, not threads
 
 
-def refresh(layout: Layout, database: Database, groups: Iterable[NamedGroup]) -> None:
+def refresh(
+    layout: Layout, database: Database, read_groups: Callable[[], Iterable[NamedGroup]]
+) -> None:
     """Make the catalog where there is none for this store as it is.
 
-    Silent where that fails, as it is a convenience and many a store may only be read.
+    Silent where that fails, be it for a group's file: it is a convenience, and many a store may
+    only be read.
     """
-    groups = list(groups)
-    with contextlib.suppress(OSError, duckdb.Error), _making:
+    with contextlib.suppress(OSError, duckdb.Error, QueryError), _making:
+        groups = list(read_groups())
         if not layout.catalog.exists() or _made_from(layout) != _digest(layout, groups):
             _make(layout, database, groups)
 

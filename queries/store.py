@@ -1,6 +1,5 @@
 """`Store`: one model's training run scored on one text, and the questions it answers."""
 
-import contextlib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -83,8 +82,7 @@ class Store:
         return catalog.make(self._layout, self._database, self.named_groups.values())
 
     def _refresh_catalog(self) -> None:
-        with contextlib.suppress(GroupError):  # a file of a group that is none: told when asked for
-            catalog.refresh(self._layout, self._database, self.named_groups.values())
+        catalog.refresh(self._layout, self._database, lambda: self.named_groups.values())
 
     @cached_property
     def _facts(self) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 with words as (
     select unnest(['we', 'you', 'it', 'they', 'of', 'to', 'people', 'world']) as word
 ),
-members as (
+members as materialized (
     select "row", words.word, source
     from tokens
     join words on lower(tokens.word) = words.word

@@ -178,6 +178,12 @@ def test_a_store_without_a_place_for_it_opens_and_the_command_says_why(own):
     assert [p.name for p in own.iterdir() if p.name.startswith(".")] == []
 
 
+def test_a_group_file_that_is_broken_does_not_keep_a_store_from_opening(own):
+    name_groups(own, {"empty": ""})
+    assert Store(own).steps
+    assert not Layout(own).catalog.exists()
+
+
 HOLDER = """
 import sys, duckdb
 connection = duckdb.connect(sys.argv[1])

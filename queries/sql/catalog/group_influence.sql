@@ -1,13 +1,20 @@
 -- grain: one row per checkpoint and source document with a member of the group (a view of tokens);
--- influence is what the source adds to the mean's error: its summed residuals / n_tokens, in nats
+-- influence is what the source adds to the mean's error: its summed residuals / n_tokens, in nats.
+-- Sums by doc first, as DuckDB 2.0 joins and groups by that integer several times faster.
 create macro group_influence(token_group) as table
 with members as (
-    select "row", source from query_table(token_group)
+    select "row", doc from query_table(token_group)
 ),
-sums as (
-    select checkpoint, source, count(*) as n, sum(loss) as total
+doc_sums as (
+    select checkpoint, doc, count(*) as n, sum(loss) as total
     from loss_rows
     join members using ("row")
+    group by all
+),
+sums as (
+    select checkpoint, source, sum(n) as n, sum(total) as total
+    from doc_sums
+    join docs using (doc)
     group by all
 ),
 means as (
