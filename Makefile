@@ -15,6 +15,11 @@ INSTALL = test -x $(BIN)/python || $(PYTHON) -m venv .venv; $(BIN)/python -m pip
 	$(INSTALL) $<
 	touch $@ .venv/app
 
+# What `--engine spark` needs; half a gigabyte, so only where it is asked for.
+.venv/spark: .venv/all requirements-spark.lock
+	$(INSTALL) requirements-spark.lock
+	touch $@
+
 demo: .venv/all  ## score the bundled checkpoints, compare with the bundled store, open the app on it
 	rm -rf build/demo-store
 	$(BIN)/python -m ingest run data/demo/checkpoints --text data/demo/text/addresses.parquet \
@@ -26,7 +31,7 @@ app: .venv/app  ## open the app on STORE
 	$(BIN)/streamlit run app.py -- $(STORE)
 
 test: lint  ## check everything
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: .venv/all
 	$(BIN)/ruff check .
@@ -36,7 +41,12 @@ lint: .venv/all
 bench: .venv/all  ## our queries beside plain SQL, on STORE
 	$(BIN)/python -m tests.bench.queries $(STORE)
 
-train-demo: .venv/all  ## train the demo model again, from nothing, into build/demo
+train-# What `--engine spark` needs; half a gigabyte, so only where it is asked for.
+.venv/spark: .venv/all requirements-spark.lock
+	$(INSTALL) requirements-spark.lock
+	touch $@
+
+demo: .venv/all  ## train the demo model again, from nothing, into build/demo
 	$(BIN)/python -m ingest demo
 
 screenshots: .venv/all  ## make README's pictures again (needs Chromium)

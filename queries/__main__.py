@@ -18,6 +18,7 @@ from queries.summary import QUARTILES
 
 TABLES = ("csv", "json", "parquet")
 PICTURES = ("svg", "png", "html")
+ENGINES = ("matrix", "spark")
 SMOOTH = "smooth over the log of the step: a standard deviation, in factors of 10 (not smoothed)"
 
 
@@ -25,7 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, or 2 for a question that has no answer."""
     options = _parser().parse_args(arguments)
     try:
-        stores = [Store(path, functions=options.functions) for path in options.stores]
+        engine = getattr(options, "engine", "matrix")
+        stores = [Store(path, options.functions, engine=engine) for path in options.stores]
         output, picture = options.command(*stores, options=options)
         _write(output, picture, options)
     except QueryError as error:
@@ -47,6 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     for pair in (difference, ratio):
         pair.add_argument("first")
         pair.add_argument("second")
+    for means in (trajectories, difference, ratio):
+        means.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="(%(default)s)")
     change = add("change", _change, "mean loss of a group minus its mean at one checkpoint")
     change.add_argument("group")
     change.add_argument("since", type=int, help="the checkpoint to compare with")

@@ -23,6 +23,7 @@ from queries.named import NamedGroups
 from queries.recent import Recent
 from queries.regions import Region
 from queries.smoothing import smoothed
+from queries.spark import SparkSummation
 from queries.sums import GroupSums, Summation
 from queries.zoom import Zoom
 from store.layout import Layout
@@ -36,7 +37,8 @@ class Store:
 
     It answers for the checkpoints whose loss files existed at opening. Groups are WHERE clauses
     over `tokens` or names of named groups. `path` is a folder or an fsspec URL, of which a local
-    copy is kept. Raises StoreError where there is no usable store.
+    copy is kept. With the engine "spark" means and bands are summed by Spark, from the loss files.
+    Raises StoreError where there is no usable store.
     """
 
     def __init__(
@@ -44,11 +46,13 @@ class Store:
         path: str | Path,
         functions: str | Path | None = None,
         progress: Progress | None = None,
+        engine: str = "matrix",
     ) -> None:
         self.url = str(path) if remote.is_url(path) else None
         self.path = remote.local_copy(self.url, progress) if self.url else Path(path)
         self._layout = Layout(self.path.absolute())  # the working directory may change
         self._progress = progress
+        self._engine = engine
         self._lock = threading.Lock()
         try:
             self.manifest = read_manifest(self._layout.manifest)
@@ -89,8 +93,11 @@ class Store:
         return self._database.frame(sql.read("token_facts"))
 
     @cached_property
-    def _summation(self) -> Summation:
-        return Summation(self.matrix, pd.factorize(self._facts["source"])[0])
+    def _summation(self) -> Summation | SparkSummation:
+        source_of_row = pd.factorize(self._facts["source"])[0]
+        if self._engine == "spark":
+            return SparkSummation(self._files, source_of_row)
+        return Summation(self.matrix, source_of_row)
 
     @property
     def matrix(self) -> LossMatrix:
@@ -183,7 +190,7 @@ class Store:
         Returns checkpoint, difference, low, high (nats). Raises GroupError, QueryError.
         """
         band = statistics.difference_band(*self._sums(first, second, smooth))
-        return band.frame(self.matrix.checkpoints, "difference")
+        return band.frame(np.array(self.steps), "difference")
 
     def ratio(self, first: str, second: str, smooth: float | None = None) -> pd.DataFrame:
         """Mean loss of the first group over the second's, paired by source document.
@@ -191,7 +198,7 @@ class Store:
         Returns checkpoint, ratio, low, high (no unit). Raises GroupError, QueryError.
         """
         band = statistics.ratio_band(*self._sums(first, second, smooth))
-        return band.frame(self.matrix.checkpoints, "ratio")
+        return band.frame(np.array(self.steps), "ratio")
 
     def change_since(
         self, group: str, checkpoint: int, smooth: float | None = None
@@ -203,7 +210,7 @@ class Store:
         """
         since = self.matrix.place(checkpoint)
         band = statistics.change_band(self._sums(group, group, smooth)[0], since)
-        return band.frame(self.matrix.checkpoints, "change")
+        return band.frame(np.array(self.steps), "change")
 
     def summary(self, group: str, quantiles: Sequence[float] = summaries.QUARTILES) -> pd.DataFrame:
         """How the losses of a group are spread over its tokens at each checkpoint.
@@ -258,14 +265,14 @@ class Store:
         return self._database.select(query)
 
     def _trajectory(self, sums: GroupSums) -> pd.DataFrame:
-        frame = statistics.mean_band(sums).frame(self.matrix.checkpoints, "mean_loss")
+        frame = statistics.mean_band(sums).frame(np.array(self.steps), "mean_loss")
         return frame.assign(n_tokens=sums.n_tokens, n_docs=sums.n_docs)
 
     def _sums(
         self, first: str, second: str, smooth: float | None = None
     ) -> tuple[GroupSums, GroupSums]:
         one, two = self._sums_of(self.groups.clause(first), self.groups.clause(second))
-        steps = self.matrix.checkpoints
+        steps = np.array(self.steps)
         return smoothed(one, steps, smooth), smoothed(two, steps, smooth)
 
     def _sums_of(self, *clauses: str) -> tuple[GroupSums, GroupSums]:
