@@ -1,5 +1,6 @@
 # Token Trails. `make demo` is the place to start; each target sets up what it needs.
 STORE ?= data/demo
+BENCH ?= report
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = test -x $(BIN)/python || $(PYTHON) -m venv .venv; $(BIN)/python -m pip install -q --disable-pip-version-check -r
@@ -38,15 +39,10 @@ lint: .venv/all
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/all  ## our queries beside plain SQL, on STORE
-	$(BIN)/python -m tests.bench.queries $(STORE)
+bench: .venv/all  ## our queries beside other ways, on a store of the report's size or BENCH=large
+	$(BIN)/python -m tests.bench.queries --size $(BENCH)
 
-train-# What `--engine spark` needs; half a gigabyte, so only where it is asked for.
-.venv/spark: .venv/all requirements-spark.lock
-	$(INSTALL) requirements-spark.lock
-	touch $@
-
-demo: .venv/all  ## train the demo model again, from nothing, into build/demo
+train-demo: .venv/all  ## train the demo model again, from nothing, into build/demo
 	$(BIN)/python -m ingest demo
 
 screenshots: .venv/all  ## make README's pictures again (needs Chromium)
