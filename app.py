@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 import streamlit as st
 
@@ -17,7 +16,7 @@ def main() -> None:
     options = _options()
     path = _choose_store(options.stores)
     try:
-        store = open_store(str(path), version_of(path), options.functions)
+        store = open_store(path, version_of(path), options.functions)
     except QueryError as error:
         st.title("Token Trails")
         st.error(f"This store cannot be opened: {error}")
@@ -31,7 +30,10 @@ def main() -> None:
     st.session_state["zoom_page"] = pages[1]
     chosen = st.navigation({"Token Trails": pages})
     _describe(store)
-    chosen.run()
+    try:
+        chosen.run()
+    except QueryError as error:  # what no page expects, such as a group's file that is none
+        st.error(str(error), icon=":material/error:")
 
 
 def _options() -> argparse.Namespace:
@@ -41,10 +43,11 @@ def _options() -> argparse.Namespace:
     return parser.parse_args(sys.argv[1:])
 
 
-def _choose_store(stores: list[str]) -> Path:
+def _choose_store(stores: list[str]) -> str:
+    """A folder or an fsspec URL."""
     if len(stores) == 1:
-        return Path(stores[0])
-    return Path(st.sidebar.selectbox("Store", stores, key="store", bind="query-params"))
+        return stores[0]
+    return str(st.sidebar.selectbox("Store", stores, key="store", bind="query-params"))
 
 
 def _describe(store: Store) -> None:
@@ -64,6 +67,20 @@ def _describe(store: Store) -> None:
         if store.has_new_checkpoints:
             st.info("New checkpoints were scored since this store was opened.")
             st.button("Show new checkpoints", on_click=version_of.clear)
+        if store.functions_changed:
+            _offer_reload(store)
+
+
+def _offer_reload(store: Store) -> None:
+    st.info("A file of functions was changed since it was loaded.")
+    if st.button("Load functions again"):
+        try:
+            store.reload_functions()
+        except QueryError as error:
+            st.error(str(error), icon=":material/error:")
+        else:
+            st.cache_data.clear()
+            st.rerun()
 
 
 main()

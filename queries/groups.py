@@ -16,6 +16,7 @@ from queries.names import reserved_words
 from store.files import whole_file
 
 SHARED = Path(__file__).parent / "groups"
+_STEM = re.compile(r"[\w-]{1,80}")  # of a file that somebody made by hand
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
@@ -36,6 +37,17 @@ def read_groups(*folders: Path) -> dict[str, NamedGroup]:
     """
     files = {path.stem: path for folder in folders for path in sorted(folder.glob("*.sql"))}
     return {name: read_group(path) for name, path in sorted(files.items())}
+
+
+def find_group(name: str, *folders: Path) -> NamedGroup | None:
+    """The group of that name, as `read_groups` has it; only its file is read. None: no such name.
+
+    Raises GroupError as `read_groups`.
+    """
+    if not _STEM.fullmatch(name):
+        return None
+    files = [folder / f"{name}.sql" for folder in folders]
+    return next((read_group(path) for path in reversed(files) if path.exists()), None)
 
 
 def read_group(path: Path) -> NamedGroup:

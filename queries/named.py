@@ -10,6 +10,7 @@ from queries.groups import (
     SHARED,
     NamedGroup,
     delete_group,
+    find_group,
     read_groups,
     rename_group,
     save_group,
@@ -34,7 +35,7 @@ class NamedGroups:
 
     def clause(self, group: str) -> str:
         """The WHERE expression of a named group, or `group` itself where it is no name."""
-        named = self.all().get(group.strip())
+        named = find_group(group.strip(), SHARED, self._own)
         return named.clause if named else group
 
     def save(

@@ -1,15 +1,90 @@
-"""The pages run without an exception on the bundled store."""
+"""The pages run, and say what is wrong, on the bundled store and on small ones."""
 
+import os
 from pathlib import Path
 
+import fsspec
+import pytest
 from streamlit.testing.v1 import AppTest
+
+from tests.queries.stores import add_checkpoint, build_store, random_losses
 
 ROOT = Path(__file__).parent.parent
 
 
-def test_the_first_page_draws_two_charts(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr("sys.argv", ["app.py", "data/demo"])
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
-    assert not app.exception
-    assert len(app.get("vega_lite_chart")) == 2
+@pytest.fixture
+def opened(monkeypatch):
+    """Opens the app with arguments, as `streamlit run app.py -- ARGUMENTS` does."""
+
+    def run(*arguments: object) -> AppTest:
+        monkeypatch.chdir(ROOT)
+        monkeypatch.setattr("sys.argv", ["app.py", *map(str, arguments)])
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+        assert not app.exception
+        return app
+
+    return run
+
+
+@pytest.fixture
+def small(tmp_path) -> Path:
+    return build_store(tmp_path / "small", sources=12)
+
+
+def n_charts(app: AppTest) -> int:
+    return len(app.get("vega_lite_chart"))
+
+
+def said(app: AppTest) -> str:
+    found = [*app.error, *app.warning, *app.info, *app.caption]
+    return " ".join(str(element.value) for element in found)
+
+
+def test_the_first_page_draws_two_charts(opened):
+    assert n_charts(opened("data/demo")) == 2
+
+
+def test_no_store_gets_a_sentence(opened, tmp_path):
+    app = opened(tmp_path / "nothing")
+    assert "does not exist" in said(app)
+
+
+def test_new_checkpoints_are_offered_and_shown(opened, small):
+    app = opened(small)
+    assert "8 checkpoints" in said(app)
+    add_checkpoint(small, 5000, random_losses(small, 1))
+    app.run()
+    assert "8 checkpoints" in said(app)
+    app.button[0].click().run()
+    assert "9 checkpoints" in said(app)
+
+
+def test_a_groups_file_that_is_none_gets_a_sentence(opened, small):
+    (small / "groups").mkdir()
+    (small / "groups" / "broken.sql").write_text("-- nothing but a comment")
+    app = opened(small)
+    assert "broken.sql holds no expression" in said(app)
+    (small / "groups" / "broken.sql").unlink()
+    assert n_charts(app.run()) > 0
+
+
+def test_changed_functions_are_offered_and_loaded(opened, small, tmp_path):
+    functions = tmp_path / "mine.py"
+    functions.write_text("def mine(position: int) -> bool:\n    return position > 3\n")
+    app = opened(small, "--functions", functions)
+    functions.write_text("def mine(position: int) -> bool:\n    return position > 3 and\n")
+    os.utime(functions, (1, 1))
+    app.run()
+    app.button[0].click().run()
+    assert "cannot be loaded" in said(app)
+    functions.write_text("def mine(position: int) -> bool:\n    return position > 5\n")
+    app.button[0].click().run()
+    assert not app.button
+
+
+def test_a_store_at_a_url_is_drawn(opened, small, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOKEN_TRAILS_CACHE", str(tmp_path / "cache"))
+    fsspec.filesystem("memory").put(str(small), "/app/run", recursive=True)
+    app = opened("memory://app/run")
+    assert "8 checkpoints" in said(app)
+    assert n_charts(app) > 0

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from queries import Store
+from queries import Store, remote
 from queries.regions import Region
 from queries.zoom import Zoom
 
@@ -13,9 +13,11 @@ ENTRIES = 64
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def version_of(path: Path) -> tuple[str, ...]:
+def version_of(path: str) -> tuple[str, ...]:
     """The loss files there were when this was first asked; cleared to look again."""
-    return tuple(sorted(p.name for p in (path / "losses").glob("*.parquet")))
+    if remote.is_url(path):
+        return tuple(sorted(remote.listing(path)))
+    return tuple(sorted(p.name for p in (Path(path) / "losses").glob("*.parquet")))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

@@ -212,3 +212,13 @@ def test_200_overlapping_groups_at_once_equal_plain_sql(store, plain):
         for column in ("checkpoint", "n_tokens", "n_docs"):
             assert mine[column].tolist() == theirs[column].tolist()
         np.testing.assert_allclose(mine["mean_loss"], theirs["mean_loss"], atol=1e-6, rtol=0)
+
+
+def test_a_broken_file_stops_only_who_asks_for_it(own):
+    (own / "groups").mkdir()
+    (own / "groups" / "broken.sql").write_text("-- only a comment")
+    store = Store(own)
+    assert len(store.members("word_start")) == len(store.members("is_word_start"))
+    for ask in (lambda: store.members("broken"), lambda: store.named_groups):
+        with pytest.raises(GroupError, match=r"broken\.sql holds no expression"):
+            ask()
