@@ -1,11 +1,13 @@
 """A DuckDB in memory over one store: loaded, then locked down; one cursor per query."""
 
+import contextlib
 import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import duckdb
@@ -15,6 +17,7 @@ import pandas as pd
 from queries import sql
 from queries.complaints import complaint
 from queries.errors import QueryError
+from queries.following import Share, followed
 from queries.statements import objection
 from store.layout import Layout
 
@@ -24,6 +27,8 @@ MEMORY_LIMIT = "2GB"
 """What DuckDB may use for all queries at once, their answers aside."""
 ANSWER_LIMIT = 2**30
 """Bytes of one answer to a query that a person wrote."""
+FOLLOWED = 16
+"""Queries that people wrote which may run at once; others wait for one of them to end."""
 _EARLIER = 0.2  # seconds that a Python function has less, so that it is told, not just the query
 _VECTORS = 10  # of 2,048 rows, fetched at a time
 
@@ -47,6 +52,7 @@ class Database:
         self._deadlines: list[float] = []  # of the running queries
         self._changing = False
         self._changed = threading.Condition()
+        self._cursors: SimpleQueue[duckdb.DuckDBPyConnection] = SimpleQueue()
 
     def register(self, name: str, function: Any, **how: Any) -> None:
         """Make a Python function callable in SQL; also after `lock`, which binds only SQL."""
@@ -83,6 +89,11 @@ class Database:
 
     def lock(self, root: Path) -> None:
         """From now on: no file but the store's, no setting changes. The order matters."""
+        for _ in range(FOLLOWED):  # a cursor tells its progress only by a setting of its own
+            cursor = self._connection.cursor()
+            cursor.execute("set enable_progress_bar = true")
+            cursor.execute("set enable_progress_bar_print = false")
+            self._cursors.put(cursor)
         self._connection.execute("set memory_limit = $limit", {"limit": MEMORY_LIMIT})
         # Else what does not fit in memory is spilled to .tmp in the working directory, and stays.
         self._connection.execute("set temp_directory = ''")
@@ -125,16 +136,26 @@ class Database:
             raise QueryError("the expression is nested too deeply: write it flatter") from error
         return tree
 
-    def select(self, query: str) -> pd.DataFrame:
+    def select(
+        self,
+        query: str,
+        progress: Share | None = None,
+        cancel: threading.Event | None = None,
+    ) -> pd.DataFrame:
         """The result of a query that a person wrote: one SELECT statement and nothing else.
 
-        Raises QueryError for anything else, for what DuckDB refuses, past the time limit and for
-        an answer above the limit of its size.
+        `progress` and `cancel` are as in `following`. Raises QueryError for anything else, for what
+        DuckDB refuses, past the time limit, where it was cancelled, and for an answer above the
+        limit of its size.
         """
         try:
             self._refuse_all_but_reading(query)
-            with self._limited_cursor() as cursor:
+            with self._pooled_cursor() as cursor, followed(cursor, progress, cancel):
                 return _bounded(cursor.execute(query))
+        except duckdb.InterruptException as error:
+            if cancel and cancel.is_set():
+                raise QueryError("the query was cancelled") from error
+            raise QueryError(_too_long()) from error
         except duckdb.Error as error:
             found = complaint(error, query)
             # What a Python function says of its trouble, without DuckDB's words around it.
@@ -159,31 +180,55 @@ class Database:
 
     @contextmanager
     def _limited_cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor for one of our own queries."""
+        cursor = self._connection.cursor()
+        try:
+            with self._limits(cursor):
+                yield cursor
+        except duckdb.InterruptException as error:
+            raise QueryError(_too_long()) from error
+        finally:
+            cursor.close()
+
+    @contextmanager
+    def _pooled_cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor that can be followed."""
+        cursor = self._cursors.get()
+        try:
+            with self._limits(cursor):
+                yield cursor
+        finally:
+            with contextlib.suppress(duckdb.Error):  # no transaction, as it could not begin
+                cursor.rollback()
+            self._cursors.put(cursor)
+
+    @contextmanager
+    def _limits(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        """Of time, of memory, and to reading. Raises duckdb.InterruptException past the time."""
         with self._changed:
             self._changed.wait_for(lambda: not self._changing)
             deadline = time.monotonic() + TIME_LIMIT - _EARLIER
             self._deadlines.append(deadline)
-        cursor = self._connection.cursor()
         timer = threading.Timer(TIME_LIMIT, cursor.interrupt)
         timer.start()
         try:
             # A second lock beside the check of what is asked: nothing can change the tables.
             cursor.execute("begin transaction read only")
-            yield cursor
-        except duckdb.InterruptException as error:
-            raise QueryError(
-                f"the query ran longer than {TIME_LIMIT:.0f} s and was stopped: ask for less"
-            ) from error
+            yield
         except duckdb.OutOfMemoryException as error:
             raise QueryError(
                 f"the query needs more than {MEMORY_LIMIT} of memory and was stopped: ask for less"
             ) from error
         finally:
             timer.cancel()
-            cursor.close()
+            timer.join()  # else it might interrupt the cursor's next query
             with self._changed:
                 self._deadlines.remove(deadline)
                 self._changed.notify_all()
+
+
+def _too_long() -> str:
+    return f"the query ran longer than {TIME_LIMIT:.0f} s and was stopped: ask for less"
 
 
 def _bounded(cursor: duckdb.DuckDBPyConnection) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from queries import summary as summaries
 from queries import zoom as zooming
 from queries.database import Database
 from queries.errors import GroupError, StoreError
+from queries.following import Share
 from queries.functions import Functions
 from queries.groups import NamedGroup
 from queries.index import Progress, open_matrix
@@ -260,9 +261,18 @@ class Store:
         values = {"rows": [int(r) for r in rows], "before": before, "after": after}
         return self._database.frame(sql.read("context"), values)
 
-    def sql(self, query: str) -> pd.DataFrame:
-        """Any one SELECT over losses, tokens, docs, checkpoints. Raises QueryError."""
-        return self._database.select(query)
+    def sql(
+        self,
+        query: str,
+        progress: Share | None = None,
+        cancel: threading.Event | None = None,
+    ) -> pd.DataFrame:
+        """Any one SELECT over losses, tokens, docs, checkpoints.
+
+        `progress` is called with the share done, 0 to 1, from another thread; once `cancel` is set
+        the query stops. Raises QueryError.
+        """
+        return self._database.select(query, progress, cancel)
 
     def _trajectory(self, sums: GroupSums) -> pd.DataFrame:
         frame = statistics.mean_band(sums).frame(np.array(self.steps), "mean_loss")

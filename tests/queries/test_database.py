@@ -157,3 +157,39 @@ def test_the_working_directory_of_a_relative_store_may_change(own, tmp_path, mon
     monkeypatch.chdir(tmp_path / "else")
     assert store.sql("select count(*) from losses").iloc[0, 0] == 8 * store.manifest.n_tokens
     assert len(store.trajectories({"a": "true"})) == 8
+
+
+SLOW = "select count(*) from range(3000000) a, range({}) b where hash(a.range + b.range) % 7 = 1"
+
+
+def test_a_query_tells_how_far_it_is(exposed):
+    shares: list[float] = []
+    exposed.sql(SLOW.format(60), progress=shares.append)
+    assert len(set(shares)) > 1
+    assert shares[-1] > shares[0]
+    assert all(0 <= share <= 1 for share in shares)
+
+
+def test_a_cancelled_query_stops_and_the_next_one_works(exposed):
+    for _ in range(database.FOLLOWED + 1):  # each cursor of the pool comes back fit for use
+        cancel = threading.Event()
+        threading.Timer(0.05, cancel.set).start()
+        began = time.monotonic()
+        with pytest.raises(QueryError, match="was cancelled"):
+            exposed.sql(SLOW.format(1_000_000), cancel=cancel)
+        assert time.monotonic() - began < 10
+    assert exposed.sql("select 1 as x")["x"].tolist() == [1]
+
+
+def test_more_queries_than_cursors_wait_their_turn(exposed):
+    found: list[int] = []
+
+    def ask(number: int) -> None:
+        found.append(int(exposed.sql(f"select {number} as x")["x"][0]))
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(3 * database.FOLLOWED)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == list(range(3 * database.FOLLOWED))
