@@ -1,4 +1,4 @@
-"""Each file of queries/questions answers on a store; numbers are checked in pandas and numpy."""
+"""Each queries/*.sql answers on a store; numbers are checked in pandas and numpy."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ from store.layout import Layout
 from tests.queries.catalogs import ask, ask_command_line, needs_command_line
 from tests.queries.conftest import DEMO
 
-FOLDER = Path(__file__).parents[2] / "queries" / "questions"
+FOLDER = Path(__file__).parents[2] / "queries"
 QUESTIONS = sorted(path.stem for path in FOLDER.glob("*.sql"))
 
 
