@@ -110,7 +110,8 @@ def _explained(database: Database, clause: str, message: str, where: str) -> str
             f"{f', did you mean {near[1]}' if near else ''}? Use one of DuckDB's, or a Python "
             "function of queries/udfs.py or of the file named with --functions"
         )
-    return f"{_quote(clause)}{where} cannot be evaluated: {message.strip().splitlines()[0]}"
+    first = " ".join(message.partition("\n\n")[0].split())
+    return f"{_quote(clause)}{where} cannot be evaluated: {first}"
 
 
 def _is_bare(node: dict[str, Any], table: str) -> bool:

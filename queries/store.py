@@ -13,6 +13,7 @@ import pandas as pd
 from queries import catalog, clauses, regions, remote, sql, statistics
 from queries import summary as summaries
 from queries import zoom as zooming
+from queries.asked import AskedSums
 from queries.database import Database
 from queries.errors import GroupError, StoreError
 from queries.following import Share
@@ -21,7 +22,6 @@ from queries.groups import NamedGroup
 from queries.index import Progress, open_matrix
 from queries.matrix import LossMatrix
 from queries.named import NamedGroups
-from queries.recent import Recent
 from queries.regions import Region
 from queries.smoothing import smoothed
 from queries.spark import SparkSummation
@@ -29,8 +29,6 @@ from queries.sums import GroupSums, Summation
 from queries.zoom import Zoom
 from store.layout import Layout
 from store.manifest import ManifestError, read_manifest
-
-KEPT_GROUPS = 8  # up to 25 MB each where there are 5,000 source documents
 
 
 class Store:
@@ -73,8 +71,7 @@ class Store:
         named = Path(functions) if functions else None
         self._functions = Functions(self._database, lambda: self.matrix, named)
         self._database.lock(self.path)
-        # Kept because a difference mostly follows the trajectories of the same two groups.
-        self._kept: Recent[GroupSums] = Recent(KEPT_GROUPS)
+        self._asked = AskedSums(self.some_members, lambda: self._summation)
         self.groups = NamedGroups(self._database, self._layout.groups, self._refresh_catalog)
         self._refresh_catalog()
 
@@ -141,7 +138,7 @@ class Store:
         Returns `functions`. Raises StoreError, and keeps those it has, where a file is unusable.
         """
         self._functions.load()
-        self._kept = Recent(KEPT_GROUPS)
+        self._asked.forget()
         return self.functions
 
     @property
@@ -281,18 +278,6 @@ class Store:
     def _sums(
         self, first: str, second: str, smooth: float | None = None
     ) -> tuple[GroupSums, GroupSums]:
-        one, two = self._sums_of(self.groups.clause(first), self.groups.clause(second))
+        one, two = self._asked.pair(self.groups.clause(first), self.groups.clause(second))
         steps = np.array(self.steps)
         return smoothed(one, steps, smooth), smoothed(two, steps, smooth)
-
-    def _sums_of(self, *clauses: str) -> tuple[GroupSums, GroupSums]:
-        """Of two groups; those that were not asked for lately are read, both in one pass."""
-        kept = [self._kept.get(clause) for clause in clauses]
-        if kept[0] and kept[1]:
-            return kept[0], kept[1]
-        new = [clause for clause, sums in zip(clauses, kept, strict=True) if not sums]
-        members = [self.some_members(clause) for clause in dict.fromkeys(new)]
-        read = self._summation.pair(members[0], members[-1])
-        for clause, sums in zip(new, read, strict=False):
-            self._kept.put(clause, sums)
-        return kept[0] or read[0], kept[1] or read[-1]

@@ -54,9 +54,15 @@ def read_manifest(path: Path) -> Manifest:
         )
     known = {f.name for f in fields(Manifest)}
     try:
-        return Manifest(**{k: v for k, v in values.items() if k in known})
+        manifest = Manifest(**{k: v for k, v in values.items() if k in known})
     except TypeError as error:
         raise ManifestError(f"{path} is incomplete ({error}): score the text again") from error
+    for name in ("context_length", "n_docs", "n_tokens"):
+        if not isinstance(value := getattr(manifest, name), int):
+            raise ManifestError(
+                f"{path} has {value!r} for {name}, expected a whole number: restore it"
+            )
+    return manifest
 
 
 def _parse(path: Path) -> dict[str, Any]:

@@ -85,6 +85,10 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path):
         ("{}", "names no format_version"),
         (json.dumps({"format_version": FORMAT_VERSION + 1}), "update Token Trails to open it"),
         (json.dumps({"format_version": FORMAT_VERSION}), "is incomplete .*score the text again"),
+        (
+            json.dumps({**asdict(MANIFEST), "n_tokens": "2"}),
+            "has .2. for n_tokens, expected",
+        ),
     ],
 )
 def test_an_unusable_manifest_gets_a_sentence(tmp_path, content, sentence):
