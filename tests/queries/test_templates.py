@@ -9,7 +9,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from queries import GroupError, Store
-from queries.template_data import DEEPEST, KINDS, from_data, from_json, to_data, to_json
 from queries.templates import (
     And,
     Docs,
@@ -27,6 +26,7 @@ from queries.templates import (
     Words,
     WordStart,
 )
+from queries.templates.data import DEEPEST, KINDS, from_data, from_json, to_data, to_json
 from tests.queries.stores import VOCABULARY
 
 HOSTILE = [

@@ -5,19 +5,19 @@ import json
 import re
 from typing import Any
 
-from queries import templates
 from queries.errors import GroupError
-from queries.templates import Template
+from queries.templates import kinds
+from queries.templates.kinds import Template
 
 DEEPEST = 20
 """How many templates may stand within one another."""
 KINDS: dict[str, type[Template]] = {
     re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower(): kind
     for kind in (
-        templates.Position, templates.PositionRange, templates.WordStart, templates.Words,
-        templates.Pattern, templates.Frequency, templates.SeenBefore, templates.Docs,
-        templates.Sources, templates.Previous, templates.WordPart, templates.Not, templates.And,
-        templates.Or,
+        kinds.Position, kinds.PositionRange, kinds.WordStart, kinds.Words,
+        kinds.Pattern, kinds.Frequency, kinds.SeenBefore, kinds.Docs,
+        kinds.Sources, kinds.Previous, kinds.WordPart, kinds.Not, kinds.And,
+        kinds.Or,
     )
 }  # fmt: skip
 """position, position_range, word_start, … -> class"""

@@ -8,7 +8,7 @@ import duckdb
 
 from queries import sql
 from queries.errors import GroupError
-from queries.wording import shown
+from queries.templates.wording import shown
 
 LARGEST = 2**63 - 1  # of DuckDB's BIGINT
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from queries.errors import GroupError
-from queries.template_checks import (
+from queries.templates.checks import (
     check_choice,
     check_filled,
     check_number,
@@ -24,7 +24,7 @@ from queries.template_checks import (
     check_range,
     check_texts,
 )
-from queries.wording import either, joined, literal, literals, shown
+from queries.templates.wording import either, joined, literal, literals, shown
 
 SEEN = {
     "token": ("seen_before", "that occurred"),
