@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ingest.verify import verify
-from queries import GroupError, Store
+from queries import Store
 
 DEMO = Path(__file__).parent.parent / "data" / "demo"
 
@@ -34,23 +34,7 @@ def test_means_equal_plain_sql(demo, clause):
     assert (ours["n_tokens"] == theirs["n"]).all()
 
 
-@pytest.mark.parametrize(
-    ("clause", "sentence"),
-    [
-        ("positoin = 500", "did you mean position"),
-        ("position", "not true or false"),
-        ("position = 9999", "selects none"),
-        ("loss > 2", "loss_at"),
-        ("true) or (false", "expected one condition"),
-    ],
-)
-def test_a_bad_group_gets_a_sentence(demo, clause, sentence):
-    with pytest.raises(GroupError, match=sentence):
-        demo.trajectories({"g": clause})
-
-
 def test_every_named_group_answers(demo):
     for name in demo.named_groups:
-        if name == "surnames_report":
-            continue
-        assert len(demo.members(name)) > 0
+        # None of the report's six surnames occurs in these addresses, as README says.
+        assert (len(demo.members(name)) > 0) == (name != "surnames_report")
