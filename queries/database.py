@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from queries import sql
 from queries.complaints import complaint
@@ -120,6 +121,11 @@ class Database:
         with self._limited_cursor() as cursor:
             found: list[tuple[Any, ...]] = cursor.execute(query, dict(values or {})).fetchall()
             return found
+
+    def table(self, query: str) -> pa.Table:
+        """The same as an Arrow table: for millions of rows, a third of a frame's memory."""
+        with self._limited_cursor() as cursor:
+            return cursor.sql(query).to_arrow_table()
 
     def column(self, query: str) -> np.ndarray:
         """The one column of one of our own queries, in no order. Raises as `frame` does."""

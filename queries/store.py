@@ -88,7 +88,8 @@ class Store:
 
     @cached_property
     def _facts(self) -> pd.DataFrame:
-        return self._database.frame(sql.read("token_facts"))
+        facts: pd.DataFrame = self._database.table(sql.read("token_facts")).to_pandas()
+        return facts
 
     @cached_property
     def _summation(self) -> Summation | SparkSummation:
