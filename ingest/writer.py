@@ -82,8 +82,14 @@ def mean_loss(losses: np.ndarray) -> float:
 
 def write_outcomes(layout: Layout, outcomes: Iterable[Outcome]) -> None:
     """Write checkpoints.parquet, one row per checkpoint, in order."""
-    rows = [_outcome_row(o) for o in sorted(outcomes, key=lambda o: o.checkpoint.checkpoint)]
-    _write(layout.checkpoints, pa.Table.from_pylist(rows, schema=schema.CHECKPOINTS))
+    columns = schema.CHECKPOINTS.append(schema.DUPLICATE_OF)
+    first: dict[str, int] = {}  # the first checkpoint that has these weights
+    rows = []
+    for outcome in sorted(outcomes, key=lambda o: o.checkpoint.checkpoint):
+        number = outcome.checkpoint.checkpoint
+        of = first.setdefault(outcome.weights_sha256, number) if outcome.weights_sha256 else number
+        rows.append({**_outcome_row(outcome), "duplicate_of": of if of != number else None})
+    _write(layout.checkpoints, pa.Table.from_pylist(rows, schema=columns))
 
 
 def read_outcomes(layout: Layout) -> dict[int, Outcome]:
