@@ -80,12 +80,15 @@ def number(entries: list[Entry], naming: Naming, folder: bool = False) -> list[C
     Raises IngestError for unknown revisions, several runs in one source, and two of one step.
     """
     parsed = [(e, parse_revision(e.revision, naming.pattern, folder)) for e in entries]
-    named = [(e, p) for e, p in parsed if p and p.variant in (naming.variant or p.variant, None)]
+    named = [(e, p) for e, p in parsed if p]
+    if naming.variant:
+        _refuse_unknown_variant(naming.variant, {p.variant for _, p in named if p.variant})
+        named = [(e, p) for e, p in named if p.variant in (naming.variant, None)]
     before = _before_stages([p for _, p in named])
     if naming.revisions:
         _refuse_unknown(naming.revisions, {e.revision for e, _ in named}, entries)
         named = [(e, p) for e, p in named if e.revision in naming.revisions]
-    _refuse_variants({p.variant for _, p in named if p.variant}, naming.variant)
+    _refuse_variants({p.variant for _, p in named if p.variant})
     _refuse_doubles(named)
     made = [_checkpoint(e, p, before[_stage(p)], naming.tokens_per_step) for e, p in named]
     return sorted(made, key=lambda c: c.checkpoint)
@@ -180,11 +183,17 @@ def _refuse_unknown(wanted: Iterable[str], usable: set[str], entries: list[Entry
             )
 
 
-def _refuse_variants(found: set[str], chosen: str | None) -> None:
-    if len(found) > 1 or (chosen and chosen not in found):
+def _refuse_unknown_variant(wanted: str, found: set[str]) -> None:
+    if wanted not in found:
+        names = ", ".join(sorted(found)) or "none, since it holds one run alone"
+        raise IngestError(f"there is no run {wanted} in the source: choose among {names}")
+
+
+def _refuse_variants(found: set[str]) -> None:
+    if len(found) > 1:
         raise IngestError(
-            f"the source holds the runs {', '.join(sorted(found)) or '(one, without a name)'}, "
-            f"and {'no ' + chosen if chosen else 'a store holds one'}: choose one with --variant"
+            f"the source holds the runs {', '.join(sorted(found))}, and a store holds one: "
+            "choose one with --variant"
         )
 
 

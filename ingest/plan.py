@@ -21,11 +21,15 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 @dataclass(frozen=True)
 class Outlook:
-    """The chosen checkpoints with their weights, or why one has none; and the whole schedule."""
+    """The chosen checkpoints with their weights, or why one has none; and the whole schedule.
+
+    `schedule` is empty where checkpoints were picked by name.
+    """
 
     source: str
     chosen: list[tuple[Checkpoint, Weights | CheckpointError]]
-    published: list[Checkpoint]
+    n_published: int
+    schedule: list[int]
     final: tuple[str, Weights] | None
 
 
@@ -40,9 +44,9 @@ def look(source: str | Path, naming: Naming, selection: Selection) -> Outlook:
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
         final = pool.submit(opened.final)
         weights = list(pool.map(lambda c: _weights(opened, c), chosen))
-        return Outlook(
-            opened.name, list(zip(chosen, weights, strict=True)), published, final.result()
-        )
+        found = list(zip(chosen, weights, strict=True))
+        schedule = [] if naming.revisions else [c.checkpoint for c in published]
+        return Outlook(opened.name, found, len(published), schedule, final.result())
 
 
 def report(outlook: Outlook, at_once: int) -> str:
@@ -51,7 +55,7 @@ def report(outlook: Outlook, at_once: int) -> str:
     numbers = [c.checkpoint for c, _ in outlook.chosen]
     largest = sum(sorted((w.size for w in found), reverse=True)[:at_once])
     lines = [
-        f"{outlook.source}: {len(numbers):,} of {len(outlook.published):,} checkpoints, "
+        f"{outlook.source}: {len(numbers):,} of {outlook.n_published:,} checkpoints, "
         f"{numbers[0]:,} to {numbers[-1]:,}",
         f"schedule: {_schedule(numbers)}",
         f"weights: {_size(sum(w.size for w in found))} in all, at most {_size(largest)} "
@@ -67,7 +71,7 @@ def findings(outlook: Outlook) -> list[str]:
     return [
         *(str(w) for _, w in outlook.chosen if isinstance(w, CheckpointError)),
         *_duplicates(outlook),
-        *_gaps([c.checkpoint for c in outlook.published]),
+        *_gaps(outlook.schedule),
     ]
 
 
@@ -96,7 +100,7 @@ def _gaps(numbers: list[int]) -> Iterator[str]:
 
     The first spacing counts from 0; the last one has nothing after it and is never a gap.
     """
-    points = numbers if numbers[0] == 0 else [0, *numbers]
+    points = sorted({0, *numbers})
     spacings = [b - a for a, b in pairwise(points)]
     for i, spacing in enumerate(spacings[:-1]):
         before = spacings[max(i - _NEIGHBOURS, 0) : i] or [0]
