@@ -15,13 +15,13 @@ from typing import TypeVar
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
 
 from huggingface_hub import HfApi, constants, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from ingest.checkpoints import Checkpoint, Entry, Naming, file_sha256, joint_sha256, number
-from ingest.errors import CheckpointError, IngestError, first_line
-from ingest.retries import DamagedError, passes, patiently
+from ingest.errors import CheckpointError, IngestError
+from ingest.retries import DamagedError, is_of_this_machine, patiently, reason
 from ingest.revisions import tokens_per_step
 from ingest.sources import Weights
 
@@ -107,13 +107,15 @@ class Repository:
         """
         try:
             return patiently(lambda: self._fetch(checkpoint))
-        except Exception as error:
-            if passes(error) or isinstance(error, HfHubHTTPError):
-                raise CheckpointError(
-                    f"{checkpoint.revision} cannot be fetched ({first_line(error)}): run again to "
-                    "try it again"
-                ) from error
-            raise  # a full disk, an interruption: the same for every other checkpoint
+        except CheckpointError:
+            raise
+        except Exception as error:  # any library error, so that the others go on
+            if is_of_this_machine(error):
+                raise
+            raise CheckpointError(
+                f"{checkpoint.revision} cannot be fetched ({reason(error)}): run again to "
+                "try it again"
+            ) from error
 
     def free(self, checkpoint: Checkpoint) -> None:
         if self.cache and checkpoint.path.exists():
@@ -165,13 +167,13 @@ def _asked(repo_id: str, question: Callable[[], _Answer]) -> _Answer:
             f"{repo_id} is neither a folder here nor a repository at {constants.ENDPOINT} that you "
             "may read: correct the name, or log in with `hf auth login`"
         ) from error
-    except Exception as error:
-        if passes(error) or isinstance(error, HfHubHTTPError):
-            raise IngestError(
-                f"{constants.ENDPOINT} does not answer about {repo_id} ({first_line(error)}): "
-                "run the same command again later"
-            ) from error
-        raise
+    except Exception as error:  # any library error
+        if is_of_this_machine(error):
+            raise
+        raise IngestError(
+            f"{constants.ENDPOINT} does not answer about {repo_id} ({reason(error)}): "
+            "run the same command again later"
+        ) from error
 
 
 def _listing(repo_id: str, revision: str) -> Files:

@@ -32,7 +32,7 @@ def patiently(action: Callable[[], _Result]) -> _Result:
             if not passes(error):
                 raise
             pause = min(max(delay, _retry_after(error)), _LONGEST_WAIT)
-            logging.getLogger(__name__).warning("%s; again in %.0f s", first_line(error), pause)
+            logging.getLogger(__name__).warning("%s; again in %.0f s", reason(error), pause)
             time.sleep(pause)
     return action()
 
@@ -47,6 +47,17 @@ def passes(error: BaseException | None) -> bool:
     if isinstance(error, OSError):  # the client's own check of sizes has no errno; a full disk has
         return error.errno is None or isinstance(error, (ConnectionError, TimeoutError))
     return isinstance(error, (httpx2.TransportError, XetDownloadError, DamagedError))
+
+
+def reason(error: Exception) -> str:
+    """One line; the client's "cannot find it locally" is no reason, what lies behind it is."""
+    behind = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else None
+    return first_line(behind if isinstance(behind, Exception) else error)
+
+
+def is_of_this_machine(error: Exception) -> bool:
+    """A full or forbidden disk: it would fail every other checkpoint, too."""
+    return isinstance(error, OSError) and error.errno is not None and not passes(error)
 
 
 def _retry_after(error: Exception) -> float:

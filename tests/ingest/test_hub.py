@@ -95,6 +95,9 @@ def test_downloads_are_freed_and_never_more_than_prefetch_are_on_disk(
         return found
 
     monkeypatch.setattr(client.Repository, "_fetch", watched)
+    killed = client.downloads(tmp_path / "s") / "checkpoint-7-0123456789ab"
+    killed.mkdir(parents=True)
+    (killed / "model.safetensors").write_text("what a run that was killed has left")
     assert score("--prefetch", 2).status == 0
     assert max(seen) == 2
     assert list((tmp_path / "home" / "token-trails").iterdir()) == []
@@ -156,6 +159,7 @@ def test_questions_to_the_hub_are_asked_again(published, score, what, fault):
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
+        ("HEAD 403", "checkpoint-10 cannot be fetched .*403"),
         ("403", "checkpoint-10 cannot be fetched .*403"),
         ("damage", "checkpoint-10 cannot be fetched .model.safetensors has arrived damaged"),
         ("500", "checkpoint-10 cannot be fetched .*500"),
@@ -164,7 +168,8 @@ def test_questions_to_the_hub_are_asked_again(published, score, what, fault):
 def test_what_does_not_pass_is_recorded_and_run_again_tries_just_that(
     published, score, tmp_path, whole_store, fault, reason
 ):
-    published.faults.extend([(WEIGHTS_OF_10, fault)] * 9)
+    method, status = fault.split() if " " in fault else ("GET", fault)
+    published.faults.extend([(WEIGHTS_OF_10.replace("GET", method), status)] * 9)
     ended = score()
     assert ended.status == 1
     found = rows(tmp_path / "s")
@@ -180,6 +185,23 @@ def test_what_does_not_pass_is_recorded_and_run_again_tries_just_that(
     assert weights == [WEIGHTS_OF_10]
     assert losses(tmp_path / "s") == losses(whole_store)
     assert verify(tmp_path / "s") == []
+
+
+def test_the_first_checkpoint_may_be_the_one_that_fails(published, score, tmp_path, whole_store):
+    published.faults.extend([(f"/tree/{commit_of('checkpoint-0')}", "404")] * 9)
+    ended = score()
+    assert ended.status == 1
+    assert "failed: checkpoint-0 cannot be fetched" in ended.error
+    expected = losses(whole_store)
+    assert losses(tmp_path / "s") == {step: expected[step] for step in (10, 400)}
+
+
+def test_a_hub_that_is_down_gets_a_sentence(published, score, tmp_path):
+    published.faults.extend([("/refs", "503")] * 9)
+    ended = score()
+    assert ended.status == 2
+    assert re.match("error: http.* does not answer about owner/run-x1 .*503", ended.error)
+    assert not (tmp_path / "s").exists()
 
 
 def test_a_full_disk_ends_the_run_with_a_sentence(published, score, monkeypatch):
