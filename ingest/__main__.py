@@ -178,6 +178,8 @@ def _run(options: argparse.Namespace) -> int:
         f"{options.store}: {scored} checkpoints scored on {report.n_tokens:,} tokens, "
         f"{report.skipped} were there already, {len(report.failed)} failed"
     )
+    for number, of in report.duplicates.items():
+        print(f"odd: checkpoint {number} has the very same weights as {of}", file=sys.stderr)
     for outcome in report.failed:
         print(f"failed: {outcome.error}", file=sys.stderr)
     return 1 if report.failed else 0

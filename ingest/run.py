@@ -28,11 +28,15 @@ from store.layout import Layout
 
 @dataclass(frozen=True)
 class Report:
-    """What a run did: outcomes of the checkpoints that it tried, and how many it skipped."""
+    """What a run did: outcomes of the checkpoints that it tried, and how many it skipped.
+
+    `duplicates`: the store's checkpoints whose weights an earlier one has, and that one.
+    """
 
     tried: list[Outcome]
     skipped: int
     n_tokens: int
+    duplicates: dict[int, int]
 
     @property
     def failed(self) -> list[Outcome]:
@@ -56,7 +60,8 @@ def run(source: str | Path, text: Path, store: Path, options: Options) -> Report
         opened.tidy(todo[: options.prefetch])
         tried = list(_score_all(layout, plan, todo, known, options, opened))
         opened.tidy([])
-    return Report(tried, len(plan.checkpoints) - len(todo), plan.corpus.n_tokens)
+    same = writer.duplicates(known[number] for number in sorted(known))
+    return Report(tried, len(plan.checkpoints) - len(todo), plan.corpus.n_tokens, same)
 
 
 def _refuse_inside(source: str | Path, store: Path) -> None:

@@ -83,13 +83,21 @@ def mean_loss(losses: np.ndarray) -> float:
 def write_outcomes(layout: Layout, outcomes: Iterable[Outcome]) -> None:
     """Write checkpoints.parquet, one row per checkpoint, in order."""
     columns = schema.CHECKPOINTS.append(schema.DUPLICATE_OF)
-    first: dict[str, int] = {}  # the first checkpoint that has these weights
-    rows = []
-    for outcome in sorted(outcomes, key=lambda o: o.checkpoint.checkpoint):
-        number = outcome.checkpoint.checkpoint
-        of = first.setdefault(outcome.weights_sha256, number) if outcome.weights_sha256 else number
-        rows.append({**_outcome_row(outcome), "duplicate_of": of if of != number else None})
+    ordered = sorted(outcomes, key=lambda o: o.checkpoint.checkpoint)
+    of = duplicates(ordered)
+    rows = [{**_outcome_row(o), "duplicate_of": of.get(o.checkpoint.checkpoint)} for o in ordered]
     _write(layout.checkpoints, pa.Table.from_pylist(rows, schema=columns))
+
+
+def duplicates(outcomes: Iterable[Outcome]) -> dict[int, int]:
+    """Of those whose weights an earlier one has: that first one; `outcomes` are in order."""
+    first: dict[str, int] = {}
+    found = {}
+    for outcome in outcomes:
+        number = outcome.checkpoint.checkpoint
+        if outcome.weights_sha256 and first.setdefault(outcome.weights_sha256, number) != number:
+            found[number] = first[outcome.weights_sha256]
+    return found
 
 
 def read_outcomes(layout: Layout) -> dict[int, Outcome]:
