@@ -1,10 +1,13 @@
-"""The command line of ingest: `python -m ingest run | verify | compare | demo`."""
+"""The command line of ingest: `python -m ingest run | plan | verify | compare | demo`."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
+from ingest.checkpoints import Naming
 from ingest.errors import IngestError
+from ingest.selection import Selection, StepRange, parse_steps
 
 EPILOG = """\
 exit status: 0 all is well; 1 a checkpoint failed, a store is not whole, or two differ;
@@ -37,7 +40,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_run(commands.add_parser("run", help="score a folder of checkpoints into a store"))
+    _add_run(commands.add_parser("run", help="score checkpoints into a store"))
+    _add_plan(commands.add_parser("plan", help="what would be scored, and what is odd about it"))
     _add_verify(commands.add_parser("verify", help="is a store whole and consistent?"))
     _add_compare(commands.add_parser("compare", help="how far apart are two stores' losses?"))
     _add_demo(commands.add_parser("demo", help="train the demo model and score it, from nothing"))
@@ -46,21 +50,41 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_run)
-    parser.add_argument("source", type=Path, help="folder of checkpoint-400/, step400/, …")
+    _add_source(parser)
     parser.add_argument("--text", type=Path, required=True, help=".txt, .jsonl, .parquet or folder")
     parser.add_argument("--store", type=Path, required=True, help="folder to write; resumes there")
     parser.add_argument("--column", default="text", help="column that holds the text (%(default)s)")
     parser.add_argument("--name", help="the model's name in the manifest (the source's folder)")
-    parser.add_argument("--tokenizer", help="folder of the tokenizer (found in the source)")
+    parser.add_argument("--tokenizer", help="its folder or Hub repository (found in the source)")
     parser.add_argument(
         "--context-length", type=_positive, help="tokens per doc, BOS included (model's)"
     )
     parser.add_argument("--max-parts", type=_positive, help="docs per source document at most")
     parser.add_argument("--no-bos", action="store_true", help="put nothing in front of each doc")
-    parser.add_argument("--tokens-per-step", type=_positive, help="training tokens per step")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
     parser.add_argument("--device", help="cuda, cpu, … (cuda where it is)")
     parser.add_argument("--batch-tokens", type=_positive, default=4_096, help="(%(default)s)")
+    parser.add_argument("--keep-cache", action="store_true", help="keep what was downloaded")
+
+
+def _add_plan(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_plan)
+    _add_source(parser)
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    """What `run` and `plan` have in common: where checkpoints come from, and which of them."""
+    parser.add_argument("source", help="folder of checkpoint-400/, …, or Hub repository owner/name")
+    parser.add_argument("--steps", type=_steps, help="first:last:spacing, both ends included")
+    parser.add_argument("--every", type=_positive, default=1, help="every n-th of them")
+    parser.add_argument("--max", type=_positive, help="so many, evenly spread over log steps")
+    parser.add_argument("--revisions", type=_names, default=(), help="names, with commas between")
+    parser.add_argument("--revision-pattern", help="regular expression with a group named step")
+    parser.add_argument("--variant", help="one of several runs in a source: seed-…, ingredient…")
+    parser.add_argument("--tokens-per-step", type=_positive, help="training tokens per step")
+    parser.add_argument(
+        "--prefetch", type=_positive, default=2, help="checkpoints on disk at once (%(default)s)"
+    )
 
 
 def _add_verify(parser: argparse.ArgumentParser) -> None:
@@ -92,8 +116,42 @@ def _positive(text: str) -> int:
     return value
 
 
+def _steps(text: str) -> StepRange:
+    try:
+        return parse_steps(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no range of steps such as 0:20000:500, :20000 or 1000:"
+        ) from error
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _naming(options: argparse.Namespace) -> Naming:
+    return Naming(
+        pattern=options.revision_pattern,
+        revisions=options.revisions,
+        variant=options.variant,
+        tokens_per_step=options.tokens_per_step,
+    )
+
+
+def _selection(options: argparse.Namespace) -> Selection:
+    return Selection(options.steps, options.every, options.max)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from ingest.plan import look, report
+
+    print(report(look(options.source, _naming(options), _selection(options)), options.prefetch))
+    return 0
+
+
 def _run(options: argparse.Namespace) -> int:
-    from ingest.run import Options, run  # torch takes seconds to load: only where it is needed
+    from ingest.prepare import Options  # torch takes seconds to load: only where it is needed
+    from ingest.run import run
 
     report = run(
         options.source,
@@ -106,10 +164,13 @@ def _run(options: argparse.Namespace) -> int:
             context_length=options.context_length,
             max_parts=options.max_parts,
             use_bos=not options.no_bos,
-            tokens_per_step=options.tokens_per_step,
+            naming=_naming(options),
+            selection=_selection(options),
             dtype=options.dtype,
             device=options.device,
             batch_tokens=options.batch_tokens,
+            prefetch=options.prefetch,
+            keep_cache=options.keep_cache,
         ),
     )
     scored = len(report.tried) - len(report.failed)
@@ -117,6 +178,8 @@ def _run(options: argparse.Namespace) -> int:
         f"{options.store}: {scored} checkpoints scored on {report.n_tokens:,} tokens, "
         f"{report.skipped} were there already, {len(report.failed)} failed"
     )
+    for number, of in report.duplicates.items():
+        print(f"odd: checkpoint {number} has the very same weights as {of}", file=sys.stderr)
     for outcome in report.failed:
         print(f"failed: {outcome.error}", file=sys.stderr)
     return 1 if report.failed else 0
@@ -158,4 +221,8 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    if status == 130:  # now, and not when the download that was going on has ended
+        sys.stdout.flush()
+        os._exit(status)
+    sys.exit(status)

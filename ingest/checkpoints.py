@@ -1,16 +1,15 @@
-"""A folder of checkpoints -> the ordered list of what to score."""
+"""A listing of names -> the ordered, numbered list of what to score; and a folder's listing."""
 
 import hashlib
-import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.errors import IngestError
+from ingest.revisions import Published, parse_revision
 
 WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
-# checkpoint-400, step400, global_step400, step-000400, 400: a name, perhaps none, and a number.
-_STEP_NAME = re.compile(r"(?:[A-Za-z][A-Za-z_-]*)?(\d{1,18})")  # 18 digits fit into BIGINT
 
 
 @dataclass(frozen=True)
@@ -24,10 +23,41 @@ class Checkpoint:
     stage: int | None = None
     commit: str | None = None
     tokens_seen: int | None = None
+    weights_sha256: str | None = None  # where the source told it, and the files were checked
 
 
-def find_checkpoints(source: Path, tokens_per_step: int | None = None) -> list[Checkpoint]:
-    """Checkpoint folders directly below `source`, by step.
+@dataclass(frozen=True)
+class Entry:
+    """One name of a source, and where its files are."""
+
+    revision: str
+    path: Path
+    commit: str | None = None
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How names are understood, and which of them count; no revisions named means all."""
+
+    pattern: str | None = None
+    revisions: tuple[str, ...] = ()
+    variant: str | None = None
+    tokens_per_step: int | None = None
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What was counted before a stage that counts anew; `shift` keeps its step 0 apart."""
+
+    steps: int = 0
+    tokens: int | None = 0
+    shift: int = 0
+
+
+def find_checkpoints(
+    source: Path, tokens_per_step: int | None = None, naming: Naming | None = None
+) -> list[Checkpoint]:
+    """Checkpoint folders directly below `source`, by stage and step.
 
     Raises IngestError where there is no folder, none in it, or two of one step.
     """
@@ -37,20 +67,31 @@ def find_checkpoints(source: Path, tokens_per_step: int | None = None) -> list[C
             f"{source} {found}: expected a folder that holds checkpoint folders "
             "such as checkpoint-400/ or step400/"
         )
-    named = [(int(m[1]), p) for p in source.iterdir() if p.is_dir() and (m := _step(p))]
-    if not named:
-        raise IngestError(_nothing_found(source))
+    entries = [Entry(p.name, p) for p in sorted(source.iterdir()) if p.is_dir()]
+    naming = naming or Naming(tokens_per_step=tokens_per_step)
+    return number(entries, naming, folder=True) or _refuse_empty(source)
+
+
+def number(entries: list[Entry], naming: Naming, folder: bool = False) -> list[Checkpoint]:
+    """The entries whose names hold a step, by stage and step; others are left out.
+
+    A stage that counts its steps from the start again goes on from the stage before it, so that
+    `checkpoint` increases; numbers do not depend on which revisions are chosen.
+    Raises IngestError for unknown revisions, several runs in one source, and two of one step.
+    """
+    parsed = [(e, parse_revision(e.revision, naming.pattern, folder)) for e in entries]
+    named = [(e, p) for e, p in parsed if p]
+    if naming.variant:
+        _refuse_unknown_variant(naming.variant, {p.variant for _, p in named if p.variant})
+        named = [(e, p) for e, p in named if p.variant in (naming.variant, None)]
+    before = _before_stages([p for _, p in named])
+    if naming.revisions:
+        _refuse_unknown(naming.revisions, {e.revision for e, _ in named}, entries)
+        named = [(e, p) for e, p in named if e.revision in naming.revisions]
+    _refuse_variants({p.variant for _, p in named if p.variant})
     _refuse_doubles(named)
-    return [
-        Checkpoint(
-            checkpoint=step,
-            revision=path.name,
-            path=path,
-            step=step,
-            tokens_seen=None if tokens_per_step is None else step * tokens_per_step,
-        )
-        for step, path in sorted(named)
-    ]
+    made = [_checkpoint(e, p, before[_stage(p)], naming.tokens_per_step) for e, p in named]
+    return sorted(made, key=lambda c: c.checkpoint)
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -63,41 +104,105 @@ def weight_files(folder: Path) -> list[Path]:
 
 def weights_sha256(folder: Path) -> str:
     """sha256 of the weight file; of several files, the sha256 of their sha256s in name order."""
-    digests = [_file_sha256(path) for path in weight_files(folder)]
+    return joint_sha256([file_sha256(path) for path in weight_files(folder)])
+
+
+def joint_sha256(digests: list[str]) -> str:
+    """One digest of weights whose files have these."""
     if len(digests) == 1:
         return digests[0]
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
-def _file_sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's bytes."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def _step(path: Path) -> re.Match[str] | None:
-    return _STEP_NAME.fullmatch(path.name)
+def _stage(published: Published) -> int:
+    """Some repositories write stage1 in some names only."""
+    return 1 if published.stage is None else published.stage
 
 
-def _nothing_found(source: Path) -> str:
+def _before_stages(published: list[Published]) -> dict[int, _Before]:
+    before: dict[int, _Before] = {}
+    last, tokens = -1, None
+    for stage in sorted({_stage(p) for p in published}):
+        steps = [p.step for p in published if _stage(p) == stage]
+        told = [p.tokens for p in published if _stage(p) == stage and p.tokens is not None]
+        anew = min(steps) <= last
+        before[stage] = _Before(last, tokens, int(min(steps) == 0)) if anew else _Before()
+        start = before[stage]
+        last = start.steps + start.shift + max(steps)
+        tokens = None if start.tokens is None or not told else start.tokens + max(told)
+    return before
+
+
+def _checkpoint(entry: Entry, p: Published, before: _Before, per_step: int | None) -> Checkpoint:
+    steps = before.steps + p.step
+    if per_step is not None:
+        tokens: int | None = steps * per_step
+    else:
+        known = p.tokens is not None and before.tokens is not None
+        tokens = (p.tokens or 0) + (before.tokens or 0) if known else None
+    return Checkpoint(
+        checkpoint=steps + before.shift,
+        revision=entry.revision,
+        path=entry.path,
+        step=p.step,
+        stage=p.stage,
+        commit=entry.commit,
+        tokens_seen=tokens,
+    )
+
+
+def _refuse_empty(source: Path) -> list[Checkpoint]:
     if (source / "config.json").exists():
-        return (
+        raise IngestError(
             f"{source} is a single checkpoint (it has a config.json): "
             f"name the folder above it, {source.resolve().parent}"
         )
     names = sorted(p.name for p in source.iterdir())
     seen = f"it holds {', '.join(names[:5])}" if names else "it is empty"
-    return (
+    raise IngestError(
         f"{source} has no checkpoint folders ({seen}): expected folders whose names end in "
-        "the training step, such as checkpoint-400/ or step400/"
+        "the training step, such as checkpoint-400/ or step400/, or give --revision-pattern"
     )
 
 
-def _refuse_doubles(named: Iterable[tuple[int, Path]]) -> None:
-    seen: dict[int, Path] = {}
-    for step, path in sorted(named):
-        if step in seen:
+def _refuse_unknown(wanted: Iterable[str], usable: set[str], entries: list[Entry]) -> None:
+    there = {e.revision for e in entries}
+    for revision in wanted:
+        if revision not in usable:
+            what = "names no step of this run" if revision in there else "is not there"
             raise IngestError(
-                f"{seen[step].name} and {path.name} are both step {step}: "
-                "move one of them out of the folder"
+                f"--revisions {revision} {what}: of {len(entries)} revisions, {len(usable)} name "
+                f"a step, such as {', '.join(sorted(usable)[:3]) or 'none'}; correct it, or say "
+                "with --revision-pattern where the step stands"
             )
-        seen[step] = path
+
+
+def _refuse_unknown_variant(wanted: str, found: set[str]) -> None:
+    if wanted not in found:
+        names = ", ".join(sorted(found)) or "none, since it holds one run alone"
+        raise IngestError(f"there is no run {wanted} in the source: choose among {names}")
+
+
+def _refuse_variants(found: set[str]) -> None:
+    if len(found) > 1:
+        raise IngestError(
+            f"the source holds the runs {', '.join(sorted(found))}, and a store holds one: "
+            "choose one with --variant"
+        )
+
+
+def _refuse_doubles(named: list[tuple[Entry, Published]]) -> None:
+    steps = Counter((_stage(p), p.step) for _, p in named)
+    (stage, step), n = next(iter(steps.most_common(1)), ((1, 0), 0))
+    if n > 1:
+        double = [e.revision for e, p in named if (_stage(p), p.step) == (stage, step)]
+        raise IngestError(
+            f"{' and '.join(sorted(double))} are both step {step}: move one of them out of the "
+            "folder, or leave it out with --revisions or --revision-pattern"
+        )

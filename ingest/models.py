@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from ingest.checkpoints import Checkpoint, weight_files
-from ingest.errors import IngestError
+from ingest.errors import CheckpointError, IngestError, first_line
 
 transformers.utils.logging.disable_progress_bar()
 transformers.utils.logging.set_verbosity_error()
@@ -28,10 +28,6 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model")
 # Buffers that old checkpoints saved and that are computed, not learned.
 _BUFFERS = (".attn.bias", ".attn.masked_bias", ".attention.bias", ".rotary_emb.inv_freq")
-
-
-class CheckpointError(IngestError):
-    """One checkpoint cannot be scored; the others can go on."""
 
 
 def load_tokenizer(
@@ -106,11 +102,6 @@ def load_model(checkpoint: Checkpoint, dtype: str, device: str) -> PreTrainedMod
         raise CheckpointError(_unreadable(checkpoint, error)) from error
     _refuse_incomplete(checkpoint, info)
     return model.eval().to(device)
-
-
-def first_line(error: Exception) -> str:
-    """The first line of a library's message, at most 200 characters."""
-    return (str(error).strip().splitlines() or ["no message"])[0][:200]
 
 
 def _read_config(checkpoint: Checkpoint) -> PretrainedConfig:

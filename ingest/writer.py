@@ -82,8 +82,22 @@ def mean_loss(losses: np.ndarray) -> float:
 
 def write_outcomes(layout: Layout, outcomes: Iterable[Outcome]) -> None:
     """Write checkpoints.parquet, one row per checkpoint, in order."""
-    rows = [_outcome_row(o) for o in sorted(outcomes, key=lambda o: o.checkpoint.checkpoint)]
-    _write(layout.checkpoints, pa.Table.from_pylist(rows, schema=schema.CHECKPOINTS))
+    columns = schema.CHECKPOINTS.append(schema.DUPLICATE_OF)
+    ordered = sorted(outcomes, key=lambda o: o.checkpoint.checkpoint)
+    of = duplicates(ordered)
+    rows = [{**_outcome_row(o), "duplicate_of": of.get(o.checkpoint.checkpoint)} for o in ordered]
+    _write(layout.checkpoints, pa.Table.from_pylist(rows, schema=columns))
+
+
+def duplicates(outcomes: Iterable[Outcome]) -> dict[int, int]:
+    """Of those whose weights an earlier one has: that first one; `outcomes` are in order."""
+    first: dict[str, int] = {}
+    found = {}
+    for outcome in outcomes:
+        number = outcome.checkpoint.checkpoint
+        if outcome.weights_sha256 and first.setdefault(outcome.weights_sha256, number) != number:
+            found[number] = first[outcome.weights_sha256]
+    return found
 
 
 def read_outcomes(layout: Layout) -> dict[int, Outcome]:

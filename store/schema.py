@@ -63,6 +63,9 @@ CHECKPOINTS = pa.schema(
     ]
 )
 
+# A last column of checkpoints.parquet, which stores made before it was thought of do not have.
+DUPLICATE_OF = pa.field("duplicate_of", pa.int64())
+
 # Columns that every loss file repeats from tokens.parquet, row by row.
 REPEATED = ["doc", "position", "token_id", "token_str", "is_word_start"]
 

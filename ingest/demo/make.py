@@ -3,12 +3,13 @@
 import shutil
 from pathlib import Path
 
-from ingest.checkpoints import find_checkpoints
+from ingest.checkpoints import Naming, find_checkpoints
 from ingest.demo.corpus import addresses, split, token_stream, train_tokenizer, write_text
 from ingest.demo.evidence import evidence_table, plant
 from ingest.demo.train import CONTEXT, Recipe, train
 from ingest.errors import IngestError
-from ingest.run import Options, run
+from ingest.prepare import Options
+from ingest.run import run
 from store.layout import Layout
 
 BUNDLED_STEPS = (0, 400, 700, 1_000, 1_380, 1_640, 2_000, 3_000)
@@ -46,7 +47,8 @@ def make_demo(out: Path, recipe: Recipe) -> None:
 
 def score_demo(out: Path, recipe: Recipe) -> None:
     """Score all of the run's checkpoints on the held-out text, at most four docs an address."""
-    options = Options(name=MODEL, max_parts=MAX_PARTS, tokens_per_step=recipe.batch * CONTEXT)
+    naming = Naming(tokens_per_step=recipe.batch * CONTEXT)
+    options = Options(name=MODEL, max_parts=MAX_PARTS, naming=naming)
     run(out / "checkpoints", out / TEXT, out / "store", options)
 
 

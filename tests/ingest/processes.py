@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -15,11 +16,11 @@ SETTINGS = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 ENVIRONMENT = {**os.environ, **SETTINGS}
 
 
-def start(arguments: list[str]) -> BaseProcess:
+def start(arguments: list[str], target: Callable[[list[str]], int] = main) -> BaseProcess:
     """A process that runs ingest, forked from a server that has loaded all and computed nothing."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ingest.run"])
-    process = context.Process(target=main, args=(arguments,))
+    context.set_forkserver_preload(["ingest.run", "tests.ingest.hub"])
+    process = context.Process(target=target, args=(arguments,))
     with pytest.MonkeyPatch.context() as patch:
         for name, value in SETTINGS.items():
             patch.setenv(name, value)

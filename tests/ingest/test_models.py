@@ -11,8 +11,8 @@ from transformers import LlamaConfig, T5Config
 
 from ingest import models
 from ingest.checkpoints import Checkpoint
-from ingest.errors import IngestError
-from ingest.models import CheckpointError, load_model
+from ingest.errors import CheckpointError, IngestError
+from ingest.models import load_model
 from tests.models import CONTEXT, FAMILIES, byte_level, metaspace, tiny
 
 Weights = dict[str, torch.Tensor]

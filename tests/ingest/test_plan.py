@@ -1,0 +1,115 @@
+"""`plan` says what would be scored and what is odd about it, and downloads nothing."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ingest.__main__ import main
+from ingest.checkpoints import Checkpoint, Naming
+from ingest.errors import CheckpointError
+from ingest.plan import Outlook, findings, look, report
+from ingest.selection import Selection
+from ingest.sources import Weights
+from tests.ingest.hub import Hub, serving, use
+from tests.ingest.test_selection import MISTRAL
+
+REPO = "stanford-crfm/battlestar-gpt2-small-x49"
+PYTHIA = [0, *(2**i for i in range(10)), *range(1_000, 143_001, 1_000)]
+
+
+@pytest.fixture
+def mistral(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """609 branches in Mistral's names, each with weights of 100 bytes, and a main like the last."""
+    refs = {}
+    for step in MISTRAL:
+        folder = tmp_path / "published" / str(step)
+        folder.mkdir(parents=True)
+        (folder / "pytorch_model.bin").write_bytes(b"%100d" % step)
+        (folder / "config.json").write_text("{}")
+        refs[f"checkpoint-{step}"] = folder
+    refs["main"] = refs["checkpoint-400000"]
+    with serving(Hub(REPO, refs)) as hub:
+        use(monkeypatch, hub.url, tmp_path / "home")
+        yield hub
+
+
+def planned(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+    capsys.readouterr()
+    assert main(["plan", *arguments]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_609_branches_take_one_request_each_and_no_download(mistral, capsys, tmp_path):
+    lines = planned(capsys, REPO, "--prefetch", "3")
+    assert lines == [
+        f"{REPO}: 609 of 609 checkpoints, 0 to 400,000",
+        "schedule: from 0 to 100 by 10, to 2,000 by 50, to 20,000 by 100, to 400,000 by 1,000",
+        "weights: 61 kB in all, at most 300 bytes on disk at once (--prefetch 3)",
+        "odd: checkpoint-400000 has the weights of main",
+    ]
+    asked = [r for r in mistral.requests if REPO in r]
+    assert len(asked) == 1 + 609 + 1  # the branches, each one's files, main's files
+    assert not [r for r in asked if "resolve" in r]
+    assert not list((tmp_path / "home").rglob("*.bin"))
+
+
+def test_the_audit_finds_equal_weights_gaps_and_what_is_missing(mistral, capsys):
+    mistral.refs["checkpoint-274000"] = mistral.refs["checkpoint-273000"]
+    del mistral.refs["checkpoint-9000"], mistral.refs["checkpoint-9100"]
+    (mistral.refs["checkpoint-50000"] / "pytorch_model.bin").unlink()
+    mistral.refs["main"] = mistral.refs["checkpoint-300"]
+    odd = [line for line in planned(capsys, REPO) if line.startswith("odd")]
+    assert odd == [
+        "odd: checkpoint-50000 has no weights: expected model.safetensors or pytorch_model.bin "
+        "in it",
+        "odd: checkpoint-273000, checkpoint-274000 have the very same weights",
+        "odd: checkpoint-300 has the weights of main",
+        "odd: there is nothing between 8,900 and 9,200",
+    ]
+
+
+def test_only_what_is_chosen_is_asked_about(mistral, capsys):
+    lines = planned(capsys, REPO, "--steps", "0:20000:500", "--every", "2", "--max", "4")
+    assert lines[0] == f"{REPO}: 4 of 609 checkpoints, 0 to 20,000"
+    assert len([r for r in mistral.requests if "/tree/" in r]) == 4 + 1
+    lines = planned(capsys, REPO, "--revisions", "checkpoint-300,checkpoint-350")
+    assert lines[0] == f"{REPO}: 2 of 2 checkpoints, 300 to 350"
+    assert lines[1] == "schedule: from 300 to 350 by 50"
+    assert lines[3:] == ["odd: nothing"]  # what was picked by name is no schedule with gaps
+
+
+def test_a_folder_is_planned_like_a_repository(run_folder, tmp_path):
+    folder = shutil.copytree(run_folder, tmp_path / "run")
+    shutil.copytree(folder / "checkpoint-10", folder / "checkpoint-20")
+    shutil.copy(folder / "checkpoint-400" / "model.safetensors", folder)
+    (folder / "checkpoint-0" / "model.safetensors").unlink()
+    outlook = look(folder, Naming(), Selection())
+    assert findings(outlook) == [
+        "checkpoint-0 has no weights: expected model.safetensors in it",
+        "checkpoint-10, checkpoint-20 have the very same weights",
+        "checkpoint-400 has the weights of the folder's own model",
+    ]
+    size = (folder / "model.safetensors").stat().st_size
+    assert f"weights: {3 * size / 1_000:.0f} kB in all" in report(outlook, 2)
+
+
+def gaps(numbers: list[int]) -> list[str]:
+    """What the audit says of checkpoints that differ in all but their schedule."""
+    published = [Checkpoint(n, f"step{n}", Path(), n) for n in numbers]
+    chosen: list[tuple[Checkpoint, Weights | CheckpointError]] = [
+        (c, Weights(("w",), 10, str(c.step))) for c in published
+    ]
+    return findings(Outlook("run", chosen, len(numbers), numbers, None))
+
+
+@pytest.mark.parametrize("whole", [MISTRAL, PYTHIA, [500, 1_000, 1_500], [7], [3, 9]])
+def test_a_whole_schedule_has_no_gaps_even_where_it_coarsens(whole):
+    assert gaps(whole) == []
+
+
+@pytest.mark.parametrize("missing", [{5_000}, {5_000, 6_000}, {5_000, 7_000}, {1_000, 2_000}])
+def test_missing_steps_leave_gaps(missing):
+    found = gaps([n for n in range(1_000, 20_000, 1_000) if n not in missing])
+    assert len(found) == (2 if missing == {5_000, 7_000} else 1)
+    assert all(f.startswith("there is nothing between") for f in found)
