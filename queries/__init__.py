@@ -1,7 +1,8 @@
 """The DuckDB side: a store -> answers. Needs neither torch nor streamlit."""
 
 from queries.errors import GroupError, QueryError, StoreError
+from queries.overlaps import overlap
 from queries.runs import Comparison, compare
 from queries.store import Store
 
-__all__ = ["Comparison", "GroupError", "QueryError", "Store", "StoreError", "compare"]
+__all__ = ["Comparison", "GroupError", "QueryError", "Store", "StoreError", "compare", "overlap"]

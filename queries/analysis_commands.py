@@ -1,0 +1,30 @@
+"""`python -m queries overlap …`: analyses that say what is there, and what chance would give."""
+
+import argparse
+from typing import Any
+
+import pandas as pd
+
+from queries.overlaps import overlap
+from queries.store import Store
+
+Answer = tuple[pd.DataFrame, None]
+
+
+def add_commands(add: Any) -> None:
+    """Add them with `add(name, command, help)`, which returns the command's parser."""
+    shared = add("overlap", _overlap, "tokens most changed in both of two regions, and by chance")
+    for name in ("first", "last", "second_first", "second_last"):
+        shared.add_argument(name, type=int, help="checkpoint")
+    shared.add_argument("--where", default="true", help="group to look at (all tokens)")
+    shared.add_argument("--top", type=int, default=50, help="tokens a list (%(default)s)")
+    shared.add_argument(
+        "--types", type=int, metavar="COUNT", help="compare token types that occur so often"
+    )
+    shared.add_argument("--other", metavar="STORE", help="the second region is of this store")
+
+
+def _overlap(store: Store, options: argparse.Namespace) -> Answer:
+    regions = (options.first, options.last), (options.second_first, options.second_last)
+    other = Store(options.other) if options.other else None
+    return overlap(store, *regions, options.where, options.top, options.types, other), None
