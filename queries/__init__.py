@@ -1,8 +1,18 @@
 """The DuckDB side: a store -> answers. Needs neither torch nor streamlit."""
 
 from queries.errors import GroupError, QueryError, StoreError
+from queries.event_list import events
 from queries.overlaps import overlap
 from queries.runs import Comparison, compare
 from queries.store import Store
 
-__all__ = ["Comparison", "GroupError", "QueryError", "Store", "StoreError", "compare", "overlap"]
+__all__ = [
+    "Comparison",
+    "GroupError",
+    "QueryError",
+    "Store",
+    "StoreError",
+    "compare",
+    "events",
+    "overlap",
+]

@@ -1,10 +1,11 @@
-"""`python -m queries overlap …`: analyses that say what is there, and what chance would give."""
+"""`python -m queries events | overlap …`: what is there, and what would chance give?"""
 
 import argparse
 from typing import Any
 
 import pandas as pd
 
+from queries.event_list import events
 from queries.overlaps import overlap
 from queries.store import Store
 
@@ -13,6 +14,9 @@ Answer = tuple[pd.DataFrame, None]
 
 def add_commands(add: Any) -> None:
     """Add them with `add(name, command, help)`, which returns the command's parser."""
+    happened = add("events", _events, "spikes, the fastest fall, plateaus, change points")
+    happened.add_argument("group", nargs="?", default="true", help="a group (all tokens)")
+    happened.add_argument("baseline", nargs="?", help="a group to subtract")
     shared = add("overlap", _overlap, "tokens most changed in both of two regions, and by chance")
     for name in ("first", "last", "second_first", "second_last"):
         shared.add_argument(name, type=int, help="checkpoint")
@@ -22,6 +26,10 @@ def add_commands(add: Any) -> None:
         "--types", type=int, metavar="COUNT", help="compare token types that occur so often"
     )
     shared.add_argument("--other", metavar="STORE", help="the second region is of this store")
+
+
+def _events(store: Store, options: argparse.Namespace) -> Answer:
+    return events(store, options.group, options.baseline), None
 
 
 def _overlap(store: Store, options: argparse.Namespace) -> Answer:

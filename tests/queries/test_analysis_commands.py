@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from queries import overlap
+from queries import events, overlap
 from queries.__main__ import main
 from tests.queries.stores import build_store
 from tests.queries.test_statistics_commands import said
@@ -17,3 +17,10 @@ def test_overlap(capsysbinary, folder, store, tmp_path):
     pd.testing.assert_frame_equal(got, overlap(store, (0, 4), (8, 400), min_count=5))
     unlike = build_store(tmp_path / "unlike", seed=1)
     assert main(["overlap", str(folder), "0", "4", "8", "400", "--other", str(unlike)]) == 2
+
+
+def test_events(capsysbinary, demo):
+    got = said(capsysbinary, "events", demo.path)
+    pd.testing.assert_frame_equal(got, events(demo))
+    got = said(capsysbinary, "events", demo.path, "copyable", "not_copyable")
+    pd.testing.assert_frame_equal(got, events(demo, "copyable", "not_copyable"))
