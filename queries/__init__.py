@@ -2,6 +2,7 @@
 
 from queries.errors import GroupError, QueryError, StoreError
 from queries.event_list import events
+from queries.leaderboard import explain
 from queries.overlaps import overlap
 from queries.runs import Comparison, compare
 from queries.store import Store
@@ -14,5 +15,6 @@ __all__ = [
     "StoreError",
     "compare",
     "events",
+    "explain",
     "overlap",
 ]

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from queries import events, overlap
+from queries import events, explain, overlap
 from queries.__main__ import main
 from tests.queries.stores import build_store
 from tests.queries.test_statistics_commands import said
@@ -24,3 +24,9 @@ def test_events(capsysbinary, demo):
     pd.testing.assert_frame_equal(got, events(demo))
     got = said(capsysbinary, "events", demo.path, "copyable", "not_copyable")
     pd.testing.assert_frame_equal(got, events(demo, "copyable", "not_copyable"))
+
+
+def test_explain(capsysbinary, demo):
+    got = said(capsysbinary, "explain", demo.path, 1380, 1640, "--min-count", 50, "--min-docs", 12)
+    expected = explain(demo, 1380, 1640, 50, 12)
+    pd.testing.assert_frame_equal(got, expected)
