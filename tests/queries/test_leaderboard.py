@@ -17,7 +17,7 @@ TRIALS = 30
 
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory):
-    """Thirty regions in which documents and tokens move, and no group does; skewed as losses are."""
+    """Thirty regions in which documents and tokens move, skewed as losses do, and no group does."""
     root = tmp_path_factory.mktemp("stores") / "quiet"
     n_tokens = blank_store(root, sources=40, types=60)
     rng = np.random.default_rng(0)
