@@ -1,7 +1,20 @@
 """The DuckDB side: a store -> answers. Needs neither torch nor streamlit."""
 
 from queries.errors import GroupError, QueryError, StoreError
+from queries.event_list import events
+from queries.leaderboard import explain
+from queries.overlaps import overlap
 from queries.runs import Comparison, compare
 from queries.store import Store
 
-__all__ = ["Comparison", "GroupError", "QueryError", "Store", "StoreError", "compare"]
+__all__ = [
+    "Comparison",
+    "GroupError",
+    "QueryError",
+    "Store",
+    "StoreError",
+    "compare",
+    "events",
+    "explain",
+    "overlap",
+]

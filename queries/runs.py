@@ -47,13 +47,17 @@ def _refuse_unlike(runs: list[Store]) -> None:
     if len({run.path.resolve() for run in runs}) < max(2, len(runs)):
         names = ", ".join(str(run.path) for run in runs) or "none"
         raise QueryError(f"expected two or more stores, each one once; got {names}")
-    first = runs[0]
     for other in runs[1:]:
-        if other.manifest.token_fingerprint != first.manifest.token_fingerprint:
-            raise StoreError(
-                f"{first.path} and {other.path} hold other tokens (their fingerprints differ): "
-                "score both runs on one text, with one tokenizer and context length"
-            )
+        refuse_other_tokens(runs[0], other)
+
+
+def refuse_other_tokens(first: Store, other: Store) -> None:
+    """Raises StoreError unless both stores hold the same tokens, so that rows are the same."""
+    if other.manifest.token_fingerprint != first.manifest.token_fingerprint:
+        raise StoreError(
+            f"{first.path} and {other.path} hold other tokens (their fingerprints differ): "
+            "score both runs on one text, with one tokenizer and context length"
+        )
 
 
 def _places(run: Store, by: str) -> dict[int, int]:

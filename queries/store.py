@@ -161,6 +161,11 @@ class Store:
             )
         return rows
 
+    @cached_property
+    def token_ids(self) -> np.ndarray:
+        """Token type of each row, int64 (tokens,)."""
+        return self._facts["token_id"].to_numpy(np.int64)
+
     def trajectories(self, groups: Mapping[str, str], smooth: float | None = None) -> pd.DataFrame:
         """Mean loss of each group (name -> clause) at each checkpoint, with a 95 % band.
 
@@ -229,21 +234,6 @@ class Store:
         """
         facts = self._facts.iloc[self.some_members(where)]
         return zooming.zoom(self.matrix, facts, (first, last), k, seed)
-
-    def overlap(
-        self,
-        first_region: tuple[int, int],
-        second_region: tuple[int, int],
-        where: str = "true",
-        k: int = 50,
-    ) -> pd.DataFrame:
-        """Shared tokens of the k most changed in two regions; see `queries.zoom.overlap`."""
-        facts = self._facts.iloc[self.some_members(where)]
-        changes = [
-            zooming.region_changes(self.matrix, facts, region)
-            for region in (first_region, second_region)
-        ]
-        return zooming.overlap(changes[0], changes[1], k)
 
     def suggested_regions(self) -> tuple[Region, Region]:
         """The largest rise of the mean loss over all tokens, and the recovery from it."""

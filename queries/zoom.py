@@ -1,4 +1,4 @@
-"""Zoom into a region of training: how each token changed, which changed most, and do they agree?"""
+"""Zoom into a region of training: how did each token change, and which changed most?"""
 
 from dataclasses import dataclass
 
@@ -37,7 +37,7 @@ def zoom(
     Raises QueryError for an unknown checkpoint, an empty or reversed region, or k below 1.
     """
     changes = region_changes(matrix, facts, region)
-    _refuse_bad_k(k)
+    refuse_bad_k(k)
     chosen = np.random.default_rng(seed).permutation(len(changes))[:k]
     return Zoom(
         *region,
@@ -53,12 +53,28 @@ def region_changes(
     matrix: LossMatrix, facts: pd.DataFrame, region: tuple[int, int]
 ) -> pd.DataFrame:
     """`facts` with first_loss, last_loss and change (nats, last minus first) in `region`."""
+    rows = facts["row"].to_numpy()
+    before, after = _ends(matrix, rows, region)
+    return facts.assign(first_loss=before, last_loss=after, change=after - before)
+
+
+def region_change(matrix: LossMatrix, rows: np.ndarray, region: tuple[int, int]) -> np.ndarray:
+    """Last loss minus first in `region` of the tokens `rows`, in nats, float32 (rows,).
+
+    Raises QueryError for an unknown checkpoint and an empty or reversed region.
+    """
+    before, after = _ends(matrix, rows, region)
+    change: np.ndarray = after - before
+    return change
+
+
+def _ends(
+    matrix: LossMatrix, rows: np.ndarray, region: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
     first, last = region
     if first >= last:
         raise QueryError(f"the region {first:,} to {last:,} is empty: the first step comes first")
-    rows = facts["row"].to_numpy()
-    before, after = matrix.column(first)[rows], matrix.column(last)[rows]
-    return facts.assign(first_loss=before, last_loss=after, change=after - before)
+    return matrix.column(first)[rows], matrix.column(last)[rows]
 
 
 def most_decreased(changes: pd.DataFrame, k: int) -> pd.DataFrame:
@@ -73,25 +89,8 @@ def most_increased(changes: pd.DataFrame, k: int) -> pd.DataFrame:
     return highest[highest["change"] > 0]
 
 
-def overlap(first: pd.DataFrame, second: pd.DataFrame, k: int) -> pd.DataFrame:
-    """How many tokens are extreme in both of two regions, given both regions' changes.
-
-    Returns set_in_first, set_in_second, k_first, k_second, shared, expected: what two sets
-    of these sizes drawn by chance would share, k_first * k_second / n (hypergeometric mean).
-    """
-    _refuse_bad_k(k)
-    sides = {"decreased": most_decreased, "increased": most_increased}
-    lines = []
-    for name, pick in sides.items():
-        for other, pick_other in sides.items():
-            one, two = set(pick(first, k)["row"]), set(pick_other(second, k)["row"])
-            expected = len(one) * len(two) / len(first)
-            lines.append((name, other, len(one), len(two), len(one & two), expected))
-    columns = ["set_in_first", "set_in_second", "k_first", "k_second", "shared", "expected"]
-    return pd.DataFrame(lines, columns=columns)
-
-
-def _refuse_bad_k(k: int) -> None:
+def refuse_bad_k(k: int) -> None:
+    """Raises QueryError for lists of less than one token."""
     if k < 1:
         raise QueryError(f"asked for {k} tokens: expected at least 1")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+import queries
 from queries import Store, remote
 from queries.regions import Region
 from queries.zoom import Zoom
@@ -68,8 +69,8 @@ def overlap(
     where: str,
     k: int,
 ) -> pd.DataFrame:
-    """`Store.overlap`."""
-    return _store.overlap(first, second, where, k)
+    """`queries.overlap`."""
+    return queries.overlap(_store, first, second, where, k)
 
 
 @st.cache_data(max_entries=16, show_spinner="Looking for the largest rise …")

@@ -106,6 +106,14 @@ def _second_region(
             "k_second": "tokens in the second list",
             "shared": "shared",
             "expected": st.column_config.NumberColumn("expected by chance", format="%.2f"),
+            "p_value": st.column_config.NumberColumn("p by chance", format="%.2g"),
+            "expected_usual": st.column_config.NumberColumn("usual", format="%.2f"),
+            "p_usual": st.column_config.NumberColumn("p if as usual", format="%.2g"),
+            "n_regions": None,
         },
     )
-    st.caption("By chance: what two lists of these sizes would share if drawn at random.")
+    st.caption(
+        "By chance: what two lists of these sizes would share if drawn at random. Usual: if each "
+        "token moved in the second region as it does in other regions of its width, since some "
+        "tokens always move more. p: how often as many or more would be shared."
+    )

@@ -1,11 +1,10 @@
-"""Zoom: lists, histogram, overlap; its numbers against plain SQL are in test_generated.py."""
+"""Zoom: lists and histogram; its numbers against plain SQL are in test_generated.py."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from queries import GroupError, QueryError
-from queries.zoom import overlap
+from queries import QueryError
 
 
 def test_lists_are_sorted_and_hold_whole_trajectories(store, plain):
@@ -60,29 +59,3 @@ def test_more_tokens_asked_than_there_are(store):
 def test_what_cannot_be_zoomed_gets_a_sentence(store, region, where, k, sentence):
     with pytest.raises(QueryError, match=sentence):
         store.zoom(*region, where, k)
-
-
-def test_overlap_counts_shared_tokens():
-    changes = [-3.0, -2, -1, 0, 1, 2, 3, 0, 0, 0]
-    first = pd.DataFrame({"row": range(10), "change": changes})
-    second = first.assign(change=-first["change"])
-    found = overlap(first, second, 2).set_index(["set_in_first", "set_in_second"])
-    assert found.loc[("decreased", "increased"), "shared"] == 2
-    assert found.loc[("decreased", "decreased"), "shared"] == 0
-    assert (found["expected"] == 2 * 2 / 10).all()
-    many = overlap(first, second, 50).set_index(["set_in_first", "set_in_second"])
-    assert (
-        many.loc[("increased", "decreased"), ["k_first", "k_second", "shared"]].tolist() == [3] * 3
-    )
-
-
-def test_overlap_of_a_store_equals_sets_of_plain_sql(store, plain):
-    found = store.overlap((0, 8), (8, 400), "is_word_start", k=6)
-    fell, rose = (
-        set(plain.changes(*r, "is_word_start").sort_values("change", ascending=a)["row"][:6])
-        for r, a in (((0, 8), True), ((8, 400), False))
-    )
-    line = found[(found["set_in_first"] == "decreased") & (found["set_in_second"] == "increased")]
-    assert line["shared"].tolist() == [len(fell & rose)]
-    with pytest.raises(GroupError, match="selects none"):
-        store.overlap((0, 8), (8, 400), "false")
