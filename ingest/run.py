@@ -49,6 +49,7 @@ def run(source: str | Path, text: Path, store: Path, options: Options) -> Report
     Raises IngestError for unusable input, or a store that holds something else.
     """
     _refuse_inside(source, store)
+    refuse_device(options.device or best_device())
     opened = open_source(source, store, options.keep_cache)
     plan = prepare(opened, text, options)
     layout = Layout(store)
@@ -155,6 +156,17 @@ def _refuse_not_finite(checkpoint: Checkpoint, losses: np.ndarray) -> None:
             f"{checkpoint.revision} gives no finite loss on {bad:,} of {len(losses):,} tokens: "
             "its weights hold NaN or infinity, or overflow in this --dtype"
         )
+
+
+def refuse_device(device: str) -> None:
+    """Raises IngestError for a device that this machine does not have."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch has no common class for it
+        raise IngestError(
+            f"--device {device} cannot be used ({first_line(error)}): leave it out, or name cpu, "
+            "cuda or cuda:0"
+        ) from error
 
 
 def best_device() -> str:

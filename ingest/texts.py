@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,14 +36,13 @@ def read_texts(path: Path, column: str = "text") -> list[SourceDocument]:
     Raises IngestError for a missing path, an unknown kind, a missing column, text that is
     not UTF-8, or when nothing but empty texts is found.
     """
-    documents = [
-        document
-        for file in _files(path)
-        for document in _read(file, path, column)
-        if document.text.strip()
-    ]
+    found = [document for file in _files(path) for document in _read(file, path, column)]
+    documents = [document for document in found if document.text.strip()]
     if not documents:
         raise IngestError(f"{path} holds no text: every document in it is empty")
+    if left_out := len(found) - len(documents):
+        text = f"{left_out:,} of {len(found):,} documents hold no text and are left out"
+        print(text, file=sys.stderr)
     return documents
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from queries import sql
 from queries.store import Store
-from queries.wording import literal, shown
+from queries.templates.wording import literal, shown
 
 DOCUMENT = "document"
 _BANDS = {

@@ -61,6 +61,8 @@ _EXPECTED = "expected one condition such as position = 500 and is_word_start"
 def _parse(database: Database, template: str, clause: str) -> dict[str, Any]:
     """The parse tree of a statement that must be one SELECT, and only read."""
     tree = _ask(database.parse, database, template, clause)
+    if tree.get("error_type") == "not implemented":  # DuckDB serializes nothing but SELECT
+        raise GroupError(f"{_quote(clause)} is more than one expression: {_EXPECTED}")
     if tree.get("error"):
         at = character(template.replace("{clause}", clause), tree.get("position"))
         where = _where(at, template, clause)

@@ -119,7 +119,8 @@ class _Block:
         rest = np.empty(0, np.float32)
         try:
             # Else the whole file's losses are read ahead, of 64 files in each thread.
-            with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as parquet:
+            how = {"pre_buffer": False, "buffer_size": _BUFFER, "page_checksum_verification": True}
+            with pq.ParquetFile(path, **how) as parquet:
                 self._refuse_other_rows(path, parquet.metadata.num_rows)
                 for batch in parquet.iter_batches(_ROWS, columns=["loss"], use_threads=False):
                     rest = np.concatenate([rest, batch["loss"].to_numpy(zero_copy_only=False)])

@@ -24,7 +24,7 @@ def objection(tree: dict[str, Any]) -> str | None:
         if kind == "TABLE_FUNCTION":
             name = str(node["function"].get("function_name", "")).lower()
             if name not in TABLE_FUNCTIONS:
-                return f"the table function {name} is not allowed, only such as only read"
+                return f"the table function {name} may not be used: only those that read the store"
         elif isinstance(kind, str) and kind.endswith("_NODE") and kind not in NODES:
             return f"found {kind.split('_')[0]} in a WITH: a store takes only SELECT"
     return None

@@ -72,6 +72,8 @@ def _ends(
     matrix: LossMatrix, rows: np.ndarray, region: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     first, last = region
+    if len(matrix.checkpoints) < 2:
+        raise QueryError("this store has one checkpoint: a change needs two, so score another")
     if first >= last:
         raise QueryError(f"the region {first:,} to {last:,} is empty: the first step comes first")
     return matrix.column(first)[rows], matrix.column(last)[rows]

@@ -217,3 +217,12 @@ def test_a_second_ingest_into_the_same_store_is_refused(tmp_path, ingest, run_fo
     first.join()
     assert ingest(*arguments).status == 0
     assert ingest("verify", tmp_path / "s").status == 0
+
+
+def test_a_device_that_is_not_there_is_refused_at_once(tmp_path, run_folder, text, capsys):
+    for device in ("gpu9", "cuda:99"):
+        store = tmp_path / "store"
+        line = ["run", str(run_folder), "--text", str(text), "--store", str(store)]
+        assert main([*line, "--device", device]) == 2
+        assert f"--device {device} cannot be used" in capsys.readouterr().err
+        assert not store.exists()
