@@ -102,13 +102,13 @@ def _second_region(
         column_config={
             "set_in_first": f"in {chosen[0]:,} to {chosen[1]:,}, most",
             "set_in_second": f"in {second[0]:,} to {second[1]:,}, most",
-            "k_first": "tokens in the first list",
-            "k_second": "tokens in the second list",
+            "k_first": "n first",
+            "k_second": "n second",
             "shared": "shared",
-            "expected": st.column_config.NumberColumn("expected by chance", format="%.2f"),
-            "p_value": st.column_config.NumberColumn("p by chance", format="%.2g"),
+            "expected": st.column_config.NumberColumn("by chance", format="%.2f"),
+            "p_value": st.column_config.NumberColumn("p (chance)", format="%.2g"),
             "expected_usual": st.column_config.NumberColumn("usual", format="%.2f"),
-            "p_usual": st.column_config.NumberColumn("p if as usual", format="%.2g"),
+            "p_usual": st.column_config.NumberColumn("p (usual)", format="%.2g"),
             "n_regions": None,
         },
     )
@@ -117,3 +117,8 @@ def _second_region(
         "token moved in the second region as it does in other regions of its width, since some "
         "tokens always move more. p: how often as many or more would be shared."
     )
+    if chosen[1] == second[0]:
+        st.caption(
+            f"Both regions hold step {second[0]:,}, whose noise alone makes tokens move and move "
+            "back: begin the second one a step later to be rid of that."
+        )
