@@ -32,7 +32,7 @@ MACROS = (
     "catalog/group_influence", "catalog/trajectory", "catalog/difference",
     "catalog/in_context_score", "catalog/zoom",
 )  # fmt: skip
-_making = threading.Lock()  # a temporary file's name tells processes apart, not threads
+_making = threading.Lock()  # two sessions that open a store would make it twice
 
 
 def refresh(
