@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from ingest.errors import IngestError
 from ingest.tables import read_table
 from store import schema
+from store.features import FeatureError, read_feature
 from store.files import leftovers
 from store.layout import Layout
 from store.manifest import Manifest, ManifestError, read_manifest
@@ -36,7 +37,7 @@ def verify(root: Path) -> list[str]:
     for checkpoint, path in layout.scored().items():
         found = _loss_problems(path, checkpoint, tokens, outcomes.get(checkpoint))
         problems += [f"{path.name}: {p}" for p in found]
-    return problems
+    return problems + list(_feature_problems(layout, manifest))
 
 
 def _read_tables(layout: Layout) -> tuple[dict[Path, pa.Table], list[str]]:
@@ -72,6 +73,14 @@ def _text_problems(manifest: Manifest, tokens: pa.Table, docs: pa.Table) -> Iter
     counted = np.bincount(tokens["doc"].to_numpy(), minlength=docs.num_rows)
     if not np.array_equal(counted, docs["n_tokens"].to_numpy()):
         yield "docs.parquet: n_tokens is not the number of each doc's rows in tokens.parquet"
+
+
+def _feature_problems(layout: Layout, manifest: Manifest) -> Iterator[str]:
+    for path in sorted(layout.features.glob("*.parquet")):
+        try:
+            read_feature(path, manifest)
+        except FeatureError as error:
+            yield str(error)
 
 
 def _file_problems(layout: Layout, outcomes: dict[int, dict[str, Any]]) -> Iterator[str]:

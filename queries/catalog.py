@@ -45,7 +45,7 @@ def refresh(
     """
     with contextlib.suppress(OSError, duckdb.Error, QueryError), _making:
         groups = list(read_groups())
-        if not layout.catalog.exists() or _made_from(layout) != _digest(layout, groups):
+        if not layout.catalog.exists() or _made_from(layout) != _digest(layout, database, groups):
             _make(layout, database, groups)
 
 
@@ -67,27 +67,29 @@ def make(layout: Layout, database: Database, groups: Iterable[NamedGroup]) -> pd
 def _make(layout: Layout, database: Database, groups: list[NamedGroup]) -> pd.DataFrame:
     with whole_file(layout.catalog) as temporary:
         with duckdb.connect(str(temporary), config=CONFIGURATION) as connection:
-            _create_views(connection, Layout(layout.root.resolve()))
+            _create_views(connection, Layout(layout.root.resolve()), _features(layout, database))
             _create_macros(connection)
             left_out = [g.name for g in groups if not _create_group(connection, database, g)]
             made: pd.DataFrame = connection.sql(sql.read("catalog/contents")).df()
         # A journal that somebody's DuckDB left belongs to the file that is replaced here.
         layout.catalog.with_name(f"{layout.catalog.name}.wal").unlink(missing_ok=True)
     with whole_file(_note(layout)) as temporary:
-        temporary.write_text(_digest(layout, groups), encoding="utf-8")
+        temporary.write_text(_digest(layout, database, groups), encoding="utf-8")
     return pd.concat([made, pd.DataFrame({"name": left_out, "kind": "left out"})])
 
 
-def _create_views(connection: duckdb.DuckDBPyConnection, root: Layout) -> None:
+def _create_views(
+    connection: duckdb.DuckDBPyConnection, root: Layout, features: list[Path]
+) -> None:
     # A view's SQL takes no bound values. The star finds what is scored after the catalog was made.
     losses = escape(str(root.losses)) + "/checkpoint-*.parquet"
     connection.read_parquet(losses, file_row_number=True).create_view("loss_files")
-    for name, path in (
-        ("token_rows", root.tokens),
-        ("doc_rows", root.docs),
-        ("checkpoints", root.checkpoints),
-    ):
+    for name, path in (("doc_rows", root.docs), ("checkpoints", root.checkpoints)):
         connection.read_parquet(escape(str(path))).create_view(name)
+    tokens = connection.read_parquet(escape(str(root.tokens)))
+    for path in features:
+        tokens = tokens.join(connection.read_parquet(escape(str(path))), "row")
+    tokens.create_view("token_rows")
     for name in VIEWS:
         connection.execute(sql.read(name))
 
@@ -118,9 +120,15 @@ def _create_group(
     return True
 
 
-def _digest(layout: Layout, groups: list[NamedGroup]) -> str:
-    """Changes with the store's place, its tokens and docs, its groups and our own SQL."""
-    files = [(p.stat().st_size, p.stat().st_mtime_ns) for p in (layout.tokens, layout.docs)]
+def _features(layout: Layout, database: Database) -> list[Path]:
+    """Files of the features that are columns of tokens."""
+    return [layout.features.resolve() / f"{name}.parquet" for name in database.features]
+
+
+def _digest(layout: Layout, database: Database, groups: list[NamedGroup]) -> str:
+    """Changes with the store's place, its tokens, docs and features, its groups and our own SQL."""
+    paths = [layout.tokens, layout.docs, *_features(layout, database)]
+    files = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
     texts = [sql.read(name) for name in (*VIEWS, *MACROS, "catalog/group", "catalog/t_quantiles")]
     clauses = [(group.name, group.clause) for group in groups]
     facts = (str(layout.root.resolve()), files, texts, clauses)

@@ -147,6 +147,8 @@ def _unknown_column(database: Database, name: str) -> str:
             "tokens have no column loss, since a token has one at each checkpoint: "
             "write loss_at(row, 1000) > 2 with the step that you mean"
         )
+    if why := database.unusable_columns.get(name.lower()):
+        return f"the feature {name} cannot be used: {why}"
     columns = token_columns(database)
     near = difflib.get_close_matches(name.lower(), map(str.lower, columns), n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(columns)}"

@@ -37,16 +37,17 @@ _VECTORS = 10  # of 2,048 rows, fetched at a time
 class Database:
     """Tables token_rows, doc_rows, checkpoints; views tokens, docs, losses. Read-only in effect."""
 
-    def __init__(self, layout: Layout, loss_files: list[Path]) -> None:
+    def __init__(
+        self, layout: Layout, loss_files: list[Path], features: pa.Table | None = None
+    ) -> None:
         self._connection = duckdb.connect(":memory:")
-        for name, path in (
-            ("load_tokens", layout.tokens),
-            ("load_docs", layout.docs),
-            ("load_checkpoints", layout.checkpoints),
-        ):
+        for name, path in (("load_docs", layout.docs), ("load_checkpoints", layout.checkpoints)):
             self._connection.execute(sql.read(name), {"path": str(path)})
-        for name in ("tokens", "docs"):
-            self._connection.execute(sql.read(name))
+        self._connection.execute(sql.read("docs"))
+        self._token_file = str(layout.tokens)
+        self.load_tokens(features)
+        self.unusable_columns: dict[str, str] = {}
+        """Features that are no columns, and why."""
         # A view's SQL takes no bound values, and a variable would be unknown to other cursors.
         files = [str(path.absolute()) for path in loss_files]
         self._connection.read_parquet(files).create_view("losses")
@@ -54,6 +55,21 @@ class Database:
         self._changing = False
         self._changed = threading.Condition()
         self._cursors: SimpleQueue[duckdb.DuckDBPyConnection] = SimpleQueue()
+
+    def load_tokens(self, features: pa.Table | None) -> None:
+        """Read the tokens (again), with `features` (row and others) as columns beside their own.
+
+        After `lock`, only where nothing else runs: see `alone`.
+        """
+        how = "load_tokens"
+        self.features = features.column_names[1:] if features is not None else []
+        if features is not None:
+            how = "load_tokens_with_features"
+            self._connection.register("feature_columns", features)
+        self._connection.execute(sql.read(how), {"path": self._token_file})
+        if features is not None:
+            self._connection.unregister("feature_columns")
+        self._connection.execute(sql.read("tokens"))
 
     def register(self, name: str, function: Any, **how: Any) -> None:
         """Make a Python function callable in SQL; also after `lock`, which binds only SQL."""

@@ -22,6 +22,7 @@ from store.layout import Layout
 Progress = Callable[[int, int], None]
 _AT_ONCE = 8
 _NOTE = "copied.json"
+_FOLDERS = {("losses", ".parquet"), ("groups", ".sql"), ("features", ".parquet")}
 
 
 def is_url(path: str | Path) -> bool:
@@ -90,7 +91,7 @@ def _belongs(name: str) -> bool:
     layout = Layout(Path())
     files = (layout.manifest, layout.checkpoints, layout.docs, layout.tokens)
     folder, _, file = name.rpartition("/")
-    in_folder = (folder, Path(file).suffix) in {("losses", ".parquet"), ("groups", ".sql")}
+    in_folder = (folder, Path(file).suffix) in _FOLDERS
     return Path(name) in files or (in_folder and not file.startswith("."))
 
 

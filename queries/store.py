@@ -9,13 +9,15 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from queries import catalog, clauses, regions, remote, sql, statistics
+from queries import catalog, clauses, features, regions, remote, sql, statistics
 from queries import summary as summaries
 from queries import zoom as zooming
 from queries.asked import AskedSums
 from queries.database import Database
 from queries.errors import GroupError, StoreError
+from queries.features import Features
 from queries.following import Share
 from queries.functions import Functions
 from queries.groups import NamedGroup
@@ -61,8 +63,9 @@ class Store:
         if not self._files:
             raise StoreError(f"{path} has no scored checkpoint yet: run `python -m ingest run`")
         try:
-            self._database = Database(self._layout, list(self._files.values()))
-        except duckdb.Error as error:
+            found = features.find(self._layout, self.manifest)
+            self._database = Database(self._layout, list(self._files.values()), found.table)
+        except (duckdb.Error, OSError, pa.ArrowException) as error:
             trouble = " ".join(str(error).partition("\n\nLINE ")[0].split())
             raise StoreError(
                 f"{path} cannot be opened: {trouble}; "
@@ -73,6 +76,9 @@ class Store:
         self._database.lock(self.path)
         self._asked = AskedSums(self.some_members, lambda: self._summation)
         self.groups = NamedGroups(self._database, self._layout.groups, self._refresh_catalog)
+        self.features = Features(
+            self._database, self._layout, self.manifest, found, self._features_changed
+        )
         self._refresh_catalog()
 
     def make_catalog(self) -> pd.DataFrame:
@@ -82,6 +88,10 @@ class Store:
         Raises QueryError where it cannot.
         """
         return catalog.make(self._layout, self._database, self.named_groups.values())
+
+    def _features_changed(self) -> None:
+        self._asked.forget()
+        self._refresh_catalog()
 
     def _refresh_catalog(self) -> None:
         catalog.refresh(self._layout, self._database, lambda: self.named_groups.values())

@@ -38,6 +38,10 @@ class Layout:
         return self.root / "groups"
 
     @property
+    def features(self) -> Path:
+        return self.root / "features"
+
+    @property
     def index(self) -> Path:
         return self.root / "index"
 

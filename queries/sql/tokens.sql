@@ -1,5 +1,5 @@
 -- grain: one row per predicted token occurrence; every column of its doc comes along
-create view tokens as
+create or replace view tokens as
 select
     t.*,
     d.* exclude (doc, n_tokens),
