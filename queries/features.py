@@ -93,18 +93,20 @@ class Features:
         values: Sequence[Any] | np.ndarray | pd.Series,
         description: str = "",
         *,
+        rows: np.ndarray | pd.Series | None = None,
         overwrite: bool = False,
     ) -> None:
         """Keep one value a token, in order of row, as the column `name` of `tokens`.
 
-        Booleans, numbers or texts; None and NaN become NULL. Raises QueryError for a name that is
-        none or that is taken (unless by a feature and `overwrite`), for other numbers of values
-        than tokens, and where the folder cannot be written.
+        Booleans, numbers or texts; None and NaN become NULL. With `rows`, int64, values are of
+        those tokens and NULL for others. Raises QueryError for a name that is none or that is taken
+        (unless by a feature and `overwrite`), for other numbers of values than tokens, and where
+        the folder cannot be written.
         """
         self.refuse(name, overwrite=overwrite)
         with self._written():
             write_feature(
-                self._layout, self._manifest, Feature(name, self._array(values), description)
+                self._layout, self._manifest, Feature(name, self._array(values, rows), description)
             )
         self.load()
 
@@ -138,8 +140,13 @@ class Features:
                 f"there is a feature {name} already: choose another name, or ask to overwrite it"
             )
 
-    def _array(self, values: Sequence[Any] | np.ndarray | pd.Series) -> pa.Array:
-        n = self._manifest.n_tokens
+    def _array(
+        self,
+        values: Sequence[Any] | np.ndarray | pd.Series,
+        rows: np.ndarray | pd.Series | None,
+    ) -> pa.Array:
+        n_tokens = self._manifest.n_tokens
+        n = n_tokens if rows is None else len(rows)
         if len(values) != n:
             raise QueryError(f"found {len(values):,} values, expected one for each of {n:,} tokens")
         try:
@@ -148,7 +155,7 @@ class Features:
             raise QueryError(f"such values cannot be kept ({error}): give one type") from error
         if not _is_plain(array.type):
             raise QueryError(f"values of type {array.type} cannot be kept: give numbers or texts")
-        return array
+        return array if rows is None else _spread(array, np.asarray(rows), n_tokens)
 
     @contextmanager
     def _written(self) -> Iterator[None]:
@@ -174,3 +181,10 @@ def _is_plain(kind: pa.DataType) -> bool:
     tests = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_string,
              pa.types.is_large_string)  # fmt: skip
     return any(test(kind) for test in tests)
+
+
+def _spread(values: pa.Array, rows: np.ndarray, n_tokens: int) -> pa.Array:
+    """The values at their rows, NULL elsewhere."""
+    place = np.full(n_tokens, -1)
+    place[rows] = np.arange(len(rows))
+    return values.take(pa.array(place, mask=place < 0))

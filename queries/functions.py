@@ -1,4 +1,4 @@
-"""Python functions -> DuckDB: the project's own, the operator's file, and loss_at."""
+"""Python functions -> DuckDB: the project's own, the operator's file."""
 
 import inspect
 import re
@@ -7,10 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-import numpy as np
-import pyarrow as pa
-
-from queries import names, sql
+from queries import matrix_functions, names, sql
 from queries.calls import PythonFunction, over_chunks
 from queries.database import Database
 from queries.errors import StoreError
@@ -38,8 +35,7 @@ class Functions:
     def __init__(
         self, database: Database, matrix: Callable[[], LossMatrix], named: Path | None
     ) -> None:
-        database.register("loss_at", _loss_at(matrix), parameters=["BIGINT", "BIGINT"],
-                          return_type="FLOAT", type="arrow", null_handling="special")  # fmt: skip
+        matrix_functions.register(database, matrix)
         self._database = database
         self._files = [OURS, *([named.absolute()] if named else [])]
         self._taken = {name for (name,) in database.rows(sql.read("function_names"))}
@@ -48,7 +44,7 @@ class Functions:
 
     @property
     def names(self) -> list[str]:
-        return ["loss_at", *self._loaded]
+        return [*matrix_functions.NAMES, *self._loaded]
 
     @property
     def changed(self) -> bool:
@@ -87,22 +83,6 @@ class Functions:
                     "and takes capitals for small letters; choose another"
                 )
             seen.add(name.lower())
-
-
-def _loss_at(matrix: Callable[[], LossMatrix]) -> Callable[[pa.Array, pa.Array], pa.Array]:
-    def loss_at(row: pa.Array, checkpoint: pa.Array) -> pa.Array:
-        """Losses in nats; NULL for a row that there is not, such as the one before the first."""
-        rows = row.fill_null(-1).to_numpy(zero_copy_only=False)
-        checkpoints = checkpoint.fill_null(-1).to_numpy(zero_copy_only=False)
-        named = checkpoint.is_valid().to_numpy(zero_copy_only=False)
-        losses = np.zeros(len(rows), dtype=np.float32)
-        known = (rows >= 0) & (rows < matrix().n_tokens) & named
-        for value in np.unique(checkpoints[named]):
-            at = known & (checkpoints == value)
-            losses[at] = matrix().column(int(value))[rows[at]]
-        return pa.array(losses, mask=~known)
-
-    return loss_at
 
 
 def _stamp(files: list[Path]) -> list[tuple[int, int]]:

@@ -31,8 +31,17 @@ def weights(checkpoints: np.ndarray, width: float) -> np.ndarray:
     if not 0 < width < np.inf:
         raise QueryError(f"a smoothing width of {width} decades: expected a number above 0")
     place = np.log10(1.0 + checkpoints)
-    middles = (place[1:] + place[:-1]) / 2
-    share = np.diff(np.concatenate([place[:1], middles, place[-1:]])) if len(middles) else 1.0
-    kernel = np.exp(-(((place[:, None] - place) / width) ** 2) / 2) * share
+    kernel = np.exp(-(((place[:, None] - place) / width) ** 2) / 2) * axis_shares(place)
     result: np.ndarray = kernel / kernel.sum(axis=1, keepdims=True)
     return result
+
+
+def axis_shares(place: np.ndarray) -> np.ndarray:
+    """How much of the axis each checkpoint stands for: up to half-way to its neighbours.
+
+    `place` float64 (checkpoints,), increasing; 1 for a checkpoint alone.
+    """
+    if len(place) < 2:
+        return np.ones(len(place))
+    middles = (place[1:] + place[:-1]) / 2
+    return np.diff(np.concatenate([place[:1], middles, place[-1:]]))

@@ -103,10 +103,9 @@ class Store:
 
     @cached_property
     def _summation(self) -> Summation | SparkSummation:
-        source_of_row = pd.factorize(self._facts["source"])[0]
         if self._engine == "spark":
-            return SparkSummation(self._files, source_of_row)
-        return Summation(self.matrix, source_of_row)
+            return SparkSummation(self._files, self.source_of_row)
+        return Summation(self.matrix, self.source_of_row)
 
     @property
     def matrix(self) -> LossMatrix:
@@ -175,6 +174,11 @@ class Store:
     def token_ids(self) -> np.ndarray:
         """Token type of each row, int64 (tokens,)."""
         return self._facts["token_id"].to_numpy(np.int64)
+
+    @cached_property
+    def source_of_row(self) -> np.ndarray:
+        """Source document of each row, int64 (tokens,), from 0 in order of appearance."""
+        return pd.factorize(self._facts["source"])[0]
 
     def trajectories(self, groups: Mapping[str, str], smooth: float | None = None) -> pd.DataFrame:
         """Mean loss of each group (name -> clause) at each checkpoint, with a 95 % band.

@@ -11,6 +11,8 @@ import pytest
 from queries import GroupError, QueryError, Store, StoreError, calls, database
 from queries.deadlines import TooLateError, call_until
 
+MATRIX = ["loss_at", "forgetting_at", "acquisition"]
+
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -204,7 +206,7 @@ def test_annotations_as_texts_and_helpers_are_understood(folder, tmp_path):
         )
     )
     store = Store(folder, functions=path)
-    assert store.functions == ["loss_at", "is_palindrome", "is_long", "n_letters"]
+    assert store.functions == [*MATRIX, "is_palindrome", "is_long", "n_letters"]
     expected = store.members("length(word) > 4").tolist()
     assert store.members("is_long(word)").tolist() == expected
     assert store.members("n_letters(word) > 4").tolist() == expected
