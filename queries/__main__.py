@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from queries.analysis_commands import add_commands
+from queries import analysis_commands, kind_commands
 from queries.errors import QueryError
 from queries.group_commands import add_options, change_groups
 from queries.runs import MATCHED_BY, compare
@@ -68,7 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     zoom.add_argument("last", type=int, help="checkpoint at which it ends")
     zoom.add_argument("--where", default="true", help="group to look at (all tokens)")
     zoom.add_argument("--top", type=int, default=50, help="tokens a list (%(default)s)")
-    add_commands(add)
+    analysis_commands.add_commands(add)
+    kind_commands.add_commands(add)
     add_options(add("groups", _groups, "the named groups of a store: list, save, rename, delete"))
     add("catalog", _catalog, "make DIR/catalog.duckdb again: views and macros for any DuckDB")
     add("sql", _sql, "one SELECT over losses, tokens, docs, checkpoints").add_argument("query")

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 
 from queries import sql
 from queries.complaints import character, complaint
@@ -31,8 +32,24 @@ def members(database: Database, clause: str) -> np.ndarray:
     return np.sort(rows.astype(np.int64), kind="stable")
 
 
+def evaluate(database: Database, expression: str) -> pa.ChunkedArray:
+    """Values of one expression over `tokens`, in order of row. Raises GroupError."""
+    check_expression(database, expression)
+    return _ask(database.table, database, sql.read("expression"), expression)["value"]
+
+
 def check_clause(database: Database, clause: str) -> None:
-    """Raises GroupError unless `clause` is exactly one boolean expression.
+    """Raises GroupError unless `clause` is exactly one boolean expression."""
+    kind = check_expression(database, clause)
+    if kind != "BOOLEAN":
+        raise GroupError(
+            f"{_quote(clause)} is of type {kind}, not true or false: compare it with something, "
+            "as in position = 500"
+        )
+
+
+def check_expression(database: Database, clause: str) -> str:
+    """The type of what is exactly one expression over `tokens`; else raises GroupError.
 
     Two parses are needed, as `true) or (false` passes one of them and `1, 2` the other; the
     third question is its type.
@@ -47,12 +64,7 @@ def check_clause(database: Database, clause: str) -> None:
     node = _parse(database, "select 1 from tokens where (\n{clause}\n)", clause)
     if not _is_bare(node, "BASE_TABLE"):
         raise GroupError(f"{_quote(clause)} is more than a condition: {_EXPECTED}")
-    kind = _type(database, clause)
-    if kind != "BOOLEAN":
-        raise GroupError(
-            f"{_quote(clause)} is of type {kind}, not true or false: compare it with something, "
-            "as in position = 500"
-        )
+    return _type(database, clause)
 
 
 _EXPECTED = "expected one condition such as position = 500 and is_word_start"

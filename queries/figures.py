@@ -9,8 +9,8 @@ from queries.runs import Comparison
 
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]  # Okabe and Ito
 WIDTH = 640
-_SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
-_STEP = {"field": "checkpoint", "type": "quantitative", "title": "training step",
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+STEP = {"field": "checkpoint", "type": "quantitative", "title": "training step",
          "scale": {"type": "symlog", "constant": 10}}  # fmt: skip
 _TOKENS_SEEN = {"field": "at", "type": "quantitative", "title": "tokens seen",
                 "scale": {"type": "symlog", "constant": 1e6}}  # fmt: skip
@@ -18,11 +18,11 @@ _TOKENS_SEEN = {"field": "at", "type": "quantitative", "title": "tokens seen",
 
 def trajectories_spec(frame: pd.DataFrame, difference: pd.DataFrame | None) -> dict[str, Any]:
     """Vega-Lite of `Store.trajectories`, above `Store.difference` where there is one."""
-    color = _color("token_group", "token group")
-    panels = [_panel(frame, "mean_loss", "mean loss (nats)", 300, color)]
+    color = color_of("token_group", "token group")
+    panels = [panel(frame, "mean_loss", "mean loss (nats)", 300, color)]
     if difference is not None:
-        panels.append(_with_rule(difference, "difference", "first minus second (nats)", 0))
-    return {"$schema": _SCHEMA, "vconcat": panels}
+        panels.append(with_rule(difference, "difference", "first minus second (nats)", 0))
+    return {"$schema": SCHEMA, "vconcat": panels}
 
 
 def relative_spec(frame: pd.DataFrame, value: str, title: str, nothing: float) -> dict[str, Any]:
@@ -30,27 +30,27 @@ def relative_spec(frame: pd.DataFrame, value: str, title: str, nothing: float) -
 
     `nothing` is the value at which there is no difference: a dashed line.
     """
-    return {"$schema": _SCHEMA, **_with_rule(frame, value, title, nothing)}
+    return {"$schema": SCHEMA, **with_rule(frame, value, title, nothing)}
 
 
 def comparison_spec(comparison: Comparison, by: str) -> dict[str, Any]:
     """Vega-Lite of `queries.compare`: the runs, and below them their mean, lowest and highest."""
-    x = _TOKENS_SEEN if by == "tokens_seen" else {**_STEP, "field": "at"}
-    color = _color("run", "run")
-    runs = _panel(comparison.runs, "mean_loss", "mean loss (nats)", 300, color, x)
+    x = _TOKENS_SEEN if by == "tokens_seen" else {**STEP, "field": "at"}
+    color = color_of("run", "run")
+    runs = panel(comparison.runs, "mean_loss", "mean loss (nats)", 300, color, x)
     spread = comparison.spread.rename(columns={"lowest": "low", "highest": "high"})
-    below = _panel(spread, "mean_loss", "mean of runs, lowest to highest (nats)", 200, {}, x)
-    return {"$schema": _SCHEMA, "vconcat": [runs, below]}
+    below = panel(spread, "mean_loss", "mean of runs, lowest to highest (nats)", 200, {}, x)
+    return {"$schema": SCHEMA, "vconcat": [runs, below]}
 
 
 def zoom_spec(histogram: pd.DataFrame, first: int, last: int) -> dict[str, Any]:
     """Vega-Lite of `Zoom.histogram`."""
     return {
-        "$schema": _SCHEMA,
+        "$schema": SCHEMA,
         "width": WIDTH,
         "height": 300,
         "title": f"Change in loss from step {first:,} to {last:,}",
-        "data": {"values": _records(histogram)},
+        "data": {"values": records(histogram)},
         "mark": {"type": "bar", "color": PALETTE[0]},
         "encoding": {
             "x": {"field": "low", "type": "quantitative", "bin": {"binned": True},
@@ -74,7 +74,8 @@ def render(spec: dict[str, Any], kind: str) -> bytes:
     return vl_convert.vegalite_to_svg(text).encode()
 
 
-def _color(field: str, title: str) -> dict[str, Any]:
+def color_of(field: str, title: str) -> dict[str, Any]:
+    """The encoding of what tells lines apart."""
     return {
         "color": {
             "field": field,
@@ -87,21 +88,23 @@ def _color(field: str, title: str) -> dict[str, Any]:
     }
 
 
-def _with_rule(frame: pd.DataFrame, value: str, title: str, nothing: float) -> dict[str, Any]:
-    panel = _panel(frame, value, title, 160, {})
+def with_rule(frame: pd.DataFrame, value: str, title: str, nothing: float) -> dict[str, Any]:
+    """A `panel` with a dashed line at `nothing`, the value of no difference."""
+    shown = panel(frame, value, title, 160, {})
     rule = {"mark": {"type": "rule", "strokeDash": [4, 4]}, "encoding": {"y": {"datum": nothing}}}
-    panel["layer"].append(rule)
-    return panel
+    shown["layer"].append(rule)
+    return shown
 
 
-def _panel(
+def panel(
     frame: pd.DataFrame,
     value: str,
     title: str,
     height: int,
     color: dict[str, Any],
-    x: dict[str, Any] = _STEP,
+    x: dict[str, Any] = STEP,
 ) -> dict[str, Any]:
+    """The column `value` of a frame as a line, with the band from low to high."""
     y = {"type": "quantitative", "title": title, "scale": {"zero": False}}
     band = {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, **color}
     line = {"x": x, "y": {**y, "field": value}, **color}
@@ -109,7 +112,7 @@ def _panel(
     return {
         "width": WIDTH,
         "height": height,
-        "data": {"values": _records(frame)},
+        "data": {"values": records(frame)},
         "layer": [
             {"mark": {"type": "area", "opacity": 0.2, **plain}, "encoding": band},
             {"mark": {"type": "line", **plain}, "encoding": line},
@@ -117,6 +120,7 @@ def _panel(
     }
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The lines of a frame as Vega-Lite takes them."""
     values: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=15))
     return values

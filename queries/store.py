@@ -170,6 +170,11 @@ class Store:
             )
         return rows
 
+    def evaluate(self, expression: str) -> pd.Series:
+        """Each token's value of an SQL expression over `tokens`, by row. Raises GroupError."""
+        values: pd.Series = clauses.evaluate(self._database, expression).to_pandas()
+        return values
+
     @cached_property
     def token_ids(self) -> np.ndarray:
         """Token type of each row, int64 (tokens,)."""
