@@ -4,7 +4,9 @@ from queries.errors import GroupError, QueryError, StoreError
 from queries.event_list import events
 from queries.kinds import Kinds, kinds
 from queries.leaderboard import explain
+from queries.matched import Matched, matched
 from queries.overlaps import overlap
+from queries.positions import in_context_score, loss_by_position, position_slope
 from queries.rho import rho_1
 from queries.runs import Comparison, compare
 from queries.store import Store
@@ -13,13 +15,18 @@ __all__ = [
     "Comparison",
     "GroupError",
     "Kinds",
+    "Matched",
     "QueryError",
     "Store",
     "StoreError",
     "compare",
     "events",
     "explain",
+    "in_context_score",
     "kinds",
+    "loss_by_position",
+    "matched",
     "overlap",
+    "position_slope",
     "rho_1",
 ]

@@ -37,7 +37,7 @@ class Band:
 
 def mean_band(group: GroupSums) -> Band:
     """A group's mean loss; Var = S/(S-1) * sum over sources of (summed residuals / n)^2."""
-    return _band(group.mean, group.influence, group.n_docs)
+    return band(group.mean, group.influence, group.n_docs)
 
 
 def difference_band(first: GroupSums, second: GroupSums) -> Band:
@@ -47,7 +47,7 @@ def difference_band(first: GroupSums, second: GroupSums) -> Band:
     count as known exactly.
     """
     influence = first.influence - second.influence
-    return _band(first.mean - second.mean, influence, _n_paired(first, second))
+    return band(first.mean - second.mean, influence, _n_paired(first, second))
 
 
 def ratio_band(first: GroupSums, second: GroupSums) -> Band:
@@ -59,14 +59,14 @@ def ratio_band(first: GroupSums, second: GroupSums) -> Band:
         over = np.where(second.mean == 0, np.nan, 1 / second.mean)
         ratio = first.mean * over
         influence = (first.influence - ratio * second.influence) * over
-    return _band(ratio, influence, _n_paired(first, second))
+    return band(ratio, influence, _n_paired(first, second))
 
 
 def change_band(group: GroupSums, since: int) -> Band:
     """A group's mean minus its mean at the checkpoint in column `since`, token by token."""
     mean, influence = group.mean, group.influence
     change = mean - mean[since]
-    return _band(change, influence - influence[:, [since]], group.n_docs)
+    return band(change, influence - influence[:, [since]], group.n_docs)
 
 
 def _n_paired(first: GroupSums, second: GroupSums) -> int:
@@ -76,7 +76,8 @@ def _n_paired(first: GroupSums, second: GroupSums) -> int:
     return int(((first.counts > 0) | (second.counts > 0)).sum())
 
 
-def _band(estimate: np.ndarray, influence: np.ndarray, n_sources: int) -> Band:
+def band(estimate: np.ndarray, influence: np.ndarray, n_sources: int) -> Band:
+    """The band of what sources add `influence` to, float64 (sources, checkpoints)."""
     if n_sources < 2:
         nothing = np.full_like(estimate, np.nan)
         return Band(estimate, nothing, nothing)

@@ -96,6 +96,23 @@ class Summation:
             parts[largest] = self.everything - (parts[0] + parts[1] + parts[2] + parts[3])
         return parts[1] + parts[3], parts[2] + parts[3]
 
+    def by_slot(
+        self, rows: np.ndarray, slots: np.ndarray, n_slots: int, weights: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Summed losses of the rows by slot, weighted or not, float64 (n_slots, checkpoints).
+
+        `rows` int64 (n,), `slots` int64 (n,) below `n_slots`, `weights` float64 (n,).
+        """
+        if weights is None:
+            return self._read(rows, slots, n_slots).sums
+
+        def of_block(block: np.ndarray) -> np.ndarray:
+            sums = np.zeros((n_slots, block.shape[1]))
+            _add_weighted_rows(block, rows, slots, weights, sums)
+            return sums
+
+        return np.concatenate(list(POOL.map(of_block, self.matrix.blocks)), axis=1)
+
     def _parts(self, part: np.ndarray, unread: int) -> list[GroupSums]:
         rows = np.flatnonzero(part != unread)
         slots = part[rows] * self.n_sources + self.source_of_row[rows]
@@ -138,3 +155,14 @@ def _add_rows(
         row, slot = rows[i], slots[i]
         for column in range(width):
             sums[slot, column] += block[row, column]
+
+
+@_compiled
+def _add_weighted_rows(
+    block: np.ndarray, rows: np.ndarray, slots: np.ndarray, weights: np.ndarray, sums: np.ndarray
+) -> None:
+    """sums[slots[i]] += weights[i] * block[rows[i]] for each i."""
+    for i in range(len(rows)):
+        row, slot, weight = rows[i], slots[i], weights[i]
+        for column in range(block.shape[1]):
+            sums[slot, column] += weight * block[row, column]
