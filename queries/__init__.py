@@ -1,5 +1,6 @@
 """The DuckDB side: a store -> answers. Needs neither torch nor streamlit."""
 
+from queries.baselines import baselines, ngrams, save_ngrams
 from queries.errors import GroupError, QueryError, StoreError
 from queries.event_list import events
 from queries.kinds import Kinds, kinds
@@ -19,6 +20,7 @@ __all__ = [
     "QueryError",
     "Store",
     "StoreError",
+    "baselines",
     "compare",
     "events",
     "explain",
@@ -26,7 +28,9 @@ __all__ = [
     "kinds",
     "loss_by_position",
     "matched",
+    "ngrams",
     "overlap",
     "position_slope",
     "rho_1",
+    "save_ngrams",
 ]

@@ -3,14 +3,15 @@
 import argparse
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from queries.event_list import events
+from queries.event_list import events, trajectory
 from queries.leaderboard import explain
 from queries.overlaps import overlap
 from queries.store import Store
 
-Answer = tuple[pd.DataFrame, None]
+Answer = tuple[pd.DataFrame, dict[str, Any] | None]
 
 
 def add_commands(add: Any) -> None:
@@ -35,15 +36,25 @@ def add_commands(add: Any) -> None:
 
 
 def _events(store: Store, options: argparse.Namespace) -> Answer:
-    return events(store, options.group, options.baseline), None
+    from queries.analysis_figures import events_spec
+
+    values = trajectory(store, options.group, options.baseline)
+    frame = events(store, options.group, options.baseline)
+    return frame, events_spec(frame, np.array(store.steps), values)
 
 
 def _explain(store: Store, options: argparse.Namespace) -> Answer:
     region = options.first, options.last
-    return explain(store, *region, options.min_count, options.min_docs), None
+    from queries.analysis_figures import explain_spec
+
+    frame = explain(store, *region, options.min_count, options.min_docs)
+    return frame, explain_spec(frame, *region)
 
 
 def _overlap(store: Store, options: argparse.Namespace) -> Answer:
     regions = (options.first, options.last), (options.second_first, options.second_last)
     other = Store(options.other) if options.other else None
-    return overlap(store, *regions, options.where, options.top, options.types, other), None
+    from queries.analysis_figures import overlap_spec
+
+    frame = overlap(store, *regions, options.where, options.top, options.types, other)
+    return frame, overlap_spec(frame)

@@ -43,11 +43,14 @@ def events(store: Store, group: str = "true", baseline: str | None = None) -> pd
 
     As `find_events`. Raises GroupError, and QueryError for a store of under 20 checkpoints.
     """
+    return find_events(np.array(store.steps), trajectory(store, group, baseline))
+
+
+def trajectory(store: Store, group: str, baseline: str | None = None) -> np.ndarray:
+    """What `events` looks at, float64 (checkpoints,) in nats."""
     if baseline is None:
-        values = store.trajectories({"": group})["mean_loss"]
-    else:
-        values = store.difference(group, baseline)["difference"]
-    return find_events(np.array(store.steps), values.to_numpy())
+        return store.trajectories({"": group})["mean_loss"].to_numpy()
+    return store.difference(group, baseline)["difference"].to_numpy()
 
 
 def find_events(steps: np.ndarray, values: np.ndarray) -> pd.DataFrame:

@@ -1,1 +1,4 @@
-"""The contract between ingest and everybody else: file names, schemas, manifest. Only pyarrow."""
+"""The contract between ingest and everybody else: files, schemas, manifest, n-gram baselines.
+
+Only pyarrow and numpy.
+"""
