@@ -40,7 +40,8 @@ def _events(store: Store, options: argparse.Namespace) -> Answer:
 
     values = trajectory(store, options.group, options.baseline)
     frame = events(store, options.group, options.baseline)
-    return frame, events_spec(frame, np.array(store.steps), values)
+    title = "first minus second (nats)" if options.baseline else "mean loss (nats)"
+    return frame, events_spec(frame, np.array(store.steps), values, title)
 
 
 def _explain(store: Store, options: argparse.Namespace) -> Answer:

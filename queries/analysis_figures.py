@@ -102,10 +102,12 @@ def baselines_spec(frame: pd.DataFrame) -> dict[str, Any]:
     return {"$schema": SCHEMA, "vconcat": [losses, correlations]}
 
 
-def events_spec(events: pd.DataFrame, steps: np.ndarray, values: np.ndarray) -> dict[str, Any]:
+def events_spec(
+    events: pd.DataFrame, steps: np.ndarray, values: np.ndarray, title: str = "mean loss (nats)"
+) -> dict[str, Any]:
     """Vega-Lite of `queries.events`: the trajectory (nats, at `steps`), and where events are."""
     curve = pd.DataFrame({"checkpoint": steps, "value": values})
-    line = panel(curve, "value", "mean loss (nats)", 300, {})
+    line = panel(curve, "value", title, 300, {})
     line["layer"] = line["layer"][1:]
     bars = {
         "width": WIDTH,

@@ -13,7 +13,7 @@ from queries.store import Store
 from store.layout import Layout
 from store.ngrams import BIGRAM, UNIGRAM, bigrams_of_store, ngram_losses
 
-_AT_ONCE = 8  # checkpoints; 60 MB at the report's size
+_AT_ONCE = 8  # checkpoints; 150 MB at the report's size, with what is read of a block
 NAMES = (UNIGRAM, BIGRAM)
 
 
@@ -111,9 +111,9 @@ def correlation(store: Store, rows: np.ndarray, values: np.ndarray) -> Band:
     )
     other = _standardized(values[:, None])
     parts = [
-        _correlated(block[rows, start : start + _AT_ONCE], other, by_source)
-        for block in store.matrix.blocks
-        for start in range(0, block.shape[1], _AT_ONCE)
+        _correlated(losses[:, start : start + _AT_ONCE], other, by_source)
+        for losses in (block[rows] for block in store.matrix.blocks)
+        for start in range(0, losses.shape[1], _AT_ONCE)
     ]
     r = np.concatenate([part[0] for part in parts])
     return band(r, np.concatenate([part[1] for part in parts], axis=1), len(documents))

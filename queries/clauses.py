@@ -33,9 +33,13 @@ def members(database: Database, clause: str) -> np.ndarray:
 
 
 def evaluate(database: Database, expression: str) -> pa.ChunkedArray:
-    """Values of one expression over `tokens`, in order of row. Raises GroupError."""
+    """Values of one expression over `tokens`, in order of row; decimals as doubles.
+
+    Raises GroupError.
+    """
     check_expression(database, expression)
-    return _ask(database.table, database, sql.read("expression"), expression)["value"]
+    values = _ask(database.table, database, sql.read("expression"), expression)["value"]
+    return values.cast(pa.float64()) if pa.types.is_decimal(values.type) else values
 
 
 def check_clause(database: Database, clause: str) -> None:

@@ -118,6 +118,8 @@ def _points(store: Store, rows: np.ndarray, compared: str) -> tuple[np.ndarray, 
     scale = np.maximum(curves.std(axis=1), STILL)
     if compared == "shape":
         curves = (curves - centre[:, None]) / scale[:, None]
+    if not (curves.std(axis=0) > 0).any():
+        raise QueryError("the trajectories are all of one kind: widen the group")
     n_components = min(_COMPONENTS, *curves.shape)
     points = PCA(n_components, svd_solver="full" if len(rows) < 500 else "covariance_eigh")
     return points.fit_transform(curves), np.stack([centre, scale], axis=1)
@@ -151,7 +153,11 @@ def _clustered(points: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, np.nd
     sample = np.random.default_rng(seed).permutation(len(points))[:_START]
     centres = _fitted(points[sample], k, seed, n_init=10).cluster_centers_
     model = _fitted(points, k, seed, init=centres, n_init=1)
-    order = np.argsort(-np.bincount(model.labels_, minlength=k), kind="stable")
+    counts = np.bincount(model.labels_, minlength=k)
+    if not counts.all():
+        different = int((counts > 0).sum())
+        raise QueryError(f"the trajectories are of {different} kinds at most: ask for fewer")
+    order = np.argsort(-counts, kind="stable")
     distance = np.linalg.norm(points - model.cluster_centers_[model.labels_], axis=1)
     return np.argsort(order)[model.labels_], distance
 

@@ -1,5 +1,7 @@
 """Features computed after ingest are columns of tokens; stale and damaged ones are refused."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -147,3 +149,15 @@ def test_values_are_of_one_plain_type_and_names_are_kept(asked):
 def test_they_are_copied_from_a_url(asked):
     assert remote._belongs("features/parity.parquet")
     assert not remote._belongs("features/.parity.parquet.1-2.tmp")
+
+
+def test_groups_are_asked_for_while_features_change(asked):
+    """From other threads: each answer is that of before the change or of after it."""
+    n = asked.manifest.n_tokens
+    asked.features.save("mine", [row < 5 for row in range(n)])
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(lambda: len(asked.members("mine"))) for _ in range(60)]
+        for size in (9, 5, 9, 5, 9):
+            asked.features.save("mine", [row < size for row in range(n)], overwrite=True)
+        assert {answer.result(timeout=60) for answer in answers} <= {5, 9}
+    assert len(asked.members("mine")) == 9

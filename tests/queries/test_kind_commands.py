@@ -54,6 +54,7 @@ def test_an_expression_that_is_none_is_told(store):
     assert store.evaluate("position + 1").tolist() == (
         store.sql("select position + 1 as x from tokens order by row")["x"].tolist()
     )
+    assert store.evaluate("position * 0.5").dtype == "float64"
     for wrong, says in (("position, 1", "more than one expression"), ("nothing", "no column")):
         with pytest.raises(GroupError, match=says):
             store.evaluate(wrong)

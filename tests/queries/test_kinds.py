@@ -152,6 +152,18 @@ def test_what_cannot_be_clustered_gets_a_sentence(store, how, says):
         kinds(store, **how)
 
 
+@pytest.mark.filterwarnings("ignore:Number of distinct clusters")
+def test_tokens_that_are_alike_have_no_more_kinds_than_there_are(tmp_path):
+    n_tokens = blank_store(tmp_path / "one", sources=2)
+    losses = np.ones((n_tokens, 4))
+    with pytest.raises(QueryError, match="all of one kind"):
+        kinds(with_losses(tmp_path / "one", losses), k=2)
+    losses[::2, 1] = 3
+    blank_store(tmp_path / "two", sources=2)
+    with pytest.raises(QueryError, match="of 2 kinds at most: ask for fewer"):
+        kinds(with_losses(tmp_path / "two", losses), k=3)
+
+
 def test_two_checkpoints_have_no_shape(tmp_path):
     n_tokens = blank_store(tmp_path / "two", sources=2)
     with pytest.raises(QueryError, match="2 checkpoints have no shape"):
