@@ -29,8 +29,8 @@ from store.layout import Layout
 CONFIGURATION = {"storage_compatibility_version": "v1.0.0"}
 VIEWS = ("tokens", "docs", "catalog/losses", "catalog/loss_rows")
 MACROS = (
-    "catalog/group_influence", "catalog/trajectory", "catalog/difference",
-    "catalog/in_context_score", "catalog/zoom",
+    "catalog/group_influence", "catalog/trajectory", "catalog/difference", "catalog/ratio",
+    "catalog/in_context_score", "catalog/zoom", "catalog/loss_at",
 )  # fmt: skip
 _making = threading.Lock()  # two sessions that open a store would make it twice
 
