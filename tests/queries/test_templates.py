@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from queries import GroupError, Store
 from queries.templates import (
     And,
+    Changed,
     Docs,
     Frequency,
     Not,
@@ -25,8 +26,10 @@ from queries.templates import (
     WordPart,
     Words,
     WordStart,
+    Written,
 )
 from queries.templates.data import DEEPEST, KINDS, from_data, from_json, to_data, to_json
+from queries.templates.kinds import CHANGED
 from tests.queries.stores import VOCABULARY
 
 HOSTILE = [
@@ -58,6 +61,8 @@ LEAVES = st.one_of(
     st.builds(Sources, st.lists(st.sampled_from(SOURCES), min_size=1).map(tuple)),
     st.builds(Previous, some_texts),
     open_pairs.map(lambda p: WordPart(*p)),
+    st.builds(Changed, st.just(8), st.just(400), st.floats(0, 2), st.sampled_from(sorted(CHANGED))),
+    st.just(Written("position % 3 = 1 -- every third")),
 )  # fmt: skip
 TEMPLATES = st.recursive(
     LEAVES,
@@ -80,6 +85,7 @@ def tokens(store: Store) -> list[dict[str, Any]]:
 
 def facts(store: Store) -> list[dict[str, Any]]:
     frame = store.sql("select * exclude (text) from tokens order by row").astype(object)
+    frame["change"] = store.matrix.column(400) - store.matrix.column(8)
     return frame.where(frame.notna(), None).to_dict("records")
 
 
@@ -113,6 +119,12 @@ def holds(group: dict[str, Any], token: dict[str, Any]) -> bool:
         case "word_part":
             end = np.inf if last is None else last
             return part is not None and group["first"] <= part <= end
+        case "changed":
+            assert (group["first"], group["last"]) == (8, 400)
+            signed = {"fell": -token["change"], "rose": token["change"]}
+            return signed.get(group["how"], abs(token["change"])) > group["least"]
+        case "written":
+            return token["position"] % 3 == 1
         case "not":
             return not holds(group["of"], token)
         case "and":
@@ -174,6 +186,12 @@ WORDED = [
      "Tokens that are number 2 or later among their word's tokens."),
     (WordPart(0, 1), "word_part between 0 and 1",
      "Tokens that are number 1 to 2 among their word's tokens."),
+    (Changed(8, 400, 1.5), "abs(loss_at(row, 400) - loss_at(row, 8)) > 1.5",
+     "Tokens whose loss moved by more than 1.5 nats from step 8 to 400."),
+    (Changed(8, 400, 0, "fell"), "loss_at(row, 8) - loss_at(row, 400) > 0",
+     "Tokens whose loss fell by more than 0 nats from step 8 to 400."),
+    (Written("position % 3 = 1\n-- every third"), "(\nposition % 3 = 1\n-- every third\n)",
+     "Tokens for which position % 3 = 1 -- every third."),
     (Or((Position(1), WordPart(2, 2))), "position = 1 or word_part between 2 and 2",
      "Tokens at position 1 or that are number 3 among their word's tokens."),
     (Not(WordStart()), "(is_word_start) is not true",
@@ -219,6 +237,11 @@ def test_a_group_and_its_opposite_hold_every_token_once(store):
         (lambda: Pattern("(?=a)"), "is no regular expression: invalid perl operator"),
         (lambda: Pattern("a", "text"), "the column is 'text': expected one of token_str, word"),
         (lambda: Pattern(None), "None among the pattern is no text"),
+        (lambda: Changed(400, 8, 1), "checkpoints 400 to 8 are none"),
+        (lambda: Changed(8, 400, -1.0), "the change is -1.0: expected a number, 0 or more"),
+        (lambda: Changed(8, 400, float("nan")), "expected a number, 0 or more"),
+        (lambda: Changed(8, 400, 1, "sank"), "expected one of fell, rose, moved"),
+        (lambda: Written(" "), "the condition is empty"),
         (lambda: SeenBefore("fourgram"), "expected one of token, bigram, trigram"),
         (lambda: And(()), "the list of groups that and joins is empty"),
         (lambda: Or((Position(1), "true")), "'true' is no group: expected a template"),
