@@ -4,12 +4,14 @@ from queries.errors import GroupError, QueryError, StoreError
 from queries.event_list import events
 from queries.leaderboard import explain
 from queries.overlaps import overlap
+from queries.preview import Preview, preview
 from queries.runs import Comparison, compare
 from queries.store import Store
 
 __all__ = [
     "Comparison",
     "GroupError",
+    "Preview",
     "QueryError",
     "Store",
     "StoreError",
@@ -17,4 +19,5 @@ __all__ = [
     "events",
     "explain",
     "overlap",
+    "preview",
 ]

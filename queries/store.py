@@ -93,10 +93,14 @@ class Store:
 
     @cached_property
     def _summation(self) -> Summation | SparkSummation:
-        source_of_row = pd.factorize(self._facts["source"])[0]
         if self._engine == "spark":
-            return SparkSummation(self._files, source_of_row)
-        return Summation(self.matrix, source_of_row)
+            return SparkSummation(self._files, self.source_of_row)
+        return Summation(self.matrix, self.source_of_row)
+
+    @cached_property
+    def source_of_row(self) -> np.ndarray:
+        """Source document of each row, numbered from 0, int64 (tokens,)."""
+        return pd.factorize(self._facts["source"])[0]
 
     @property
     def matrix(self) -> LossMatrix:
