@@ -99,8 +99,18 @@ class Store:
 
     @cached_property
     def source_of_row(self) -> np.ndarray:
-        """Source document of each row, numbered from 0, int64 (tokens,)."""
+        """Source document of each row, a place in `sources`, int64 (tokens,)."""
         return pd.factorize(self._facts["source"])[0]
+
+    @cached_property
+    def sources(self) -> list[str]:
+        """Names of the source documents that have a token, in the text's order."""
+        return [str(name) for name in pd.unique(self._facts["source"])]
+
+    @cached_property
+    def token_columns(self) -> list[str]:
+        """What a group can ask of a token: the columns of `tokens`."""
+        return clauses.token_columns(self._database)
 
     @property
     def matrix(self) -> LossMatrix:
@@ -276,3 +286,8 @@ class Store:
         one, two = self._asked.pair(self.groups.clause(first), self.groups.clause(second))
         steps = np.array(self.steps)
         return smoothed(one, steps, smooth), smoothed(two, steps, smooth)
+
+
+def is_store(path: str | Path) -> bool:
+    """Is there a store in this folder, or the beginning of one?"""
+    return Layout(Path(path)).manifest.exists()

@@ -5,8 +5,7 @@ import streamlit as st
 
 from queries import QueryError, Store
 from queries.zoom import Zoom
-from views import answers, charts, region
-from views.groups import choose_group
+from views import answers, charts, group_panel, region
 
 AROUND, WHOLE = "around the region", "whole run"
 LINES = 5  # trajectories of each list in the chart
@@ -20,9 +19,11 @@ def page(store: Store) -> None:
     rise, recovery = answers.suggested_regions(store, answers.key(store))
     chosen = region.choose(store, "Region", "", rise)
     with st.expander("Tokens and lists"):
-        where = choose_group(store, "Tokens", "where", "all_tokens")
+        where = group_panel.one(store, "Tokens", "where", "all_tokens")
         k = st.number_input("Tokens in each list", 1, 1_000, 50, key="k", bind="query-params",
                             persist_state="session")  # fmt: skip
+    if where is None:
+        return
     try:
         zoom = answers.zoom(store, answers.key(store), chosen, where, int(k), seed=0)
     except QueryError as error:
