@@ -9,7 +9,7 @@ from itertools import count
 import streamlit as st
 
 from queries import GroupError, Store
-from queries.templates import from_json
+from queries.templates import from_data, from_json, to_json
 
 TRAJECTORIES = "group"
 """The parameter of the groups on the Trajectories page; the first one is the baseline."""
@@ -46,6 +46,8 @@ class Chosen:
         facts = {k: v for k, v in dataclasses.asdict(self).items() if v and k != "number"}
         if facts.keys() <= {"text"} and not self.text.startswith("{"):
             return self.text
+        if self.built:
+            facts["built"] = json.loads(self.built)
         return json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -54,6 +56,8 @@ def from_url(value: str) -> Chosen:
     try:
         facts = json.loads(value) if value.startswith("{") else {}
         names = [f.name for f in dataclasses.fields(Chosen) if f.name != "number"]
+        if "built" in facts:
+            facts["built"] = to_json(from_data(facts["built"]))
         made = Chosen(**{k: str(facts[k]) for k in names if k in facts})
         _ = made.clause
     except (ValueError, RecursionError, GroupError):

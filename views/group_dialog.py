@@ -56,6 +56,7 @@ def _named(store: Store, group: Chosen, key: str) -> Chosen | None:
     name = st.selectbox("Named group", names, at, key=f"{key}_named",
                         format_func=lambda n: groups[n].title)  # fmt: skip
     st.code(groups[name].clause, language="sql", wrap_lines=True)
+    st.session_state[f"{key}_sql"] = groups[name].clause  # where writing goes on from
     if groups[name].description:
         st.caption(groups[name].description)
     if name in store.groups.own:
@@ -69,11 +70,12 @@ def _built(store: Store, group: Chosen, key: str) -> Chosen | None:
         return None
     st.caption(template.sentence())
     st.code(template.sql(), language="sql", wrap_lines=True)
+    st.session_state[f"{key}_sql"] = template.sql()  # where writing goes on from
     return Chosen(built=to_json(template))
 
 
 def _written(store: Store, group: Chosen, key: str) -> Chosen | None:
-    st.session_state.setdefault(f"{key}_sql", _start_of_sql(store, group))
+    st.session_state.setdefault(f"{key}_sql", group.text or EXAMPLE)
     text = st.text_area(
         "A condition in SQL", key=f"{key}_sql", height=110,
         help="One true-or-false expression over the columns of `tokens`, such as is_word_start and "
@@ -84,11 +86,6 @@ def _written(store: Store, group: Chosen, key: str) -> Chosen | None:
         st.caption("Functions: DuckDB's own and " + ", ".join(f"`{f}`" for f in store.functions)
                    + " (`loss_at(row, step)` is a token's loss at a checkpoint)")  # fmt: skip
     return Chosen(text)
-
-
-def _start_of_sql(store: Store, group: Chosen) -> str:
-    """What is there, as SQL: also of a named group, to go on from."""
-    return store.groups.clause(group.clause) if group.text or group.built else EXAMPLE
 
 
 def _columns(store: Store) -> list[str]:
