@@ -7,6 +7,7 @@ from queries.overlaps import overlap
 from queries.preview import Preview, preview
 from queries.runs import Comparison, compare
 from queries.store import Store
+from queries.type_changes import type_changes
 
 __all__ = [
     "Comparison",
@@ -20,4 +21,5 @@ __all__ = [
     "explain",
     "overlap",
     "preview",
+    "type_changes",
 ]

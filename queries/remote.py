@@ -114,3 +114,8 @@ def _cache() -> Path:
     named = os.environ.get("TOKEN_TRAILS_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(named) if named else Path(base) / "token-trails"
+
+
+def is_store(path: str | Path) -> bool:
+    """Is there a store in this folder, or the beginning of one?"""
+    return Layout(Path(path)).manifest.exists()

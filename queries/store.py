@@ -87,7 +87,8 @@ class Store:
         catalog.refresh(self._layout, self._database, lambda: self.named_groups.values())
 
     @cached_property
-    def _facts(self) -> pd.DataFrame:
+    def facts(self) -> pd.DataFrame:
+        """row, doc, position, token_id, token_str, word, source of each token, by row."""
         facts: pd.DataFrame = self._database.table(sql.read("token_facts")).to_pandas()
         return facts
 
@@ -100,12 +101,12 @@ class Store:
     @cached_property
     def source_of_row(self) -> np.ndarray:
         """Source document of each row, a place in `sources`, int64 (tokens,)."""
-        return pd.factorize(self._facts["source"])[0]
+        return pd.factorize(self.facts["source"])[0]
 
     @cached_property
     def sources(self) -> list[str]:
         """Names of the source documents that have a token, in the text's order."""
-        return [str(name) for name in pd.unique(self._facts["source"])]
+        return [str(name) for name in pd.unique(self.facts["source"])]
 
     @cached_property
     def token_columns(self) -> list[str]:
@@ -178,7 +179,7 @@ class Store:
     @cached_property
     def token_ids(self) -> np.ndarray:
         """Token type of each row, int64 (tokens,)."""
-        return self._facts["token_id"].to_numpy(np.int64)
+        return self.facts["token_id"].to_numpy(np.int64)
 
     def trajectories(self, groups: Mapping[str, str], smooth: float | None = None) -> pd.DataFrame:
         """Mean loss of each group (name -> clause) at each checkpoint, with a 95 % band.
@@ -246,7 +247,7 @@ class Store:
 
         Raises GroupError for the group, QueryError for the region.
         """
-        facts = self._facts.iloc[self.some_members(where)]
+        facts = self.facts.iloc[self.some_members(where)]
         return zooming.zoom(self.matrix, facts, (first, last), k, seed)
 
     def suggested_regions(self) -> tuple[Region, Region]:
@@ -286,8 +287,3 @@ class Store:
         one, two = self._asked.pair(self.groups.clause(first), self.groups.clause(second))
         steps = np.array(self.steps)
         return smoothed(one, steps, smooth), smoothed(two, steps, smooth)
-
-
-def is_store(path: str | Path) -> bool:
-    """Is there a store in this folder, or the beginning of one?"""
-    return Layout(Path(path)).manifest.exists()

@@ -6,7 +6,6 @@ from pathlib import Path
 import streamlit as st
 
 from queries import QueryError, Store, remote
-from queries.store import is_store
 from views.answers import open_store, version_of
 
 
@@ -14,7 +13,7 @@ def stores(named: Sequence[str]) -> list[str]:
     """The stores that were named; a folder of stores stands for those in it."""
     found: list[str] = []
     for path in named:
-        inside = [] if remote.is_url(path) or is_store(path) else _inside(Path(path))
+        inside = [] if remote.is_url(path) or remote.is_store(path) else _inside(Path(path))
         found += inside or [path]
     return list(dict.fromkeys(found))
 
@@ -90,4 +89,4 @@ def _offer_reload(store: Store) -> None:
 def _inside(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
-    return [str(path) for path in sorted(folder.iterdir()) if is_store(path)]
+    return [str(path) for path in sorted(folder.iterdir()) if remote.is_store(path)]

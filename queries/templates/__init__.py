@@ -4,7 +4,6 @@ from queries.templates.base import Template
 from queries.templates.combined import And, Not, Or
 from queries.templates.data import from_data, from_json, to_data, to_json
 from queries.templates.kinds import (
-    Changed,
     Docs,
     Frequency,
     Pattern,
@@ -18,9 +17,10 @@ from queries.templates.kinds import (
     WordStart,
     Written,
 )
+from queries.templates.selected import Changed, ChangedBetween, Rows, TokenTypes
 
 __all__ = [
-    "And", "Changed", "Docs", "Frequency", "Not", "Or", "Pattern", "Position", "PositionRange",
-    "Previous", "SeenBefore", "Sources", "Template", "WordPart", "WordStart", "Words", "Written",
-    "from_data", "from_json", "to_data", "to_json",
+    "And", "Changed", "ChangedBetween", "Docs", "Frequency", "Not", "Or", "Pattern", "Position",
+    "PositionRange", "Previous", "Rows", "SeenBefore", "Sources", "Template", "TokenTypes",
+    "WordPart", "WordStart", "Words", "Written", "from_data", "from_json", "to_data", "to_json",
 ]  # fmt: skip

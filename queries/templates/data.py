@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from queries.errors import GroupError
-from queries.templates import combined, kinds
+from queries.templates import combined, kinds, selected
 from queries.templates.base import Template
 
 DEEPEST = 20
@@ -16,8 +16,9 @@ KINDS: dict[str, type[Template]] = {
     for kind in (
         kinds.Position, kinds.PositionRange, kinds.WordStart, kinds.Words,
         kinds.Pattern, kinds.Frequency, kinds.SeenBefore, kinds.Docs,
-        kinds.Sources, kinds.Previous, kinds.WordPart, kinds.Changed,
-        kinds.Written, combined.Not, combined.And, combined.Or,
+        kinds.Sources, kinds.Previous, kinds.WordPart, kinds.Written,
+        selected.Changed, selected.ChangedBetween, selected.Rows, selected.TokenTypes,
+        combined.Not, combined.And, combined.Or,
     )
 }  # fmt: skip
 """position, position_range, word_start, … -> class"""

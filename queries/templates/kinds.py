@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from queries.errors import GroupError
 from queries.templates.base import Template
 from queries.templates.checks import (
-    check_amount,
     check_choice,
     check_filled,
     check_number,
@@ -29,11 +28,6 @@ SEEN = {
     "token": ("seen_before", "that occurred"),
     "bigram": ("bigram_seen_before", "whose last two tokens stood together"),
     "trigram": ("trigram_seen_before", "whose last three tokens stood together"),
-}
-CHANGED = {
-    "fell": "{before} - {after}",
-    "rose": "{after} - {before}",
-    "moved": "abs({after} - {before})",
 }
 MATCHED = {"token_str": "text", "word": "word"}
 
@@ -224,32 +218,6 @@ class WordPart(Template):
         elif self.last > self.first:
             number += f" to {self.last + 1:,}"
         return f"that are {number} among their word's tokens"
-
-
-@dataclass(frozen=True)
-class Changed(Template):
-    """Tokens whose loss moved by more than `least` nats between two checkpoints."""
-
-    first: int
-    last: int
-    least: float
-    how: str = "moved"
-    """fell, rose or moved"""
-
-    def __post_init__(self) -> None:
-        check_range("checkpoints", self.first, self.last)
-        check_amount("change", self.least)
-        check_choice("how", self.how, list(CHANGED))
-
-    def sql(self) -> str:
-        before, after = (f"loss_at(row, {step})" for step in (self.first, self.last))
-        return f"{CHANGED[self.how].format(before=before, after=after)} > {self.least!r}"
-
-    def phrase(self) -> str:
-        return (
-            f"whose loss {self.how} by more than {self.least:g} nats from step {self.first:,} "
-            f"to {self.last:,}"
-        )
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from queries import GroupError, Store
 from queries.templates import (
     And,
     Changed,
+    ChangedBetween,
     Docs,
     Frequency,
     Not,
@@ -20,16 +21,18 @@ from queries.templates import (
     Position,
     PositionRange,
     Previous,
+    Rows,
     SeenBefore,
     Sources,
     Template,
+    TokenTypes,
     WordPart,
     Words,
     WordStart,
     Written,
 )
 from queries.templates.data import DEEPEST, KINDS, from_data, from_json, to_data, to_json
-from queries.templates.kinds import CHANGED
+from queries.templates.selected import CHANGED
 from tests.queries.stores import VOCABULARY
 
 HOSTILE = [
@@ -62,6 +65,11 @@ LEAVES = st.one_of(
     st.builds(Previous, some_texts),
     open_pairs.map(lambda p: WordPart(*p)),
     st.builds(Changed, st.just(8), st.just(400), st.floats(0, 2), st.sampled_from(sorted(CHANGED))),
+    st.tuples(st.floats(-3, 3), st.floats(-3, 3)).map(
+        lambda p: ChangedBetween(8, 400, min(p), max(p))
+    ),
+    st.builds(Rows, st.lists(small, min_size=1).map(tuple)),
+    st.builds(TokenTypes, st.lists(small, min_size=1).map(tuple)),
     st.just(Written("position % 3 = 1 -- every third")),
 )  # fmt: skip
 TEMPLATES = st.recursive(
@@ -123,6 +131,13 @@ def holds(group: dict[str, Any], token: dict[str, Any]) -> bool:
             assert (group["first"], group["last"]) == (8, 400)
             signed = {"fell": -token["change"], "rose": token["change"]}
             return signed.get(group["how"], abs(token["change"])) > group["least"]
+        case "changed_between":
+            assert (group["first"], group["last"]) == (8, 400)
+            return group["low"] <= token["change"] <= group["high"]
+        case "rows":
+            return token["row"] in group["rows"]
+        case "token_types":
+            return token["token_id"] in group["token_ids"]
         case "written":
             return token["position"] % 3 == 1
         case "not":
@@ -190,6 +205,11 @@ WORDED = [
      "Tokens whose loss moved by more than 1.5 nats from step 8 to 400."),
     (Changed(8, 400, 0, "fell"), "loss_at(row, 8) - loss_at(row, 400) > 0",
      "Tokens whose loss fell by more than 0 nats from step 8 to 400."),
+    (ChangedBetween(8, 400, -1.5, 2.0),
+     "loss_at(row, 400) - loss_at(row, 8) between -1.5 and 2.0",
+     "Tokens whose loss changed by -1.5 to +2 nats from step 8 to 400."),
+    (Rows((3, 5)), "row in (3, 5)", "Tokens of 2 chosen rows."),
+    (TokenTypes((7,)), "token_id in (7)", "Tokens of 1 chosen token type."),
     (Written("position % 3 = 1\n-- every third"), "(\nposition % 3 = 1\n-- every third\n)",
      "Tokens for which position % 3 = 1 -- every third."),
     (Or((Position(1), WordPart(2, 2))), "position = 1 or word_part between 2 and 2",
@@ -237,6 +257,10 @@ def test_a_group_and_its_opposite_hold_every_token_once(store):
         (lambda: Pattern("(?=a)"), "is no regular expression: invalid perl operator"),
         (lambda: Pattern("a", "text"), "the column is 'text': expected one of token_str, word"),
         (lambda: Pattern(None), "None among the pattern is no text"),
+        (lambda: ChangedBetween(8, 400, 2.0, 1.0), r"changes 2 to 1: the smaller comes first"),
+        (lambda: ChangedBetween(8, 400, None, 1.0), "the low is None: expected a number"),
+        (lambda: Rows(()), "the list of rows is empty"),
+        (lambda: TokenTypes((-1,)), "the token_ids is -1: expected a whole number"),
         (lambda: Changed(400, 8, 1), "checkpoints 400 to 8 are none"),
         (lambda: Changed(8, 400, -1.0), "the change is -1.0: expected a number, 0 or more"),
         (lambda: Changed(8, 400, float("nan")), "expected a number, 0 or more"),
