@@ -71,6 +71,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-bos", action="store_true", help="put nothing in front of each doc")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
     parser.add_argument("--device", help="cuda, cpu, … (cuda where it is)")
+    parser.add_argument("--attention", help="sdpa, eager, flash_attention_2, … (the model's)")
+    parser.add_argument("--compile", action="store_true", help="with torch.compile")
     parser.add_argument("--batch-tokens", type=_positive, default=4_096, help="(%(default)s)")
     parser.add_argument("--keep-cache", action="store_true", help="keep what was downloaded")
 
@@ -176,6 +178,8 @@ def _run(options: argparse.Namespace) -> int:
             selection=_selection(options),
             dtype=options.dtype,
             device=options.device,
+            attention=options.attention,
+            compile=options.compile,
             batch_tokens=options.batch_tokens,
             prefetch=options.prefetch,
             keep_cache=options.keep_cache,
@@ -186,8 +190,8 @@ def _run(options: argparse.Namespace) -> int:
         f"{options.store}: {scored} checkpoints scored on {report.n_tokens:,} tokens, "
         f"{report.skipped} were there already, {len(report.failed)} failed"
     )
-    for number, of in report.duplicates.items():
-        print(f"odd: checkpoint {number} has the very same weights as {of}", file=sys.stderr)
+    for number, same in report.duplicates.items():
+        print(f"odd: checkpoint {number} {same}", file=sys.stderr)
     for outcome in report.failed:
         print(f"failed: {outcome.error}", file=sys.stderr)
     return 1 if report.failed else 0

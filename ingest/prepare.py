@@ -33,6 +33,8 @@ class Options:
     selection: Selection = field(default_factory=Selection)
     dtype: str = "float32"
     device: str | None = None
+    attention: str | None = None
+    compile: bool = False
     batch_tokens: int = 4_096
     prefetch: int = 2
     keep_cache: bool = False
@@ -74,7 +76,7 @@ def prepare(source: Source, text: Path, options: Options) -> Plan:
         bos_id=convention.bos_id,
         max_parts=options.max_parts,
         dtype=options.dtype,
-        attention=models.attention_backend(config),
+        attention=models.attention_backend(config, options.attention),
         n_docs=corpus.docs.num_rows,
         n_tokens=corpus.n_tokens,
         token_fingerprint=schema.fingerprint(corpus.tokens),
