@@ -12,17 +12,22 @@ from ingest.memory import Budget, is_out_of_memory
 
 
 def token_losses(
-    model: PreTrainedModel, windows: list[np.ndarray], budget: Budget | None = None
+    model: PreTrainedModel,
+    windows: list[np.ndarray],
+    budget: Budget | None = None,
+    first: np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields (rows int64 (n,), losses float32 (n,)) batch by batch, until every row is scored.
 
     Each window is int64 (length,); token i + 1 is predicted from tokens 0 … i, so a window has
-    length - 1 rows, and rows count through the windows in order. Windows are batched by length,
+    length - 1 rows, or length - first where `first`, int64 (windows,), says from which of its
+    tokens on; rows count through the windows in order. Windows are batched by length,
     longest first. A batch that does not fit into memory is tried again in halves; where one window
     alone does not fit, what torch raised is raised.
     """
     budget = budget or Budget()
-    first_row = np.cumsum([0, *(len(w) - 1 for w in windows)])
+    firsts = [1] * len(windows) if first is None else first.tolist()
+    first_row = np.cumsum([0, *(len(w) - f for w, f in zip(windows, firsts, strict=True))])
     lengths = [len(w) for w in windows]
     head = plain_head(model, max(windows, key=len))
     todo = sorted(range(len(windows)), key=lambda i: -lengths[i])
@@ -30,7 +35,9 @@ def token_losses(
     while todo:
         longest = lengths[todo[0]]  # which says the padded length of its batch
         batch = todo[: max(budget.fitting(model, longest, not head) // longest, 1)]
-        losses = _losses_that_fit(model, head, [windows[i] for i in batch])
+        losses = _losses_that_fit(
+            model, head, [windows[i] for i in batch], [firsts[i] for i in batch]
+        )
         if losses is None:
             refused = refused or len(batch) * longest
             budget.halve(len(batch) * longest)
@@ -57,11 +64,14 @@ def looks_ahead(model: PreTrainedModel, window: np.ndarray) -> bool:
 
 
 def _losses_that_fit(
-    model: PreTrainedModel, head: nn.Linear | None, windows: list[np.ndarray]
+    model: PreTrainedModel,
+    head: nn.Linear | None,
+    windows: list[np.ndarray],
+    firsts: list[int],
 ) -> np.ndarray | None:
     """Losses float32 (rows of these windows,), or None where memory does not suffice for all."""
     try:
-        return _batch_losses(model, head, windows)
+        return _batch_losses(model, head, windows, firsts)
     except Exception as error:
         if len(windows) == 1 or not is_out_of_memory(error):
             raise
@@ -70,7 +80,10 @@ def _losses_that_fit(
 
 @torch.inference_mode()
 def _batch_losses(
-    model: PreTrainedModel, head: nn.Linear | None, windows: list[np.ndarray]
+    model: PreTrainedModel,
+    head: nn.Linear | None,
+    windows: list[np.ndarray],
+    firsts: list[int],
 ) -> np.ndarray:
     """Losses float32 (rows of these windows,).
 
@@ -82,8 +95,9 @@ def _batch_losses(
     for line, window in zip(padded, windows, strict=True):
         line[: len(window)] = window
     ids = torch.from_numpy(padded).to(model.device)
-    lengths = torch.tensor([len(w) - 1 for w in windows])
-    real = (torch.arange(longest - 1) < lengths[:, None]).flatten().to(model.device)
+    bounds = torch.tensor([(f, len(w)) for f, w in zip(firsts, windows, strict=True)])
+    places = torch.arange(1, longest)
+    real = ((places >= bounds[:, :1]) & (places < bounds[:, 1:])).flatten().to(model.device)
     targets = ids[:, 1:].flatten()
     if head is None:
         logits = model(input_ids=ids[:, :-1], use_cache=False).logits

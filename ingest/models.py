@@ -1,7 +1,9 @@
 """Load tokenizers and models from checkpoint folders, strictly: nothing missing or invented."""
 
 import hashlib
+import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,9 @@ transformers.utils.logging.disable_progress_bar()
 transformers.utils.logging.set_verbosity_error()
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model")
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "vocab.json", "vocab.txt", "tokenizer.model",
+)  # fmt: skip
 # Buffers that old checkpoints saved and that are computed, not learned.
 COMPUTED = (".attn.bias", ".attn.masked_bias", ".attention.bias", ".rotary_emb.inv_freq")
 
@@ -48,8 +52,15 @@ def load_tokenizer(
 
 
 def tokenizer_sha256(tokenizer: PreTrainedTokenizerBase) -> str:
-    """sha256 of the whole tokenizer as JSON: equal ids for equal text."""
-    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+    """sha256 of the whole tokenizer as JSON, or of a slow one's files: equal ids for equal text."""
+    if tokenizer.is_fast:
+        return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+    digest = hashlib.sha256(type(tokenizer).__name__.encode())
+    digest.update(json.dumps(tokenizer.get_vocab(), sort_keys=True).encode())
+    with tempfile.TemporaryDirectory() as folder:
+        for path in tokenizer.save_vocabulary(folder):
+            digest.update(Path(path).read_bytes())
+    return digest.hexdigest()
 
 
 def first_config(checkpoints: list[Checkpoint]) -> PretrainedConfig:

@@ -9,9 +9,9 @@ import torch
 from ingest import writer
 from ingest.errors import IngestError, first_line
 from ingest.opening import known_outcomes, only_writer, open_store
-from ingest.prepare import Options, prepare
+from ingest.prepare import Options, Plan, prepare
 from ingest.scoring import best_device, score
-from ingest.sources import is_repository, open_source
+from ingest.sources import Source, is_repository, open_source
 from ingest.standing import refuse_compiling
 from ingest.writer import Duplicate, Outcome
 from store.layout import Layout
@@ -34,17 +34,19 @@ class Report:
         return [o for o in self.tried if o.error]
 
 
-def run(source: str | Path, text: Path, store: Path, options: Options) -> Report:
+def run(source: str | Path, text: str | Path, store: Path, options: Options) -> Report:
     """Score what is not scored yet. A failed checkpoint is recorded, the others go on.
 
     Raises IngestError for unusable input, or a store that holds something else.
     """
-    _refuse_inside(source, store)
-    refuse_device(options.device or best_device())
-    if options.compile:
-        refuse_compiling()
+    refuse_inside(source, store)
+    refuse_unusable(options)
     opened = open_source(source, store, options.keep_cache)
-    plan = prepare(opened, text, options)
+    return fill(opened, prepare(opened, text, options), store, options)
+
+
+def fill(opened: Source, plan: Plan, store: Path, options: Options) -> Report:
+    """Score what of the plan is not scored yet, into its store."""
     layout = Layout(store)
     with only_writer(layout):
         open_store(layout, plan.corpus, plan.manifest)
@@ -67,11 +69,19 @@ def _recording(layout: Layout, known: dict[int, Outcome]) -> Callable[[Outcome],
     return record
 
 
-def _refuse_inside(source: str | Path, store: Path) -> None:
+def refuse_inside(source: str | Path, store: Path) -> None:
+    """Raises IngestError for a store that would lie among the checkpoints, or is a file."""
     if not is_repository(source) and store.resolve() == Path(source).resolve():
         raise IngestError(f"--store {store} is the folder of checkpoints itself: name another")
     if store.exists() and not store.is_dir():
         raise IngestError(f"--store {store} is a file: name a folder")
+
+
+def refuse_unusable(options: Options) -> None:
+    """Raises IngestError for options that this machine cannot fulfil."""
+    refuse_device(options.device or best_device())
+    if options.compile:
+        refuse_compiling()
 
 
 def refuse_device(device: str) -> None:

@@ -96,7 +96,9 @@ def _score(arrival: Arrival, bench: _Bench) -> tuple[Outcome, np.ndarray | None]
         model = bench.standing.put(arrival)
         _refuse_looking_ahead(checkpoint, model, bench.corpus)
         losses = np.full(bench.corpus.n_tokens, np.nan, dtype=np.float32)
-        for rows, values in token_losses(model, bench.corpus.windows, bench.budget):
+        for rows, values in token_losses(
+            model, bench.corpus.windows, bench.budget, bench.corpus.first
+        ):
             losses[rows] = values
             scored += len(rows)
             bench.progress.update(len(rows))
