@@ -105,15 +105,19 @@ def page(browser: Browser) -> Iterator[Page]:
     """A fresh page that must end without a console error and without a request elsewhere."""
     context = browser.new_context(viewport={"width": 1280, "height": 1000})
     page = context.new_page()
-    errors: list[str] = []
-    elsewhere: list[str] = []
-    page.on("console", lambda m: errors.append(m.text) if _is_ours(m) else None)
-    page.on("pageerror", lambda e: errors.append(str(e)))
-    page.on("request", lambda r: None if _here(r.url) else elsewhere.append(r.url))
+    errors = watched(page)
     yield page
     context.close()
     assert errors == []
-    assert elsewhere == []
+
+
+def watched(page: Page) -> list[str]:
+    """What goes wrong in a page from now on: its errors, and requests that leave this machine."""
+    errors: list[str] = []
+    page.on("console", lambda m: errors.append(m.text) if _is_ours(m) else None)
+    page.on("pageerror", lambda e: errors.append(str(e)))
+    page.on("request", lambda r: None if _here(r.url) else errors.append(r.url))
+    return errors
 
 
 def _is_ours(message: ConsoleMessage) -> bool:
