@@ -6,10 +6,14 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ingest.checkpoints import Naming
 from ingest.errors import IngestError
 from ingest.selection import Selection, StepRange, parse_steps
+
+if TYPE_CHECKING:
+    from ingest.probe_file import ProbeFile
 
 EPILOG = """\
 exit status: 0 all is well; 1 a checkpoint failed, a store is not whole, or two differ;
@@ -73,6 +77,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cuda, cpu, … (cuda where it is)")
     parser.add_argument("--batch-tokens", type=_positive, default=4_096, help="(%(default)s)")
     parser.add_argument("--keep-cache", action="store_true", help="keep what was downloaded")
+    parser.add_argument(
+        "--probes", action="store_true", help="losses on repeats, and heads that look back there"
+    )
 
 
 def _add_plan(parser: argparse.ArgumentParser) -> None:
@@ -179,6 +186,7 @@ def _run(options: argparse.Namespace) -> int:
             batch_tokens=options.batch_tokens,
             prefetch=options.prefetch,
             keep_cache=options.keep_cache,
+            probes=options.probes,
         ),
     )
     scored = len(report.tried) - len(report.failed)
@@ -190,7 +198,22 @@ def _run(options: argparse.Namespace) -> int:
         print(f"odd: checkpoint {number} has the very same weights as {of}", file=sys.stderr)
     for outcome in report.failed:
         print(f"failed: {outcome.error}", file=sys.stderr)
-    return 1 if report.failed else 0
+    return 1 if report.failed or _unprobed(report.probes) else 0
+
+
+def _unprobed(probes: "ProbeFile | None") -> int:
+    """Say what is odd about the probes; how many checkpoints have none."""
+    if probes is None:
+        return 0
+    if probes.without_attention:
+        print(
+            "note: the model gives no attention weights: it has the losses on repeats, and no "
+            "prefix-matching scores (NULL)",
+            file=sys.stderr,
+        )
+    for number, reason in probes.unprobed.items():
+        print(f"not probed: checkpoint {number}: {reason}", file=sys.stderr)
+    return len(probes.unprobed)
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from ingest import models
 from ingest.checkpoints import Checkpoint, Naming
 from ingest.corpus import Convention, Corpus, build_corpus
 from ingest.errors import IngestError
+from ingest.repeats import Repeats, random_repeats
 from ingest.selection import Selection, select
 from ingest.sources import Source, tokenizer_folder
 from ingest.texts import read_texts
@@ -36,6 +37,7 @@ class Options:
     batch_tokens: int = 4_096
     prefetch: int = 2
     keep_cache: bool = False
+    probes: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Plan:
     checkpoints: list[Checkpoint]
     corpus: Corpus
     manifest: Manifest
+    repeats: Repeats | None = None
 
 
 def prepare(source: Source, text: Path, options: Options) -> Plan:
@@ -63,7 +66,9 @@ def prepare(source: Source, text: Path, options: Options) -> Plan:
         options.max_parts,
     )
     corpus = build_corpus(documents, tokenizer, convention)
-    _refuse_small_vocabulary(corpus, config.get_text_config().vocab_size)
+    n_types = config.get_text_config().vocab_size
+    _refuse_small_vocabulary(corpus, n_types)
+    repeats = random_repeats(tokenizer, n_types, convention) if options.probes else None
     manifest = Manifest(
         model=options.name or source.name,
         text=text.resolve().name,
@@ -80,7 +85,7 @@ def prepare(source: Source, text: Path, options: Options) -> Plan:
         token_fingerprint=schema.fingerprint(corpus.tokens),
         versions={name: version(name) for name in LIBRARIES},
     )
-    return Plan(checkpoints, corpus, manifest)
+    return Plan(checkpoints, corpus, manifest, repeats)
 
 
 def _context_length(options: Options, of_model: int | None) -> int:

@@ -20,6 +20,8 @@ from ingest.kernel import looks_ahead, token_losses
 from ingest.opening import known_outcomes, only_writer, open_store
 from ingest.prefetch import arriving
 from ingest.prepare import Options, Plan, prepare
+from ingest.probe_file import ProbeFile
+from ingest.probing import probe_scored
 from ingest.sources import Source, is_repository, open_source
 from ingest.writer import Outcome
 from store import schema
@@ -31,12 +33,14 @@ class Report:
     """What a run did: outcomes of the checkpoints that it tried, and how many it skipped.
 
     `duplicates`: the store's checkpoints whose weights an earlier one has, and that one.
+    `probes`: the store's probes where they were asked for.
     """
 
     tried: list[Outcome]
     skipped: int
     n_tokens: int
     duplicates: dict[int, int]
+    probes: ProbeFile | None = None
 
     @property
     def failed(self) -> list[Outcome]:
@@ -59,10 +63,14 @@ def run(source: str | Path, text: Path, store: Path, options: Options) -> Report
         todo = [c for c in plan.checkpoints if c.checkpoint not in done]
         known = known_outcomes(layout, plan.checkpoints)
         opened.tidy(todo[: options.prefetch])
-        tried = list(_score_all(layout, plan, todo, known, options, opened))
+        probes = ProbeFile(layout, plan.repeats) if plan.repeats else None
+        tried = list(_score_all(layout, plan, todo, known, options, opened, probes))
+        if probes:
+            device = options.device or best_device()
+            probe_scored(probes, plan.checkpoints, known, opened, options, device)
         opened.tidy([])
     same = writer.duplicates(known[number] for number in sorted(known))
-    return Report(tried, len(plan.checkpoints) - len(todo), plan.corpus.n_tokens, same)
+    return Report(tried, len(plan.checkpoints) - len(todo), plan.corpus.n_tokens, same, probes)
 
 
 def _refuse_inside(source: str | Path, store: Path) -> None:
@@ -79,6 +87,7 @@ def _score_all(
     known: dict[int, Outcome],
     options: Options,
     source: Source,
+    probes: ProbeFile | None,
 ) -> Iterator[Outcome]:
     # The rows of the store itself, so that a loss file repeats exactly what stands there.
     tokens = pq.read_table(layout.tokens, columns=schema.REPEATED)
@@ -90,7 +99,7 @@ def _score_all(
             if problem:
                 outcome, losses = Outcome(checkpoint, error=str(problem)), None
             else:
-                outcome, losses = _score(checkpoint, plan.corpus, options, progress)
+                outcome, losses = _score(checkpoint, plan.corpus, options, progress, probes)
             if losses is not None:
                 sha256 = outcome.weights_sha256 or ""
                 writer.write_losses(layout, checkpoint.checkpoint, tokens, losses, sha256)
@@ -104,7 +113,11 @@ def _score_all(
 
 
 def _score(
-    checkpoint: Checkpoint, corpus: Corpus, options: Options, progress: "tqdm[Any]"
+    checkpoint: Checkpoint,
+    corpus: Corpus,
+    options: Options,
+    progress: "tqdm[Any]",
+    probes: ProbeFile | None,
 ) -> tuple[Outcome, np.ndarray | None]:
     """Outcome and losses float32 (tokens,), or an outcome with an error and None."""
     started = time.perf_counter()
@@ -118,12 +131,15 @@ def _score(
             scored += len(rows)
             progress.update(len(rows))
         _refuse_not_finite(checkpoint, losses)
+        sha256 = checkpoint.weights_sha256 or weights_sha256(checkpoint.path)
+        if probes:
+            probes.take(checkpoint.checkpoint, sha256, model)
     except (CheckpointError, RuntimeError, IndexError) as error:
         progress.update(-scored)
         return Outcome(checkpoint, error=_reason(checkpoint, error)), None
     return Outcome(
         checkpoint,
-        weights_sha256=checkpoint.weights_sha256 or weights_sha256(checkpoint.path),
+        weights_sha256=sha256,
         n_tokens=corpus.n_tokens,
         mean_loss=writer.mean_loss(losses),
         seconds=round(time.perf_counter() - started, 3),
