@@ -129,6 +129,17 @@ class Store:
         return self._database.frame("select * from checkpoints order by checkpoint")
 
     @property
+    def probes(self) -> pd.DataFrame | None:
+        """What `ingest run --probes` found at the scored checkpoints; None where it never ran.
+
+        Columns checkpoint, probe, layer, head, value: loss_first and loss_second in nats, on a
+        random segment and on its repetition, and prefix_matching, 0 to 1, of each attention head.
+        """
+        if not self._database.has_probes:
+            return None
+        return self._database.frame(sql.read("probes"), {"scored": self.steps})
+
+    @property
     def steps(self) -> list[int]:
         """The scored checkpoints, increasing."""
         return list(self._files)
@@ -270,7 +281,7 @@ class Store:
         progress: Share | None = None,
         cancel: threading.Event | None = None,
     ) -> pd.DataFrame:
-        """Any one SELECT over losses, tokens, docs, checkpoints.
+        """Any one SELECT over losses, tokens, docs, checkpoints and, where there are any, probes.
 
         `progress` is called with the share done, 0 to 1, from another thread; once `cancel` is set
         the query stops. Raises QueryError.
