@@ -48,8 +48,8 @@ class Database:
             ("load_checkpoints", layout.checkpoints),
         ):
             self._connection.execute(sql.read(name), {"path": str(path)})
-        self.has_probes = layout.probes.exists()
-        if self.has_probes:
+        self._has_probes = layout.probes.exists()
+        if self._has_probes:
             self._connection.execute(sql.read("load_probes"), {"path": str(layout.probes)})
         for name in ("tokens", "docs"):
             self._connection.execute(sql.read(name))
@@ -127,6 +127,10 @@ class Database:
         with self._limited_cursor() as cursor:
             found: list[tuple[Any, ...]] = cursor.execute(query, dict(values or {})).fetchall()
             return found
+
+    def probes(self, scored: list[int]) -> pd.DataFrame | None:
+        """checkpoint, probe, layer, head, value of the checkpoints `scored`; None without any."""
+        return self.frame(sql.read("probes"), {"scored": scored}) if self._has_probes else None
 
     def table(self, query: str) -> pa.Table:
         """The same as an Arrow table: for millions of rows, a third of a frame's memory."""

@@ -130,14 +130,11 @@ class Store:
 
     @property
     def probes(self) -> pd.DataFrame | None:
-        """What `ingest run --probes` found at the scored checkpoints; None where it never ran.
+        """What `ingest run --probes` found: checkpoint, probe, layer, head, value; or None.
 
-        Columns checkpoint, probe, layer, head, value: loss_first and loss_second in nats, on a
-        random segment and on its repetition, and prefix_matching, 0 to 1, of each attention head.
+        Probes are loss_first, loss_second (nats) and, for each head, prefix_matching (0 to 1).
         """
-        if not self._database.has_probes:
-            return None
-        return self._database.frame(sql.read("probes"), {"scored": self.steps})
+        return self._database.probes(self.steps)
 
     @property
     def steps(self) -> list[int]:
