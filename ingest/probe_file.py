@@ -46,7 +46,7 @@ class ProbeFile:
         """
         try:
             self.add(checkpoint, weights_sha256, probe(model, self._repeats))
-        except (CheckpointError, RuntimeError, IndexError) as error:
+        except (CheckpointError, RuntimeError, IndexError, MemoryError) as error:
             self.unprobed[checkpoint] = f"its model cannot be probed: {first_line(error)}"
 
     def add(self, checkpoint: int, weights_sha256: str, found: list[Probe]) -> None:

@@ -2,13 +2,14 @@
 
 from tqdm import tqdm
 
-from ingest import models
-from ingest.checkpoints import Checkpoint, weights_sha256
+from ingest.checkpoints import Checkpoint
 from ingest.errors import CheckpointError
 from ingest.prefetch import arriving
 from ingest.prepare import Options
 from ingest.probe_file import ProbeFile
+from ingest.reading import Arrival
 from ingest.sources import Source
+from ingest.standing import Standing
 from ingest.writer import Outcome
 
 
@@ -22,18 +23,18 @@ def probe_scored(
 ) -> None:
     """Probe each checkpoint that has losses and no probes yet; what fails goes to `unprobed`."""
     todo = [c for c in checkpoints if _lacks(probes, known.get(c.checkpoint))]
-    for checkpoint, problem in tqdm(
+    standing = Standing(options.dtype, device, options.attention)
+    for arrival in tqdm(
         arriving(source, todo, options.prefetch), "probing", len(todo), disable=not todo
     ):
+        number = arrival.checkpoint.checkpoint
         try:
-            if problem:
-                raise problem
-            sha256 = _same_weights(checkpoint, known[checkpoint.checkpoint])
-            model = models.load_model(checkpoint, options.dtype, device)
+            sha256 = _same_weights(arrival, known[number])
+            model = standing.put(arrival)
         except CheckpointError as error:
-            probes.unprobed[checkpoint.checkpoint] = str(error)
+            probes.unprobed[number] = str(error)
             continue
-        probes.take(checkpoint.checkpoint, sha256, model)
+        probes.take(number, sha256, model)
 
 
 def _lacks(probes: ProbeFile, outcome: Outcome | None) -> bool:
@@ -43,12 +44,13 @@ def _lacks(probes: ProbeFile, outcome: Outcome | None) -> bool:
     return number not in probes.unprobed and probes.lacks(number, outcome.weights_sha256)
 
 
-def _same_weights(checkpoint: Checkpoint, outcome: Outcome) -> str:
+def _same_weights(arrival: Arrival, outcome: Outcome) -> str:
     """The sha256 of the weights. Raises CheckpointError if others were scored."""
-    sha256 = checkpoint.weights_sha256 or weights_sha256(checkpoint.path)
-    if sha256 != outcome.weights_sha256:
+    if arrival.problem:
+        raise arrival.problem
+    if not arrival.weights_sha256 or arrival.weights_sha256 != outcome.weights_sha256:
         raise CheckpointError(
-            f"{checkpoint.revision} has other weights now than when it was scored: restore them, "
-            "or delete its loss file and run again"
+            f"{arrival.checkpoint.revision} has other weights now than when it was scored: restore "
+            "them, or delete its loss file and run again"
         )
-    return sha256
+    return arrival.weights_sha256

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from ingest.corpus import Convention
 from ingest.errors import IngestError
+from ingest.windows import Convention
 
 SEQUENCES = 16
 LONGEST = 50  # tokens of a segment: attention weights of a whole context would fill the memory

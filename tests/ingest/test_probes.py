@@ -13,10 +13,10 @@ from transformers import (
     RwkvForCausalLM,
 )
 
-from ingest.corpus import Convention
 from ingest.errors import CheckpointError, IngestError
 from ingest.probes import gives_attentions, probe
 from ingest.repeats import LONGEST, SEQUENCES, Repeats, random_repeats
+from ingest.windows import Convention
 from tests.induction import even_attention, induction_head
 from tests.ingest.by_hand import losses_by_hand
 from tests.models import CONTEXT, FAMILIES, tiny
