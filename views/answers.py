@@ -102,9 +102,24 @@ def overlap(
     second: tuple[int, int],
     where: str,
     k: int,
+    min_count: int | None,
 ) -> pd.DataFrame:
     """`queries.overlap`."""
-    return queries.overlap(_store, first, second, where, k)
+    return queries.overlap(_store, first, second, where, k, min_count)
+
+
+@st.cache_data(max_entries=16, show_spinner="Looking at every token type …")
+def type_changes(
+    _store: Store, store_key: object, region: tuple[int, int], where: str, min_count: int
+) -> pd.DataFrame:
+    """`queries.type_changes`."""
+    return queries.type_changes(_store, *region, where, min_count)
+
+
+@st.cache_data(max_entries=16, show_spinner="Comparing hundreds of groups with the rest …")
+def explain(_store: Store, store_key: object, region: tuple[int, int]) -> pd.DataFrame:
+    """`queries.explain`."""
+    return queries.explain(_store, *region)
 
 
 @st.cache_data(max_entries=16, show_spinner="Looking for the largest rise …")

@@ -87,11 +87,16 @@ def keep(parameter: str, chosen: Sequence[Chosen]) -> None:
         st.query_params[parameter] = values
 
 
-def add(group: Chosen) -> None:
-    """One more for the Trajectories page, from whatever page."""
-    kept = f"{TRAJECTORIES}_groups"
-    before = st.session_state.get(kept) or [from_url(v) for v in DEFAULTS]
-    st.session_state[kept] = [*before, group]
+def offer(group: Chosen) -> None:
+    """A link to the Trajectories page with this group beside those that are there."""
+    there = st.session_state.get(f"{TRAJECTORIES}_groups")
+    others = [*DEFAULTS] if there is None else [other.url() for other in there]
+    st.page_link(
+        st.session_state["pages"]["trajectories"],
+        label=f"“{group.name}” as a group on Trajectories",
+        icon=":material/add_chart:",
+        query_params={TRAJECTORIES: [*others, group.url()]},
+    )
 
 
 def group_title(store: Store, text: str) -> str:

@@ -67,13 +67,13 @@ def _line(
     group = groups[place]
     key = f"{parameter}_{group.number}"
     color, dash = look(place)
-    swatch, text, buttons = st.columns([0.5, 9, 2], vertical_alignment="center")
-    picked = swatch.color_picker("Colour", group.color or color, key=f"{key}_color",
+    swatch, text, buttons = st.columns([0.5, 7.5, 3.4], vertical_alignment="center")
+    picked = swatch.color_picker("Colour", group.color or color, key=f"{key}_{color}",
                                  label_visibility="collapsed")  # fmt: skip
     if picked != (group.color or color):
         groups[place] = replace(group, color=picked)
         chosen.keep(parameter, groups)
-    with buttons.container(horizontal=True, horizontal_alignment="right", gap=None):
+    with buttons.container(horizontal=True, horizontal_alignment="right", gap="small"):
         _buttons(store, parameter, groups, place, key)
     try:
         frame = answers.trajectory(store, answers.key(store), group.clause, smooth)
@@ -88,17 +88,14 @@ def _line(
 
 
 def _buttons(store: Store, parameter: str, groups: list[Chosen], place: int, key: str) -> None:
-    name = _plain(groups[place].title(store))
-    if place and st.button("", icon=":material/vertical_align_top:", key=f"{key}_first",
-                           type="tertiary", help=f"Make “{name}” the baseline"):  # fmt: skip
+    if place and st.button("Make baseline", key=f"{key}_first", type="tertiary"):
         groups.insert(0, groups.pop(place))
         chosen.keep(parameter, groups)
         st.rerun()
-    if st.button("", icon=":material/edit:", key=f"{key}_edit", type="tertiary",
-                 help=f"Change “{name}”, or look at its tokens"):  # fmt: skip
+    if st.button("Change", key=f"{key}_edit", type="tertiary",
+                 help="Change the group, or look at its tokens"):  # fmt: skip
         group_dialog.show(store, parameter, place)
-    if st.button("", icon=":material/close:", key=f"{key}_remove", type="tertiary",
-                 help=f"Remove “{name}”"):  # fmt: skip
+    if st.button("Remove", key=f"{key}_remove", type="tertiary"):
         groups.pop(place)
         chosen.keep(parameter, groups)
         st.rerun()

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from queries import Store
+from queries import QueryError, Store
+from views import answers
 
 Region = tuple[int, int]
 PARAMETER = "region"
@@ -45,6 +46,31 @@ def link(first: int, last: int, before: str = "Zoom into ") -> None:
         icon=":material/zoom_in:",
         query_params={"first": str(first), "last": str(last)},
     )
+
+
+def take_event(store: Store) -> None:
+    """A select box of the detected events of the mean loss, which sets the region's steps."""
+    try:
+        found = answers.events(store, answers.key(store), "true")
+    except QueryError:
+        return  # too few checkpoints to tell events from noise
+    if found.empty:
+        return
+    told = {
+        f"{e.kind.replace('_', ' ')}, {e.first:,} to {e.last:,} ({e.size:.3f} nats)": e
+        for e in found.itertuples()
+        if e.first < e.last
+    }
+
+    def take() -> None:
+        event = told.get(st.session_state["event"])
+        if event:
+            st.session_state["first"], st.session_state["last"] = event.first, event.last
+
+    st.selectbox(
+        "Take a detected event of the mean loss", list(told), index=None, key="event",
+        on_change=take, placeholder="spikes, falls, plateaus …",
+    )  # fmt: skip
 
 
 def choose(store: Store, label: str, prefix: str, default: Region) -> Region:

@@ -47,6 +47,8 @@ def page(store: Store, others: Sequence[Store]) -> None:
     st.caption(
         "How the mean loss of groups of tokens fell during training, and how they came apart."
     )
+    st.page_link(st.session_state["pages"]["tour"], label="New here? Four questions to begin with",
+                 icon=":material/explore:")  # fmt: skip
     shown = display.choose(store, others)
     lines = panel(store, chosen.TRAJECTORIES, chosen.DEFAULTS, shown.smooth)
     if not lines:

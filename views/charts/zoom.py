@@ -27,7 +27,10 @@ def histogram(frame: pd.DataFrame) -> alt.LayerChart:
         ],
     )  # fmt: skip
     zero = alt.Chart(pd.DataFrame({"x": [0]})).mark_rule(color=axes.GREY).encode(x="x:Q")
-    return axes.finish(alt.layer(bars, zero), 260, "Histogram of the change in loss per token")
+    brush = alt.selection_interval(name=axes.BRUSH, encodings=["x"])
+    return axes.finish(
+        alt.layer(bars.add_params(brush), zero), 260, "Histogram of the change in loss per token"
+    )
 
 
 def token_trajectories(frame: pd.DataFrame, axis: str, region: tuple[int, int]) -> alt.LayerChart:
