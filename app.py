@@ -6,7 +6,7 @@ import sys
 import streamlit as st
 
 from queries import QueryError
-from views import about, export, figure, sql_page, text, tour, trajectories, zoom
+from views import about, export, figure, pages
 from views.answers import open_store, version_of
 
 
@@ -23,23 +23,9 @@ def main() -> None:
         st.title("Token Trails")
         st.error(f"This store cannot be opened: {error}")
         return
-    others = [other for other in paths if other != path]
-    pages = {
-        "trajectories": st.Page(
-            lambda: trajectories.page(store, about.alike(store, others)), title="Trajectories",
-            default=True, icon=":material/show_chart:", url_path="trajectories",
-        ),
-        "zoom": st.Page(lambda: zoom.page(store), title="Zoom", icon=":material/zoom_in:",
-                        url_path="zoom"),
-        "text": st.Page(lambda: text.page(store), title="Text", icon=":material/article:",
-                        url_path="text"),
-        "sql": st.Page(lambda: sql_page.page(store), title="SQL", icon=":material/database:",
-                       url_path="sql"),
-        "tour": st.Page(lambda: tour.page(store), title="Tour", icon=":material/explore:",
-                        url_path="tour"),
-    }  # fmt: skip
-    st.session_state["pages"] = pages
-    chosen = st.navigation({"Token Trails": list(pages.values())})
+    found = pages.pages(store, [other for other in paths if other != path])
+    st.session_state["pages"] = found
+    chosen = st.navigation({"Token Trails": list(found.values())})
     about.describe(store)
     try:
         chosen.run()

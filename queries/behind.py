@@ -12,32 +12,30 @@ from queries import sql
 from queries.store import Store
 from queries.zoom import BINS
 
-_FIRST, _SECOND = "token_group", "baseline"
-
 
 def trajectories_sql(store: Store, groups: Mapping[str, str]) -> str:
     """`Store.trajectories` without smoothing; token_group is a view's name, group_1, group_2, …"""
-    views = {f"group_{n}": group for n, group in enumerate(groups.values(), 1)}
-    named = [f"-- {view}: {_line(name)}\n" for view, name in zip(views, groups, strict=True)]
-    asked = "\nunion all by name\n".join(f"from trajectory('{view}')" for view in views)
-    order = "\norder by token_group, checkpoint" if len(views) > 1 else ""
-    return _script(store, views, "".join(named), f"{asked}{order};\n")
+    views = _views(groups)
+    asked = [f"from trajectory('{view}')" for view in views]
+    return _script(store, views, _named(groups), _all(asked))
 
 
-def difference_sql(store: Store, first: str, second: str) -> str:
-    """`Store.difference` without smoothing."""
-    return _pair(store, first, second, "difference")
+def beside_sql(store: Store, how: str, groups: Mapping[str, str], baseline: str) -> str:
+    """`Store.difference` or `Store.ratio` of each group to the baseline, without smoothing.
 
-
-def ratio_sql(store: Store, first: str, second: str) -> str:
-    """`Store.ratio` without smoothing."""
-    return _pair(store, first, second, "ratio")
+    `how` is "difference" or "ratio"; token_group is as in `trajectories_sql`.
+    """
+    views = _views(groups)
+    asked = [
+        f"from {how}('{view}', 'baseline') select '{view}' as token_group, *" for view in views
+    ]
+    return _script(store, {"baseline": baseline, **views}, _named(groups), _all(asked))
 
 
 def histogram_sql(store: Store, first: int, last: int, where: str) -> str:
     """`Zoom.histogram`."""
     values = {"first": str(first), "last": str(last), "bins": str(BINS)}
-    return _script(store, {_FIRST: where}, "", _filled("behind/histogram", values))
+    return _script(store, {"token_group": where}, "", _filled("behind/histogram", values))
 
 
 def token_trajectories_sql(rows: Iterable[int]) -> str:
@@ -45,9 +43,19 @@ def token_trajectories_sql(rows: Iterable[int]) -> str:
     return _filled("behind/token_trajectories", {"rows": ", ".join(str(int(r)) for r in rows)})
 
 
-def _pair(store: Store, first: str, second: str, macro: str) -> str:
-    views = {_FIRST: first, _SECOND: second}
-    return _script(store, views, "", f"from {macro}('{_FIRST}', '{_SECOND}');\n")
+def _views(groups: Mapping[str, str]) -> dict[str, str]:
+    return {f"group_{n}": group for n, group in enumerate(groups.values(), 1)}
+
+
+def _named(groups: Mapping[str, str]) -> str:
+    """What each view is called in the picture."""
+    return "".join(
+        f"-- {v}: {_line(name)}\n" for v, name in zip(_views(groups), groups, strict=True)
+    )
+
+
+def _all(asked: list[str]) -> str:
+    return "\nunion all by name\n".join(asked) + "\norder by token_group, checkpoint;\n"
 
 
 def _script(store: Store, views: Mapping[str, str], comment: str, question: str) -> str:

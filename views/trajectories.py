@@ -93,18 +93,14 @@ def _beside(store: Store, lines: list[Line], shown: Display) -> None:
     ]
     frame = spans.placed(store, pd.concat(frames, ignore_index=True), shown.axis)
     chart = charts.relative(frame, shown.axis, below.how, below.title, below.nothing, shown.bands)
-    script = "\n".join(_behind(store, below.how, line, baseline) for line in others)
+    groups = {line.title: line.clause for line in others}
+    script = behind.beside_sql(store, below.how, groups, baseline.clause)
     figure.show(
         Figure(f"{title} to the baseline {baseline.title}", chart,
                frame.drop(columns=["color", "dash"]), _told(script, shown),
                f"{below.caption} {display.smoothing(shown)}".strip()),
         "beside",
     )  # fmt: skip
-
-
-def _behind(store: Store, how: str, line: Line, baseline: Line) -> str:
-    made = behind.ratio_sql if how == "ratio" else behind.difference_sql
-    return made(store, line.clause, baseline.clause)
 
 
 def joined(lines: list[Line]) -> pd.DataFrame:

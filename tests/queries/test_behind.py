@@ -45,12 +45,15 @@ def test_trajectories(store):
 
 
 @needs_command_line
+@pytest.mark.parametrize("how", ["difference", "ratio"])
 @pytest.mark.parametrize("baseline", [GROUPS["moved"], "all_tokens", "doc = 0"])
-def test_differences_and_ratios(store, baseline):
-    difference = answer(store, behind.difference_sql(store, "word_start", baseline))
-    same(difference, store.difference("word_start", baseline))
-    ratio = answer(store, behind.ratio_sql(store, "word_start", baseline))
-    same(ratio, store.ratio("word_start", baseline))
+def test_differences_and_ratios(store, baseline, how):
+    theirs = answer(store, behind.beside_sql(store, how, GROUPS, baseline))
+    frames = [
+        getattr(store, how)(group, baseline).assign(token_group=f"group_{n}")
+        for n, group in enumerate(GROUPS.values(), 1)
+    ]
+    same(theirs, pd.concat(frames)[["token_group", "checkpoint", how, "low", "high"]])
 
 
 @needs_command_line
@@ -69,5 +72,5 @@ def test_token_trajectories(store):
 
 
 def test_python_functions_are_told(store):
-    script = behind.difference_sql(store, "is_palindrome(word)", "word_start")
+    script = behind.trajectories_sql(store, {"mine": "is_palindrome(word)"})
     assert script.startswith("-- is_palindrome: a Python function")
