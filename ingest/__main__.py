@@ -14,6 +14,7 @@ from ingest.selection import Selection, StepRange, parse_steps
 from ingest.text_arguments import add_text, positive, text_options
 
 if TYPE_CHECKING:
+    from ingest.probe_file import ProbeFile
     from ingest.run import Report
 
 EPILOG = """\
@@ -74,6 +75,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compile", action="store_true", help="with torch.compile")
     parser.add_argument("--batch-tokens", type=positive, default=4_096, help="(%(default)s)")
     parser.add_argument("--keep-cache", action="store_true", help="keep what was downloaded")
+    parser.add_argument(
+        "--probes", action="store_true", help="losses on repeats, and heads that look back there"
+    )
 
 
 def _add_plan(parser: argparse.ArgumentParser) -> None:
@@ -174,6 +178,7 @@ def _run(options: argparse.Namespace) -> int:
         batch_tokens=options.batch_tokens,
         prefetch=options.prefetch,
         keep_cache=options.keep_cache,
+        probes=options.probes,
     )
     variants = _names(options.variant or "")
     if len(options.sources) == 1 and len(variants) < 2:
@@ -193,7 +198,22 @@ def _tell(store: Path, report: "Report") -> int:
         print(f"odd: checkpoint {number} {same}", file=sys.stderr)
     for outcome in report.failed:
         print(f"failed: {outcome.error}", file=sys.stderr)
-    return 1 if report.failed else 0
+    return 1 if report.failed or _unprobed(report.probes) else 0
+
+
+def _unprobed(probes: "ProbeFile | None") -> int:
+    """Say what is odd about the probes; how many checkpoints have none."""
+    if probes is None:
+        return 0
+    if probes.without_attention:
+        print(
+            "note: the model gives no attention weights: it has the losses on repeats, and no "
+            "prefix-matching scores (NULL)",
+            file=sys.stderr,
+        )
+    for number, reason in probes.unprobed.items():
+        print(f"not probed: checkpoint {number}: {reason}", file=sys.stderr)
+    return len(probes.unprobed)
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -53,5 +53,5 @@ def _bytes_per_token(model: PreTrainedModel, longest: int) -> int:
     inner = getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None)
     numbers = 8 * width + 4 * (inner if isinstance(inner, int) else 4 * width)
     if model.config._attn_implementation == "eager":
-        numbers += 3 * int(config.num_attention_heads) * longest
+        numbers += 3 * int(getattr(config, "num_attention_heads", 0)) * longest  # Mamba has none
     return numbers * torch.finfo(model.dtype).bits // 8

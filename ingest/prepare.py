@@ -10,6 +10,7 @@ from ingest import models
 from ingest.checkpoints import Checkpoint, Naming
 from ingest.corpus import Corpus, build_corpus
 from ingest.errors import IngestError
+from ingest.repeats import Repeats, random_repeats
 from ingest.selection import Selection, select
 from ingest.sources import Source, tokenizer_folder
 from ingest.text_sources import Text, open_text
@@ -43,6 +44,7 @@ class Options:
     batch_tokens: int = 4_096
     prefetch: int = 2
     keep_cache: bool = False
+    probes: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Plan:
     checkpoints: list[Checkpoint]
     corpus: Corpus
     manifest: Manifest
+    repeats: Repeats | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,8 @@ def prepare_all(sources: list[tuple[Source, Options]], text: str | Path) -> list
     plans = []
     for each, (_, own) in zip(described, sources, strict=True):
         _refuse_small_vocabulary(corpus, each.config.get_text_config().vocab_size)
-        plans.append(Plan(each.checkpoints, corpus, _manifest(each, corpus, opened, own)))
+        manifest = _manifest(each, corpus, opened, own)
+        plans.append(Plan(each.checkpoints, corpus, manifest, _repeats(each, own)))
     return plans
 
 
@@ -106,6 +110,13 @@ def _describe(source: Source, options: Options) -> _Described:
         options.limit_tokens,
     )
     return _Described(source, checkpoints, tokenizer, sha256, config, convention)
+
+
+def _repeats(described: _Described, options: Options) -> Repeats | None:
+    n_types = described.config.get_text_config().vocab_size
+    if not options.probes:
+        return None
+    return random_repeats(described.tokenizer, n_types, described.convention)
 
 
 def _refuse_unlike(described: list[_Described]) -> None:

@@ -10,6 +10,8 @@ from ingest import writer
 from ingest.errors import IngestError, first_line
 from ingest.opening import known_outcomes, only_writer, open_store
 from ingest.prepare import Options, Plan, prepare
+from ingest.probe_file import ProbeFile
+from ingest.probing import probe_scored
 from ingest.scoring import best_device, score
 from ingest.sources import Source, is_repository, open_source
 from ingest.standing import refuse_compiling
@@ -22,12 +24,14 @@ class Report:
     """What a run did: outcomes of the checkpoints that it tried, and how many it skipped.
 
     `duplicates`: the store's checkpoints that an earlier one equals, and that one.
+    `probes`: the store's probes where they were asked for.
     """
 
     tried: list[Outcome]
     skipped: int
     n_tokens: int
     duplicates: dict[int, Duplicate]
+    probes: ProbeFile | None = None
 
     @property
     def failed(self) -> list[Outcome]:
@@ -55,10 +59,14 @@ def fill(opened: Source, plan: Plan, store: Path, options: Options) -> Report:
         known = known_outcomes(layout, plan.checkpoints)
         opened.tidy(todo[: options.prefetch])
         record = _recording(layout, known)
-        tried = list(score(layout, plan, todo, opened, options, record))
+        probes = ProbeFile(layout, plan.repeats) if plan.repeats else None
+        tried = list(score(layout, plan, todo, opened, options, record, probes))
+        if probes:
+            device = options.device or best_device()
+            probe_scored(probes, plan.checkpoints, known, opened, options, device)
         opened.tidy([])
     same = writer.duplicates(known[number] for number in sorted(known))
-    return Report(tried, len(plan.checkpoints) - len(todo), plan.corpus.n_tokens, same)
+    return Report(tried, len(plan.checkpoints) - len(todo), plan.corpus.n_tokens, same, probes)
 
 
 def _recording(layout: Layout, known: dict[int, Outcome]) -> Callable[[Outcome], None]:

@@ -21,6 +21,7 @@ from ingest.kernel import looks_ahead, token_losses
 from ingest.memory import Budget, is_out_of_memory
 from ingest.prefetch import arriving
 from ingest.prepare import Options, Plan
+from ingest.probe_file import ProbeFile
 from ingest.reading import Arrival
 from ingest.sources import Source
 from ingest.standing import Standing
@@ -40,11 +41,12 @@ class _Bench:
     budget: Budget
     writing: Background
     progress: "tqdm[Any]"
+    probes: ProbeFile | None
 
 
 def score(
     layout: Layout, plan: Plan, todo: list[Checkpoint], source: Source, options: Options,
-    record: Record,
+    record: Record, probes: ProbeFile | None = None,
 ) -> Iterator[Outcome]:  # fmt: skip
     """The outcome of each checkpoint of `todo`, as soon as it is known.
 
@@ -63,7 +65,7 @@ def score(
         background("write") as writing,
     ):
         budget = Budget(options.batch_tokens, progress.write)
-        bench = _Bench(standing, plan.corpus, budget, writing, progress)
+        bench = _Bench(standing, plan.corpus, budget, writing, progress, probes)
         for arrival in arriving(source, todo, options.prefetch):
             progress.set_description(arrival.checkpoint.revision)
             outcome, losses = _score(arrival, bench)
@@ -104,6 +106,8 @@ def _score(arrival: Arrival, bench: _Bench) -> tuple[Outcome, np.ndarray | None]
             bench.progress.update(len(rows))
             bench.writing.check()
         _refuse_not_finite(checkpoint, losses)
+        if bench.probes and arrival.weights_sha256:
+            bench.probes.take(checkpoint.checkpoint, arrival.weights_sha256, model)
     except (CheckpointError, RuntimeError, IndexError, MemoryError) as error:
         bench.progress.update(-scored)
         return Outcome(checkpoint, error=_reason(checkpoint, error)), None

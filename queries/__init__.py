@@ -3,6 +3,7 @@
 from queries.errors import GroupError, QueryError, StoreError
 from queries.event_list import events
 from queries.leaderboard import explain
+from queries.mechanism import Mechanism, mechanism
 from queries.overlaps import overlap
 from queries.preview import Preview, preview
 from queries.runs import Comparison, compare
@@ -12,6 +13,7 @@ from queries.type_changes import type_changes
 __all__ = [
     "Comparison",
     "GroupError",
+    "Mechanism",
     "Preview",
     "QueryError",
     "Store",
@@ -19,6 +21,7 @@ __all__ = [
     "compare",
     "events",
     "explain",
+    "mechanism",
     "overlap",
     "preview",
     "type_changes",

@@ -27,6 +27,7 @@ from store.layout import Layout
 
 # The oldest format that table macros need: DuckDB 1.5 cannot open what 2.x writes by itself.
 CONFIGURATION = {"storage_compatibility_version": "v1.0.0"}
+PROBES = "catalog/probes"  # where the store has any
 VIEWS = ("tokens", "docs", "catalog/losses", "catalog/loss_rows")
 MACROS = (
     "catalog/group_influence", "catalog/trajectory", "catalog/difference", "catalog/ratio",
@@ -88,6 +89,9 @@ def _create_views(connection: duckdb.DuckDBPyConnection, root: Layout) -> None:
         ("checkpoints", root.checkpoints),
     ):
         connection.read_parquet(escape(str(path))).create_view(name)
+    if root.probes.exists():
+        connection.read_parquet(escape(str(root.probes))).create_view("probe_rows")
+        connection.execute(sql.read(PROBES))
     for name in VIEWS:
         connection.execute(sql.read(name))
 
@@ -119,11 +123,12 @@ def _create_group(
 
 
 def _digest(layout: Layout, groups: list[NamedGroup]) -> str:
-    """Changes with the store's place, its tokens and docs, its groups and our own SQL."""
+    """Changes with the store's place, its tokens and docs, its groups, our SQL; and with probes."""
     files = [(p.stat().st_size, p.stat().st_mtime_ns) for p in (layout.tokens, layout.docs)]
-    texts = [sql.read(name) for name in (*VIEWS, *MACROS, "catalog/group", "catalog/t_quantiles")]
+    ours = (*VIEWS, *MACROS, PROBES, "catalog/group", "catalog/t_quantiles")
+    texts = [sql.read(name) for name in ours]
     clauses = [(group.name, group.clause) for group in groups]
-    facts = (str(layout.root.resolve()), files, texts, clauses)
+    facts = (str(layout.root.resolve()), files, texts, clauses, layout.probes.exists())
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 

@@ -35,7 +35,10 @@ _VECTORS = 10  # of 2,048 rows, fetched at a time
 
 
 class Database:
-    """Tables token_rows, doc_rows, checkpoints; views tokens, docs, losses. Read-only in effect."""
+    """Tables token_rows, doc_rows, checkpoints; views tokens, docs, losses. Read-only in effect.
+
+    And the table probes, where the store has any.
+    """
 
     def __init__(self, layout: Layout, loss_files: list[Path]) -> None:
         self._connection = duckdb.connect(":memory:")
@@ -45,6 +48,9 @@ class Database:
             ("load_checkpoints", layout.checkpoints),
         ):
             self._connection.execute(sql.read(name), {"path": str(path)})
+        self._has_probes = layout.probes.exists()
+        if self._has_probes:
+            self._connection.execute(sql.read("load_probes"), {"path": str(layout.probes)})
         for name in ("tokens", "docs"):
             self._connection.execute(sql.read(name))
         # A view's SQL takes no bound values, and a variable would be unknown to other cursors.
@@ -121,6 +127,10 @@ class Database:
         with self._limited_cursor() as cursor:
             found: list[tuple[Any, ...]] = cursor.execute(query, dict(values or {})).fetchall()
             return found
+
+    def probes(self, scored: list[int]) -> pd.DataFrame | None:
+        """checkpoint, probe, layer, head, value of the checkpoints `scored`; None without any."""
+        return self.frame(sql.read("probes"), {"scored": scored}) if self._has_probes else None
 
     def table(self, query: str) -> pa.Table:
         """The same as an Arrow table: for millions of rows, a third of a frame's memory."""

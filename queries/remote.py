@@ -88,7 +88,7 @@ def _remote_files(system: Any, root: str) -> dict[str, tuple[str, int]]:
 
 def _belongs(name: str) -> bool:
     layout = Layout(Path())
-    files = (layout.manifest, layout.checkpoints, layout.docs, layout.tokens)
+    files = (layout.manifest, layout.checkpoints, layout.docs, layout.tokens, layout.probes)
     folder, _, file = name.rpartition("/")
     in_folder = (folder, Path(file).suffix) in {("losses", ".parquet"), ("groups", ".sql")}
     return Path(name) in files or (in_folder and not file.startswith("."))

@@ -129,6 +129,14 @@ class Store:
         return self._database.frame("select * from checkpoints order by checkpoint")
 
     @property
+    def probes(self) -> pd.DataFrame | None:
+        """What `ingest run --probes` found: checkpoint, probe, layer, head, value; or None.
+
+        Probes are loss_first, loss_second (nats) and, for each head, prefix_matching (0 to 1).
+        """
+        return self._database.probes(self.steps)
+
+    @property
     def steps(self) -> list[int]:
         """The scored checkpoints, increasing."""
         return list(self._files)
@@ -270,7 +278,7 @@ class Store:
         progress: Share | None = None,
         cancel: threading.Event | None = None,
     ) -> pd.DataFrame:
-        """Any one SELECT over losses, tokens, docs, checkpoints.
+        """Any one SELECT over losses, tokens, docs, checkpoints and, where there are any, probes.
 
         `progress` is called with the share done, 0 to 1, from another thread; once `cancel` is set
         the query stops. Raises QueryError.
