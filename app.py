@@ -5,35 +5,33 @@ import sys
 
 import streamlit as st
 
-from queries import QueryError, Store
-from views import trajectories, zoom
+from queries import QueryError
+from views import about, export, figure, pages
 from views.answers import open_store, version_of
 
 
 def main() -> None:
     """One run of the script: the sidebar, then the chosen page."""
     st.set_page_config("Token Trails", page_icon="📉", layout="wide")
+    figure.forget()
     options = _options()
-    path = _choose_store(options.stores)
+    paths = about.stores(options.stores)
+    path = _choose_store(paths)
     try:
         store = open_store(path, version_of(path), options.functions)
     except QueryError as error:
         st.title("Token Trails")
         st.error(f"This store cannot be opened: {error}")
         return
-    pages = [
-        st.Page(lambda: trajectories.page(store), title="Trajectories", default=True,
-                icon=":material/show_chart:", url_path="trajectories"),
-        st.Page(lambda: zoom.page(store), title="Zoom", icon=":material/zoom_in:",
-                url_path="zoom"),
-    ]  # fmt: skip
-    st.session_state["zoom_page"] = pages[1]
-    chosen = st.navigation({"Token Trails": pages})
-    _describe(store)
+    found = pages.pages(store, [other for other in paths if other != path])
+    st.session_state["pages"] = found
+    chosen = st.navigation({"Token Trails": list(found.values())})
+    about.describe(store)
     try:
         chosen.run()
     except QueryError as error:  # what no page expects, such as a group's file that is none
         st.error(str(error), icon=":material/error:")
+    export.offer(chosen.title, about.in_a_line(store))
 
 
 def _options() -> argparse.Namespace:
@@ -43,44 +41,12 @@ def _options() -> argparse.Namespace:
     return parser.parse_args(sys.argv[1:])
 
 
-def _choose_store(stores: list[str]) -> str:
+def _choose_store(paths: list[str]) -> str:
     """A folder or an fsspec URL."""
-    if len(stores) == 1:
-        return stores[0]
-    return str(st.sidebar.selectbox("Store", stores, key="store", bind="query-params"))
-
-
-def _describe(store: Store) -> None:
-    about = store.manifest
-    failed = int(store.checkpoints["error"].notna().sum())
-    with st.sidebar:
-        st.markdown(f"**{about.model}**")
-        st.caption(
-            f"{len(store.steps):,} checkpoints, steps {store.steps[0]:,} to {store.steps[-1]:,}  \n"
-            f"{about.n_tokens:,} tokens in {about.n_docs:,} docs of {about.text}  \n"
-            f"context {about.context_length:,} tokens, "
-            f"{f'BOS {about.bos} before each doc' if about.bos else 'no BOS'}  \n"
-            f"scored in {about.dtype}, attention {about.attention}"
-        )
-        if failed:
-            st.warning(f"{failed} checkpoints failed: see `select * from checkpoints`")
-        if store.has_new_checkpoints:
-            st.info("New checkpoints were scored since this store was opened.")
-            st.button("Show new checkpoints", on_click=version_of.clear)
-        if store.functions_changed:
-            _offer_reload(store)
-
-
-def _offer_reload(store: Store) -> None:
-    st.info("A file of functions was changed since it was loaded.")
-    if st.button("Load functions again"):
-        try:
-            store.reload_functions()
-        except QueryError as error:
-            st.error(str(error), icon=":material/error:")
-        else:
-            st.cache_data.clear()
-            st.rerun()
+    if len(paths) == 1:
+        return paths[0]
+    return str(st.sidebar.selectbox("Store", paths, key="store", bind="query-params",
+                                    persist_state="session"))  # fmt: skip
 
 
 main()

@@ -6,10 +6,16 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ingest.checkpoints import Naming
 from ingest.errors import IngestError
 from ingest.selection import Selection, StepRange, parse_steps
+from ingest.text_arguments import add_text, positive, text_options
+
+if TYPE_CHECKING:
+    from ingest.probe_file import ProbeFile
+    from ingest.run import Report
 
 EPILOG = """\
 exit status: 0 all is well; 1 a checkpoint failed, a store is not whole, or two differ;
@@ -59,40 +65,44 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_run)
-    _add_source(parser)
-    parser.add_argument("--text", type=Path, required=True, help=".txt, .jsonl, .parquet or folder")
+    _add_source(parser, several=True)
     parser.add_argument("--store", type=Path, required=True, help="folder to write; resumes there")
-    parser.add_argument("--column", default="text", help="column that holds the text (%(default)s)")
+    add_text(parser)
     parser.add_argument("--name", help="the model's name in the manifest (the source's folder)")
     parser.add_argument("--tokenizer", help="its folder or Hub repository (found in the source)")
-    parser.add_argument(
-        "--context-length", type=_positive, help="tokens per doc, BOS included (model's)"
-    )
-    parser.add_argument("--max-parts", type=_positive, help="docs per source document at most")
-    parser.add_argument("--no-bos", action="store_true", help="put nothing in front of each doc")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
     parser.add_argument("--device", help="cuda, cpu, … (cuda where it is)")
-    parser.add_argument("--batch-tokens", type=_positive, default=4_096, help="(%(default)s)")
+    parser.add_argument("--attention", help="sdpa, eager, flash_attention_2, … (the model's)")
+    parser.add_argument("--compile", action="store_true", help="with torch.compile")
+    parser.add_argument("--batch-tokens", type=positive, default=4_096, help="(%(default)s)")
     parser.add_argument("--keep-cache", action="store_true", help="keep what was downloaded")
+    parser.add_argument(
+        "--probes", action="store_true", help="losses on repeats, and heads that look back there"
+    )
 
 
 def _add_plan(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_plan)
-    _add_source(parser)
+    _add_source(parser, several=False)
 
 
-def _add_source(parser: argparse.ArgumentParser) -> None:
+def _add_source(parser: argparse.ArgumentParser, several: bool) -> None:
     """What `run` and `plan` have in common: where checkpoints come from, and which of them."""
-    parser.add_argument("source", help="folder of checkpoint-400/, …, or Hub repository owner/name")
+    what = "folder of checkpoint-400/, …, or Hub repository owner/name"
+    if several:
+        what += "; of several (seeds of one recipe), each gets a store of its own in --store"
+        parser.add_argument("sources", metavar="source", nargs="+", help=what)
+    else:
+        parser.add_argument("source", help=what)
     parser.add_argument("--steps", type=_steps, help="first:last:spacing, both ends included")
-    parser.add_argument("--every", type=_positive, default=1, help="every n-th of them")
-    parser.add_argument("--max", type=_positive, help="so many, evenly spread over log steps")
+    parser.add_argument("--every", type=positive, default=1, help="every n-th of them")
+    parser.add_argument("--max", type=positive, help="so many, evenly spread over log steps")
     parser.add_argument("--revisions", type=_names, default=(), help="names, with commas between")
     parser.add_argument("--revision-pattern", help="regular expression with a group named step")
-    parser.add_argument("--variant", help="one of several runs in a source: seed-…, ingredient…")
-    parser.add_argument("--tokens-per-step", type=_positive, help="training tokens per step")
+    parser.add_argument("--variant", help="of several runs in a source: seed-…, ingredient…; a,b")
+    parser.add_argument("--tokens-per-step", type=positive, help="training tokens per step")
     parser.add_argument(
-        "--prefetch", type=_positive, default=2, help="checkpoints on disk at once (%(default)s)"
+        "--prefetch", type=positive, default=2, help="checkpoints on disk at once (%(default)s)"
     )
 
 
@@ -122,16 +132,9 @@ def _add_ngrams(parser: argparse.ArgumentParser) -> None:
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_demo)
     parser.add_argument("--out", type=Path, default=Path("build/demo"), help="(%(default)s)")
-    parser.add_argument("--steps", type=_positive, default=3_000, help="(%(default)s)")
+    parser.add_argument("--steps", type=positive, default=3_000, help="(%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     parser.add_argument("--bundle", type=Path, help="then copy what is shipped to this folder")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a positive number")
-    return value
 
 
 def _steps(text: str) -> StepRange:
@@ -151,7 +154,7 @@ def _naming(options: argparse.Namespace) -> Naming:
     return Naming(
         pattern=options.revision_pattern,
         revisions=options.revisions,
-        variant=options.variant,
+        variant=None if "," in (options.variant or "") else options.variant,
         tokens_per_step=options.tokens_per_step,
     )
 
@@ -168,39 +171,59 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from ingest.prepare import Options  # torch takes seconds to load: only where it is needed
+    from ingest.many import run_many  # torch takes seconds to load: only where it is needed
+    from ingest.prepare import Options
     from ingest.run import run
 
-    report = run(
-        options.source,
-        options.text,
-        options.store,
-        Options(
-            column=options.column,
-            name=options.name,
-            tokenizer=options.tokenizer,
-            context_length=options.context_length,
-            max_parts=options.max_parts,
-            use_bos=not options.no_bos,
-            naming=_naming(options),
-            selection=_selection(options),
-            dtype=options.dtype,
-            device=options.device,
-            batch_tokens=options.batch_tokens,
-            prefetch=options.prefetch,
-            keep_cache=options.keep_cache,
-        ),
+    chosen = Options(
+        **text_options(options),
+        name=options.name,
+        tokenizer=options.tokenizer,
+        naming=_naming(options),
+        selection=_selection(options),
+        dtype=options.dtype,
+        device=options.device,
+        attention=options.attention,
+        compile=options.compile,
+        batch_tokens=options.batch_tokens,
+        prefetch=options.prefetch,
+        keep_cache=options.keep_cache,
+        probes=options.probes,
     )
+    variants = _names(options.variant or "")
+    if len(options.sources) == 1 and len(variants) < 2:
+        report = run(options.sources[0], options.text, options.store, chosen)
+        return _tell(options.store, report)
+    several = run_many(options.sources, options.text, options.store, chosen, variants)
+    return max([_tell(store, report) for store, report in several])
+
+
+def _tell(store: Path, report: "Report") -> int:
     scored = len(report.tried) - len(report.failed)
     print(
-        f"{options.store}: {scored} checkpoints scored on {report.n_tokens:,} tokens, "
+        f"{store}: {scored} checkpoints scored on {report.n_tokens:,} tokens, "
         f"{report.skipped} were there already, {len(report.failed)} failed"
     )
-    for number, of in report.duplicates.items():
-        print(f"odd: checkpoint {number} has the very same weights as {of}", file=sys.stderr)
+    for number, same in report.duplicates.items():
+        print(f"odd: checkpoint {number} {same}", file=sys.stderr)
     for outcome in report.failed:
         print(f"failed: {outcome.error}", file=sys.stderr)
-    return 1 if report.failed else 0
+    return 1 if report.failed or _unprobed(report.probes) else 0
+
+
+def _unprobed(probes: "ProbeFile | None") -> int:
+    """Say what is odd about the probes; how many checkpoints have none."""
+    if probes is None:
+        return 0
+    if probes.without_attention:
+        print(
+            "note: the model gives no attention weights: it has the losses on repeats, and no "
+            "prefix-matching scores (NULL)",
+            file=sys.stderr,
+        )
+    for number, reason in probes.unprobed.items():
+        print(f"not probed: checkpoint {number}: {reason}", file=sys.stderr)
+    return len(probes.unprobed)
 
 
 def _verify(options: argparse.Namespace) -> int:

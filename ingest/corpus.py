@@ -1,6 +1,7 @@
 """Source documents + tokenizer -> docs, tokens and the windows that the model will see."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,24 +11,12 @@ from transformers import PreTrainedTokenizerBase
 
 from ingest.errors import IngestError
 from ingest.features import ngram_seen_before
+from ingest.offsets import located
 from ingest.texts import SourceDocument
 from ingest.vocabulary import token_strings
+from ingest.windows import Convention, Window, windows
 from ingest.words import find_words
 from store import schema
-
-
-@dataclass(frozen=True)
-class Convention:
-    """How a text is cut: at most `context_length` tokens a doc, the BOS included."""
-
-    context_length: int
-    bos_id: int | None
-    max_parts: int | None = None
-
-    @property
-    def room(self) -> int:
-        """Text tokens that fit into one doc."""
-        return self.context_length - (self.bos_id is not None)
 
 
 @dataclass(frozen=True)
@@ -37,7 +26,10 @@ class Corpus:
     docs: pa.Table
     tokens: pa.Table
     windows: list[np.ndarray]
-    """What the model sees, int64 (length,) each, the BOS first; all but the first are predicted."""
+    """What the model sees, int64 (length,) each, the BOS first."""
+    first: np.ndarray
+    """int64 (windows,): the place in each window of the first token that is predicted there; 1
+    unless windows overlap. All from there on are predicted."""
     n_documents: int
 
     @property
@@ -51,70 +43,82 @@ class _Doc:
     part: int
     text: str
     window: np.ndarray
+    first: int
     columns: dict[str, Any]
+
+    @property
+    def n_tokens(self) -> int:
+        return len(self.window) - self.first
 
 
 def build_corpus(
-    documents: list[SourceDocument], tokenizer: PreTrainedTokenizerBase, convention: Convention
+    documents: Iterable[SourceDocument], tokenizer: PreTrainedTokenizerBase, convention: Convention
 ) -> Corpus:
     """Tokenize without special tokens, cut into docs, compute every token feature.
 
-    Raises IngestError for a tokenizer without offsets or a text too short to predict anything.
+    Documents are read until `limit_tokens` are there. Raises IngestError for a tokenizer whose
+    tokens cannot be found in the text, or a text too short to predict anything.
     """
-    if not tokenizer.is_fast:
-        raise IngestError(
-            f"{type(tokenizer).__name__} gives no character offsets, which word starts need: "
-            "name a fast tokenizer with --tokenizer"
-        )
-    docs = [doc for d in documents for doc in _cut(d, tokenizer, convention)]
+    docs: list[_Doc] = []
+    left, n_documents = convention.limit_tokens, 0
+    for document in documents:
+        n_documents += 1
+        cut = _cut(document, tokenizer, convention, left)
+        docs += cut
+        if left is not None and (left := left - sum(d.n_tokens for d in cut)) == 0:
+            break
     if not docs:
         raise IngestError("the text has no token that can be predicted: it is too short")
-    return Corpus(_docs_table(docs), _tokens_table(docs, tokenizer), [d.window for d in docs],
-                  len(documents))  # fmt: skip
+    return Corpus(
+        _docs_table(docs),
+        _tokens_table(docs, tokenizer),
+        [d.window for d in docs],
+        np.array([d.first for d in docs]),
+        n_documents,
+    )
 
 
 def _cut(
-    document: SourceDocument, tokenizer: PreTrainedTokenizerBase, convention: Convention
+    document: SourceDocument,
+    tokenizer: PreTrainedTokenizerBase,
+    convention: Convention,
+    left: int | None,
 ) -> list[_Doc]:
-    encoded = tokenizer(
-        document.text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
-    )
-    ids = np.array(encoded["input_ids"], dtype=np.int64)
-    offsets = np.array(encoded["offset_mapping"], dtype=np.int64).reshape(-1, 2)
+    ids, offsets = located(document.text, tokenizer)
     words = find_words(document.text, offsets)
-    starts = range(0, len(ids), convention.room)[: convention.max_parts]
-    cuts = [slice(start, start + convention.room) for start in starts]
-    columns = [
-        {
-            "offsets": offsets[cut],
-            "is_word_start": words.is_word_start[cut],
-            "word": words.word[cut],
-            "word_part": words.word_part[cut],
-        }
-        for cut in cuts
+    columns = {
+        "is_word_start": words.is_word_start,
+        "word": words.word,
+        "word_part": words.word_part,
+    }
+    return [
+        _make_doc(document, window, ids, offsets, columns, convention.bos_id)
+        for window in windows(len(ids), convention, left)
     ]
-    docs = [
-        _make_doc(document, part, ids[cut], values, convention.bos_id)
-        for part, (cut, values) in enumerate(zip(cuts, columns, strict=True))
-    ]
-    return [doc for doc in docs if len(doc.window) > 1]
 
 
 def _make_doc(
-    document: SourceDocument, part: int, ids: np.ndarray, values: dict[str, Any], bos: int | None
+    document: SourceDocument,
+    window: Window,
+    ids: np.ndarray,
+    offsets: np.ndarray,
+    of_tokens: dict[str, Any],
+    bos: int | None,
 ) -> _Doc:
-    """One doc; without a BOS its first token is seen but not predicted, so it has no row."""
-    window = ids if bos is None else np.concatenate([[bos], ids])
-    skipped = 1 if bos is None else 0
-    begin, end = int(values["offsets"][0, 0]), int(values["offsets"][-1, 1])
-    columns: dict[str, Any] = {name: column[skipped:] for name, column in values.items()}
-    spans = columns.pop("offsets") - begin
+    """One doc; its columns are those of the tokens that are predicted in it, its text is whole."""
+    seen, predicted = slice(window.start, window.end), slice(window.first, window.end)
+    tokens = ids[seen] if bos is None else np.concatenate([[bos], ids[seen]])
+    first = window.first - window.start + (bos is not None)
+    begin = int(offsets[window.start, 0])
+    text = document.text[begin : int(offsets[window.end - 1, 1])]
+    columns = {name: values[predicted] for name, values in of_tokens.items()}
+    spans = offsets[predicted] - begin
     columns |= {"char_start": spans[:, 0], "char_end": spans[:, 1]}
     columns |= {
-        name: ngram_seen_before(window, n)[1:]
+        name: ngram_seen_before(tokens, n)[first:]
         for n, name in enumerate(("seen_before", "bigram_seen_before", "trigram_seen_before"), 1)
     }
-    return _Doc(document, part, document.text[begin:end], window, columns)
+    return _Doc(document, window.part, text, tokens, first, columns)
 
 
 def _docs_table(docs: list[_Doc]) -> pa.Table:
@@ -122,7 +126,7 @@ def _docs_table(docs: list[_Doc]) -> pa.Table:
         "doc": range(len(docs)),
         "source": [d.source.source for d in docs],
         "part": [d.part for d in docs],
-        "n_tokens": [len(d.window) - 1 for d in docs],
+        "n_tokens": [d.n_tokens for d in docs],
         "text": [d.text for d in docs],
     }
     table = pa.table({f.name: pa.array(columns[f.name], f.type) for f in schema.DOCS})
@@ -141,15 +145,15 @@ def _column(values: list[Any]) -> pa.Array:
 
 
 def _tokens_table(docs: list[_Doc], tokenizer: PreTrainedTokenizerBase) -> pa.Table:
-    predicted = np.concatenate([d.window[1:] for d in docs])
-    previous = np.concatenate([d.window[:-1] for d in docs])
+    predicted = np.concatenate([d.window[d.first :] for d in docs])
+    previous = np.concatenate([d.window[d.first - 1 : -1] for d in docs])
     types = np.unique(np.concatenate([predicted, previous]))
     strings = dict(zip(types.tolist(), token_strings(tokenizer, types.tolist()), strict=True))
     counts = Counter(predicted.tolist())
     columns: dict[str, Any] = {
         "row": np.arange(len(predicted)),
-        "doc": np.repeat(np.arange(len(docs)), [len(d.window) - 1 for d in docs]),
-        "position": np.concatenate([np.arange(1, len(d.window)) for d in docs]),
+        "doc": np.repeat(np.arange(len(docs)), [d.n_tokens for d in docs]),
+        "position": np.concatenate([np.arange(d.first, len(d.window)) for d in docs]),
         "token_id": predicted,
         "token_str": [strings[i] for i in predicted.tolist()],
         "prev_token_str": [strings[i] for i in previous.tolist()],

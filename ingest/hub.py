@@ -158,6 +158,11 @@ def tokenizer_of(repo_id: str) -> Iterator[Path]:
         yield Path(root)
 
 
+def dataset_commit(repo_id: str) -> str | None:
+    """The commit that a data set's main branch is at. Raises IngestError where there is none."""
+    return _asked(repo_id, lambda: HfApi().dataset_info(repo_id)).sha
+
+
 def _asked(repo_id: str, question: Callable[[], _Answer]) -> _Answer:
     """An answer of the Hub about a repository. Raises IngestError where there is none."""
     try:

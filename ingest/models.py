@@ -1,7 +1,9 @@
 """Load tokenizers and models from checkpoint folders, strictly: nothing missing or invented."""
 
 import hashlib
+import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,11 @@ transformers.utils.logging.disable_progress_bar()
 transformers.utils.logging.set_verbosity_error()
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model")
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "vocab.json", "vocab.txt", "tokenizer.model",
+)  # fmt: skip
 # Buffers that old checkpoints saved and that are computed, not learned.
-_BUFFERS = (".attn.bias", ".attn.masked_bias", ".attention.bias", ".rotary_emb.inv_freq")
+COMPUTED = (".attn.bias", ".attn.masked_bias", ".attention.bias", ".rotary_emb.inv_freq")
 
 
 def load_tokenizer(
@@ -48,8 +52,15 @@ def load_tokenizer(
 
 
 def tokenizer_sha256(tokenizer: PreTrainedTokenizerBase) -> str:
-    """sha256 of the whole tokenizer as JSON: equal ids for equal text."""
-    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+    """sha256 of the whole tokenizer as JSON, or of a slow one's files: equal ids for equal text."""
+    if tokenizer.is_fast:
+        return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+    digest = hashlib.sha256(type(tokenizer).__name__.encode())
+    digest.update(json.dumps(tokenizer.get_vocab(), sort_keys=True).encode())
+    with tempfile.TemporaryDirectory() as folder:
+        for path in tokenizer.save_vocabulary(folder):
+            digest.update(Path(path).read_bytes())
+    return digest.hexdigest()
 
 
 def first_config(checkpoints: list[Checkpoint]) -> PretrainedConfig:
@@ -68,12 +79,25 @@ def context_length(config: PretrainedConfig) -> int | None:
     return getattr(config, "max_position_embeddings", None)
 
 
-def attention_backend(config: PretrainedConfig) -> str:
-    """The attention implementation that transformers will choose; refuses what is no such model."""
+def attention_backend(config: PretrainedConfig, wanted: str | None = None) -> str:
+    """The attention implementation that was wanted, else the one that transformers will choose.
+
+    Raises IngestError where it cannot be had, and for what is no such model.
+    """
+    chosen = _attention_of(config, None)
+    return chosen if wanted is None else _attention_of(config, wanted)
+
+
+def _attention_of(config: PretrainedConfig, wanted: str | None) -> str:
     try:
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config)
+            model = AutoModelForCausalLM.from_config(config, attn_implementation=wanted)
     except Exception as error:  # any library error: it knows no such language model
+        if wanted:
+            raise IngestError(
+                f"--attention {wanted} cannot be used with this model here ({first_line(error)}): "
+                "leave it out, or give sdpa or eager"
+            ) from error
         raise IngestError(
             f"config.json describes a {config.model_type}, which transformers cannot load as a "
             f"model that predicts the next token: {first_line(error)}"
@@ -81,7 +105,9 @@ def attention_backend(config: PretrainedConfig) -> str:
     return str(model.config._attn_implementation)
 
 
-def load_model(checkpoint: Checkpoint, dtype: str, device: str) -> PreTrainedModel:
+def load_model(
+    checkpoint: Checkpoint, dtype: str, device: str, attention: str | None = None
+) -> PreTrainedModel:
     """The model of one checkpoint, ready to score.
 
     Raises CheckpointError for unreadable files and for missing, extra or misshapen weights,
@@ -95,6 +121,7 @@ def load_model(checkpoint: Checkpoint, dtype: str, device: str) -> PreTrainedMod
         model, info = AutoModelForCausalLM.from_pretrained(
             checkpoint.path,
             dtype=DTYPES[dtype],
+            attn_implementation=attention,
             local_files_only=True,
             output_loading_info=True,
         )
@@ -114,7 +141,7 @@ def _read_config(checkpoint: Checkpoint) -> PretrainedConfig:
 
 
 def _refuse_incomplete(checkpoint: Checkpoint, info: dict[str, Any]) -> None:
-    extra = [k for k in info["unexpected_keys"] if not k.endswith(_BUFFERS)]
+    extra = [k for k in info["unexpected_keys"] if not k.endswith(COMPUTED)]
     faults = {"missing": info["missing_keys"], "misshapen": info["mismatched_keys"], "extra": extra}
     for kind, keys in faults.items():
         if keys:

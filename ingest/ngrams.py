@@ -44,10 +44,10 @@ def ngrams(root: Path, text: Path, tokenizer: str, column: str, overwrite: bool)
     _refuse_existing(layout, overwrite)
     tokens, docs = read_table(layout.tokens), read_table(layout.docs)
     named = _tokenizer(tokenizer, manifest)
-    documents = read_texts(text, column)
+    documents = [d for d in read_texts(text, column) if d.text.strip()]
     others = _without(documents, docs, manifest.context_length - 1)
     if not others:
-        raise IngestError(f"all documents of {text} are in the store: name another text")
+        raise IngestError(f"{text} has no document that the store has not: name another text")
     known = _bigrams(others, named, manifest)
     asked = bigrams_of_store(tokens, docs, manifest.bos_id)
     losses = ngram_losses(known, asked, len(named), leave_out=False)

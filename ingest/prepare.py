@@ -4,15 +4,17 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from transformers import PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from ingest import models
 from ingest.checkpoints import Checkpoint, Naming
-from ingest.corpus import Convention, Corpus, build_corpus
+from ingest.corpus import Corpus, build_corpus
 from ingest.errors import IngestError
+from ingest.repeats import Repeats, random_repeats
 from ingest.selection import Selection, select
 from ingest.sources import Source, tokenizer_folder
-from ingest.texts import read_texts
+from ingest.text_sources import Text, open_text
+from ingest.windows import Convention
 from store import schema
 from store.manifest import Manifest
 
@@ -24,18 +26,25 @@ class Options:
     """How to score; what is None is decided from the checkpoints."""
 
     column: str = "text"
+    split: str | None = None
+    limit_docs: int | None = None
+    limit_tokens: int | None = None
     name: str | None = None
     tokenizer: str | None = None
     context_length: int | None = None
     max_parts: int | None = None
+    stride: int | None = None
     use_bos: bool = True
     naming: Naming = field(default_factory=Naming)
     selection: Selection = field(default_factory=Selection)
     dtype: str = "float32"
     device: str | None = None
+    attention: str | None = None
+    compile: bool = False
     batch_tokens: int = 4_096
     prefetch: int = 2
     keep_cache: bool = False
+    probes: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,42 +54,109 @@ class Plan:
     checkpoints: list[Checkpoint]
     corpus: Corpus
     manifest: Manifest
+    repeats: Repeats | None = None
 
 
-def prepare(source: Source, text: Path, options: Options) -> Plan:
+@dataclass(frozen=True)
+class _Described:
+    """A source by its small files."""
+
+    source: Source
+    checkpoints: list[Checkpoint]
+    tokenizer: PreTrainedTokenizerBase
+    tokenizer_sha256: str
+    config: PretrainedConfig
+    convention: Convention
+
+
+def prepare(source: Source, text: str | Path, options: Options) -> Plan:
     """List the checkpoints, cut the text into docs, and say what the store will be.
 
     Raises IngestError for unusable input.
     """
+    return prepare_all([(source, options)], text)[0]
+
+
+def prepare_all(sources: list[tuple[Source, Options]], text: str | Path) -> list[Plan]:
+    """The same for several sources, on one text that is read and tokenized once.
+
+    Options of the text are those of the first. Raises IngestError also where the sources do not
+    give the text the same tokens.
+    """
+    options = sources[0][1]
+    opened = open_text(text, options.column, options.split, options.limit_docs)
+    described = [_describe(source, own) for source, own in sources]
+    _refuse_unlike(described)
+    corpus = build_corpus(opened.documents, described[0].tokenizer, described[0].convention)
+    plans = []
+    for each, (_, own) in zip(described, sources, strict=True):
+        _refuse_small_vocabulary(corpus, each.config.get_text_config().vocab_size)
+        manifest = _manifest(each, corpus, opened, own)
+        plans.append(Plan(each.checkpoints, corpus, manifest, _repeats(each, own)))
+    return plans
+
+
+def _describe(source: Source, options: Options) -> _Described:
     checkpoints = select(source.checkpoints(options.naming), options.selection)
-    documents = read_texts(text, options.column)
     with source.described(checkpoints) as described, tokenizer_folder(options.tokenizer) as named:
         tokenizer = models.load_tokenizer(source.root, described, named)
         config = models.first_config(described)
+        sha256 = models.tokenizer_sha256(tokenizer)
     convention = Convention(
         _context_length(options, models.context_length(config)),
         _bos_id(tokenizer) if options.use_bos else None,
         options.max_parts,
+        options.stride,
+        options.limit_tokens,
     )
-    corpus = build_corpus(documents, tokenizer, convention)
-    _refuse_small_vocabulary(corpus, config.get_text_config().vocab_size)
-    manifest = Manifest(
-        model=options.name or source.name,
-        text=text.resolve().name,
+    return _Described(source, checkpoints, tokenizer, sha256, config, convention)
+
+
+def _repeats(described: _Described, options: Options) -> Repeats | None:
+    n_types = described.config.get_text_config().vocab_size
+    if not options.probes:
+        return None
+    return random_repeats(described.tokenizer, n_types, described.convention)
+
+
+def _refuse_unlike(described: list[_Described]) -> None:
+    first = described[0]
+    for other in described[1:]:
+        for what, one, two in (
+            ("tokenizer", first.tokenizer_sha256[:12], other.tokenizer_sha256[:12]),
+            ("context length", first.convention.context_length, other.convention.context_length),
+            ("BOS", first.convention.bos_id, other.convention.bos_id),
+        ):
+            if one != two:
+                raise IngestError(
+                    f"{first.source.name} and {other.source.name} do not have the same {what} "
+                    f"({one} and {two}), so their losses could not be compared: run them one by "
+                    "one, or give --tokenizer or --context-length for all"
+                )
+
+
+def _manifest(described: _Described, corpus: Corpus, text: Text, options: Options) -> Manifest:
+    tokenizer, convention = described.tokenizer, described.convention
+    return Manifest(
+        model=options.name or described.source.name,
+        text=text.name,
         tokenizer=f"{type(tokenizer).__name__}, {len(tokenizer)} token types",
-        tokenizer_sha256=models.tokenizer_sha256(tokenizer),
+        tokenizer_sha256=described.tokenizer_sha256,
         context_length=convention.context_length,
         bos=None if convention.bos_id is None else _token(tokenizer, convention.bos_id),
         bos_id=convention.bos_id,
         max_parts=options.max_parts,
+        stride=options.stride,
+        limit_docs=options.limit_docs,
+        limit_tokens=options.limit_tokens,
+        text_commit=text.commit,
         dtype=options.dtype,
-        attention=models.attention_backend(config),
+        attention=models.attention_backend(described.config, options.attention),
         n_docs=corpus.docs.num_rows,
         n_tokens=corpus.n_tokens,
         token_fingerprint=schema.fingerprint(corpus.tokens),
         versions={name: version(name) for name in LIBRARIES},
     )
-    return Plan(checkpoints, corpus, manifest)
 
 
 def _context_length(options: Options, of_model: int | None) -> int:

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,20 +29,38 @@ class SourceDocument:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-def read_texts(path: Path, column: str = "text") -> list[SourceDocument]:
-    """All documents of a file or folder that hold any character, in a fixed order.
+def read_texts(path: Path, column: str = "text") -> Iterator[SourceDocument]:
+    """All documents of a file or folder, in a fixed order, each read when it is asked for.
 
-    Raises IngestError for a missing path, an unknown kind, a missing column, text that is
-    not UTF-8, or when nothing but empty texts is found.
+    Raises IngestError at once for a missing path or an unknown kind, and while reading for a
+    missing column or text that is not UTF-8.
     """
-    found = [document for file in _files(path) for document in _read(file, path, column)]
-    documents = [document for document in found if document.text.strip()]
-    if not documents:
-        raise IngestError(f"{path} holds no text: every document in it is empty")
-    if left_out := len(found) - len(documents):
-        text = f"{left_out:,} of {len(found):,} documents hold no text and are left out"
-        print(text, file=sys.stderr)
-    return documents
+    files = _files(path)
+    return (document for file in files for document in _read(file, path, column))
+
+
+def from_row(
+    row: dict[str, Any], fallback: str, of: str, column: str, names: tuple[str, ...] = NAMES
+) -> SourceDocument:
+    """A row's text, its name (the first of the columns `names` that it has), and all else.
+
+    Raises IngestError where `column` is absent or holds no text; `of` says where the row is from.
+    """
+    if column not in row:
+        columns = ", ".join(sorted(row)) or "none"
+        raise IngestError(
+            f"{of} has no column {column!r}; its columns are {columns}: "
+            "name the one that holds the text with --column"
+        )
+    text = row[column]
+    if text is not None and not isinstance(text, str):
+        raise IngestError(
+            f"{of}: column {column!r} holds a {type(text).__name__}, expected text: "
+            "name another with --column"
+        )
+    name = next((n for n in names if n != column and row.get(n) is not None), None)
+    metadata = {_free_name(k): _scalar(v) for k, v in row.items() if k not in (column, name)}
+    return SourceDocument(str(row[name]) if name else fallback, text or "", metadata)
 
 
 def _files(path: Path) -> list[Path]:
@@ -66,7 +83,7 @@ def _read(file: Path, root: Path, column: str) -> Iterator[SourceDocument]:
         return
     rows = _jsonl_rows(file) if file.suffix == ".jsonl" else _parquet_rows(file)
     for number, row in enumerate(rows):
-        yield _from_row(row, f"{name}:{number}", file, column)
+        yield from_row(row, f"{name}:{number}", str(file), column)
 
 
 def _readable(name: str) -> str:
@@ -110,24 +127,6 @@ def _parquet_rows(file: Path) -> Iterator[dict[str, Any]]:
                 yield from batch.to_pylist()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise IngestError(f"{file} is not a readable Parquet file ({error})") from error
-
-
-def _from_row(row: dict[str, Any], fallback: str, file: Path, column: str) -> SourceDocument:
-    if column not in row:
-        columns = ", ".join(sorted(row)) or "none"
-        raise IngestError(
-            f"{file} has no column {column!r}; its columns are {columns}: "
-            "name the one that holds the text with --column"
-        )
-    text = row[column]
-    if text is not None and not isinstance(text, str):
-        raise IngestError(
-            f"{file}: column {column!r} holds a {type(text).__name__}, expected text: "
-            "name another with --column"
-        )
-    name = next((n for n in NAMES if n != column and row.get(n) is not None), None)
-    metadata = {_free_name(k): _scalar(v) for k, v in row.items() if k not in (column, name)}
-    return SourceDocument(str(row[name]) if name else fallback, text or "", metadata)
 
 
 def _free_name(name: str) -> str:

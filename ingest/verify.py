@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.errors import IngestError
+from ingest.probe_check import probe_problems
 from ingest.tables import read_table
 from store import schema
 from store.features import FeatureError, read_feature
@@ -37,7 +38,9 @@ def verify(root: Path) -> list[str]:
     for checkpoint, path in layout.scored().items():
         found = _loss_problems(path, checkpoint, tokens, outcomes.get(checkpoint))
         problems += [f"{path.name}: {p}" for p in found]
-    return problems + list(_feature_problems(layout, manifest))
+    weights = {n: o["weights_sha256"] for n, o in outcomes.items() if not o["error"]}
+    problems += probe_problems(layout, weights)
+    return [*problems, *_feature_problems(layout, manifest)]
 
 
 def _read_tables(layout: Layout) -> tuple[dict[Path, pa.Table], list[str]]:

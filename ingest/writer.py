@@ -1,8 +1,10 @@
 """Write a store's Parquet files, each whole or not at all, the same bytes for the same content."""
 
+import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +18,7 @@ from store.files import whole_file
 from store.layout import Layout
 
 ROW_GROUP = 122_880  # one DuckDB scan unit
+_DIGESTS = ("weights_sha256", "losses_sha256")
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,20 @@ class Outcome:
     mean_loss: float | None = None
     seconds: float | None = None
     error: str | None = None
+    losses_sha256: str | None = None  # kept in the loss file, so that it is there after a resume
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """That a checkpoint equals the first one that has the very same weights or losses."""
+
+    of: int
+    by_weights: bool
+
+    def __str__(self) -> str:
+        if self.by_weights:
+            return f"has the very same weights as {self.of}"
+        return f"gives the very same losses as {self.of}, though its weight files differ"
 
 
 def write_text(layout: Layout, corpus: Corpus) -> None:
@@ -36,17 +53,17 @@ def write_text(layout: Layout, corpus: Corpus) -> None:
     _write(layout.tokens, corpus.tokens)
 
 
-def write_losses(
-    layout: Layout, checkpoint: int, tokens: pa.Table, losses: np.ndarray, sha256: str
-) -> None:
+def write_losses(layout: Layout, outcome: Outcome, tokens: pa.Table, losses: np.ndarray) -> None:
     """Write one loss file: `tokens` columns repeated, `losses` float32 (tokens,) in nats."""
+    checkpoint = outcome.checkpoint.checkpoint
     columns = [pa.repeat(pa.scalar(checkpoint, pa.int64()), len(losses))]
     columns += [tokens[name].combine_chunks() for name in schema.REPEATED]
     columns.append(pa.array(losses, pa.float32()))
     table = pa.table(columns, schema=schema.LOSSES)
+    digests = {name: getattr(outcome, name) or "" for name in _DIGESTS}
     with whole_file(layout.loss_file(checkpoint)) as temporary:
         pq.write_table(
-            table.replace_schema_metadata({"weights_sha256": sha256}),
+            table.replace_schema_metadata(digests),
             temporary,
             compression="zstd",
             compression_level=9,
@@ -66,13 +83,23 @@ def write_losses(
 def scored_outcome(path: Path, checkpoint: Checkpoint) -> Outcome:
     """What a loss file says of its checkpoint; the seconds it took are not in it."""
     table = read_table(path)
-    sha256 = (table.schema.metadata or {}).get(b"weights_sha256")
-    return Outcome(
-        checkpoint,
-        weights_sha256=sha256.decode() if sha256 else None,
-        n_tokens=table.num_rows,
-        mean_loss=mean_loss(table["loss"].to_numpy()),
-    )
+    said = digests(table.schema)
+    outcome = Outcome(checkpoint, said["weights_sha256"], table.num_rows)
+    return replace(outcome, **summary(table["loss"].to_numpy()))
+
+
+def digests(schema: pa.Schema) -> dict[str, str | None]:
+    """weights_sha256 and losses_sha256, as a loss file's schema says them."""
+    said = schema.metadata or {}
+    return {name: said.get(name.encode(), b"").decode() or None for name in _DIGESTS}
+
+
+def summary(losses: np.ndarray) -> dict[str, Any]:
+    """mean_loss and losses_sha256 of losses float32 (tokens,)."""
+    return {
+        "mean_loss": mean_loss(losses),
+        "losses_sha256": hashlib.sha256(losses.astype("<f4", copy=False).tobytes()).hexdigest(),
+    }
 
 
 def mean_loss(losses: np.ndarray) -> float:
@@ -85,18 +112,25 @@ def write_outcomes(layout: Layout, outcomes: Iterable[Outcome]) -> None:
     columns = schema.CHECKPOINTS.append(schema.DUPLICATE_OF)
     ordered = sorted(outcomes, key=lambda o: o.checkpoint.checkpoint)
     of = duplicates(ordered)
-    rows = [{**_outcome_row(o), "duplicate_of": of.get(o.checkpoint.checkpoint)} for o in ordered]
+    numbers = {number: same.of for number, same in of.items()}
+    rows = [
+        {**_outcome_row(o), "duplicate_of": numbers.get(o.checkpoint.checkpoint)} for o in ordered
+    ]
     _write(layout.checkpoints, pa.Table.from_pylist(rows, schema=columns))
 
 
-def duplicates(outcomes: Iterable[Outcome]) -> dict[int, int]:
-    """Of those whose weights an earlier one has: that first one; `outcomes` are in order."""
+def duplicates(outcomes: Iterable[Outcome]) -> dict[int, Duplicate]:
+    """Of those that an earlier one equals, by weights or else by losses: the first such one.
+
+    `outcomes` are in order.
+    """
     first: dict[str, int] = {}
     found = {}
     for outcome in outcomes:
         number = outcome.checkpoint.checkpoint
-        if outcome.weights_sha256 and first.setdefault(outcome.weights_sha256, number) != number:
-            found[number] = first[outcome.weights_sha256]
+        for digest in (outcome.losses_sha256, outcome.weights_sha256):
+            if digest and first.setdefault(digest, number) != number:
+                found[number] = Duplicate(first[digest], digest == outcome.weights_sha256)
     return found
 
 
@@ -105,7 +139,8 @@ def read_outcomes(layout: Layout) -> dict[int, Outcome]:
     if not layout.checkpoints.exists():
         return {}
     rows = read_table(layout.checkpoints).to_pylist()
-    return {row["checkpoint"]: _outcome(row, layout) for row in rows}
+    scored = layout.scored()
+    return {row["checkpoint"]: _outcome(row, layout, scored) for row in rows}
 
 
 def _outcome_row(outcome: Outcome) -> dict[str, object]:
@@ -125,11 +160,21 @@ def _outcome_row(outcome: Outcome) -> dict[str, object]:
     }
 
 
-def _outcome(row: dict[str, object], layout: Layout) -> Outcome:
+def _outcome(row: dict[str, Any], layout: Layout, scored: dict[int, Path]) -> Outcome:
     of_checkpoint = ("checkpoint", "revision", "step", "stage", "commit", "tokens_seen")
-    checkpoint = Checkpoint(path=layout.root, **{k: row[k] for k in of_checkpoint})  # type: ignore[arg-type]
+    checkpoint = Checkpoint(path=layout.root, **{k: row[k] for k in of_checkpoint})
     rest = ("weights_sha256", "n_tokens", "mean_loss", "seconds", "error")
-    return Outcome(checkpoint, **{k: row[k] for k in rest})  # type: ignore[arg-type]
+    outcome = Outcome(checkpoint, **{k: row[k] for k in rest})
+    path = scored.get(row["checkpoint"])
+    return replace(outcome, losses_sha256=_losses_sha256(path) if path else None)
+
+
+def _losses_sha256(path: Path) -> str | None:
+    """From the file's footer alone; a damaged file is told by those who need its losses."""
+    try:
+        return digests(pq.read_schema(path))["losses_sha256"]
+    except (OSError, pa.ArrowException):
+        return None
 
 
 def _write(path: Path, table: pa.Table) -> None:

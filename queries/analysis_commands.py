@@ -1,4 +1,4 @@
-"""`python -m queries events | explain | overlap …`: what is there, and what would chance give?"""
+"""`python -m queries events | explain | overlap | mechanism …`: and what would chance give?"""
 
 import argparse
 from typing import Any
@@ -8,6 +8,7 @@ import pandas as pd
 
 from queries.event_list import events, trajectory
 from queries.leaderboard import explain
+from queries.mechanism import mechanism
 from queries.overlaps import overlap
 from queries.store import Store
 
@@ -24,6 +25,12 @@ def add_commands(add: Any) -> None:
     explained.add_argument("last", type=int, help="checkpoint at which it ends")
     explained.add_argument("--min-count", type=int, default=20, help="tokens (%(default)s)")
     explained.add_argument("--min-docs", type=int, default=10, help="documents (%(default)s)")
+    formed = add("mechanism", _mechanism, "probes beside a group's loss, and which moves first")
+    formed.add_argument("group", nargs="?", default="copyable", help="a group (%(default)s)")
+    formed.add_argument("baseline", nargs="?", help="a group to subtract")
+    formed.add_argument("--first", type=int, help="checkpoint to begin at (the first)")
+    formed.add_argument("--last", type=int, help="checkpoint to end at (the last)")
+    formed.add_argument("--curves", action="store_true", help="the curves, not their lags")
     shared = add("overlap", _overlap, "tokens most changed in both of two regions, and by chance")
     for name in ("first", "last", "second_first", "second_last"):
         shared.add_argument(name, type=int, help="checkpoint")
@@ -50,6 +57,14 @@ def _explain(store: Store, options: argparse.Namespace) -> Answer:
 
     frame = explain(store, *region, options.min_count, options.min_docs)
     return frame, explain_spec(frame, *region)
+
+
+def _mechanism(store: Store, options: argparse.Namespace) -> Answer:
+    from queries.figures import mechanism_spec
+
+    asked = options.group, options.baseline, options.first, options.last
+    found = mechanism(store, *asked)
+    return (found.curves if options.curves else found.lags), mechanism_spec(found.curves)
 
 
 def _overlap(store: Store, options: argparse.Namespace) -> Answer:

@@ -27,10 +27,11 @@ from store.layout import Layout
 
 # The oldest format that table macros need: DuckDB 1.5 cannot open what 2.x writes by itself.
 CONFIGURATION = {"storage_compatibility_version": "v1.0.0"}
+PROBES = "catalog/probes"  # where the store has any
 VIEWS = ("tokens", "docs", "catalog/losses", "catalog/loss_rows")
 MACROS = (
-    "catalog/group_influence", "catalog/trajectory", "catalog/difference",
-    "catalog/in_context_score", "catalog/zoom",
+    "catalog/group_influence", "catalog/trajectory", "catalog/difference", "catalog/ratio",
+    "catalog/in_context_score", "catalog/zoom", "catalog/loss_at",
 )  # fmt: skip
 _making = threading.Lock()  # two sessions that open a store would make it twice
 
@@ -86,6 +87,9 @@ def _create_views(
     connection.read_parquet(losses, file_row_number=True).create_view("loss_files")
     for name, path in (("doc_rows", root.docs), ("checkpoints", root.checkpoints)):
         connection.read_parquet(escape(str(path))).create_view(name)
+    if root.probes.exists():
+        connection.read_parquet(escape(str(root.probes))).create_view("probe_rows")
+        connection.execute(sql.read(PROBES))
     tokens = connection.read_parquet(escape(str(root.tokens)))
     for path in features:
         tokens = tokens.join(connection.read_parquet(escape(str(path))), "row")
@@ -126,12 +130,13 @@ def _features(layout: Layout, database: Database) -> list[Path]:
 
 
 def _digest(layout: Layout, database: Database, groups: list[NamedGroup]) -> str:
-    """Changes with the store's place, its tokens, docs and features, its groups and our own SQL."""
+    """Changes with the store's place, tokens, docs, features, groups, our SQL; and with probes."""
     paths = [layout.tokens, layout.docs, *_features(layout, database)]
     files = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
-    texts = [sql.read(name) for name in (*VIEWS, *MACROS, "catalog/group", "catalog/t_quantiles")]
+    ours = (*VIEWS, *MACROS, PROBES, "catalog/group", "catalog/t_quantiles")
+    texts = [sql.read(name) for name in ours]
     clauses = [(group.name, group.clause) for group in groups]
-    facts = (str(layout.root.resolve()), files, texts, clauses)
+    facts = (str(layout.root.resolve()), files, texts, clauses, layout.probes.exists())
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 

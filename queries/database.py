@@ -35,7 +35,10 @@ _VECTORS = 10  # of 2,048 rows, fetched at a time
 
 
 class Database:
-    """Tables token_rows, doc_rows, checkpoints; views tokens, docs, losses. Read-only in effect."""
+    """Tables token_rows, doc_rows, checkpoints; views tokens, docs, losses. Read-only in effect.
+
+    And the table probes, where the store has any.
+    """
 
     def __init__(
         self, layout: Layout, loss_files: list[Path], features: pa.Table | None = None
@@ -43,6 +46,9 @@ class Database:
         self._connection = duckdb.connect(":memory:")
         for name, path in (("load_docs", layout.docs), ("load_checkpoints", layout.checkpoints)):
             self._connection.execute(sql.read(name), {"path": str(path)})
+        self._has_probes = layout.probes.exists()
+        if self._has_probes:
+            self._connection.execute(sql.read("load_probes"), {"path": str(layout.probes)})
         self._connection.execute(sql.read("docs"))
         self._token_file = str(layout.tokens)
         self.load_tokens(features)
@@ -137,6 +143,10 @@ class Database:
         with self._limited_cursor() as cursor:
             found: list[tuple[Any, ...]] = cursor.execute(query, dict(values or {})).fetchall()
             return found
+
+    def probes(self, scored: list[int]) -> pd.DataFrame | None:
+        """checkpoint, probe, layer, head, value of the checkpoints `scored`; None without any."""
+        return self.frame(sql.read("probes"), {"scored": scored}) if self._has_probes else None
 
     def table(self, query: str) -> pa.Table:
         """The same as an Arrow table: for millions of rows, a third of a frame's memory."""

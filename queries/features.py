@@ -27,6 +27,8 @@ _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 class Found:
     """What stands in a store's `features/`."""
 
+    layout: Layout
+    manifest: Manifest
     usable: dict[str, Feature]
     problems: dict[str, str]
     """Name -> why it is no column."""
@@ -54,7 +56,7 @@ def find(layout: Layout, manifest: Manifest) -> Found:
             usable[name] = read_feature(path, manifest)
         except FeatureError as error:
             problems[name] = str(error)
-    return Found(usable, problems)
+    return Found(layout, manifest, usable, problems)
 
 
 class Features:
@@ -63,17 +65,10 @@ class Features:
     A file that is damaged or of other tokens is no column; `all` and clauses that name it say why.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        layout: Layout,
-        manifest: Manifest,
-        found: Found,
-        changed: Callable[[], None],
-    ) -> None:
+    def __init__(self, database: Database, found: Found, changed: Callable[[], None]) -> None:
         self._database = database
-        self._layout = layout
-        self._manifest = manifest
+        self._layout = found.layout
+        self._manifest = found.manifest
         self._changed = changed
         self._found = found
         database.unusable_columns = found.problems

@@ -43,6 +43,22 @@ def comparison_spec(comparison: Comparison, by: str) -> dict[str, Any]:
     return {"$schema": SCHEMA, "vconcat": [runs, below]}
 
 
+def mechanism_spec(curves: pd.DataFrame) -> dict[str, Any]:
+    """Vega-Lite of `Mechanism.curves`: losses on repeats, highest scores, and the group below."""
+    kinds = {
+        "loss on random repeats (nats)": curves["curve"].str.startswith("loss_"),
+        "highest prefix-matching score": curves["curve"].str.startswith("prefix_matching"),
+        "the group's loss (nats)": curves["curve"] == "group",
+    }
+    panels = [
+        panel(curves[chosen], "value", title, 180, color_of("curve", "curve"))
+        for title, chosen in kinds.items()
+        if chosen.any()
+    ]
+    resolve = {"scale": {"color": "independent", "x": "shared"}}
+    return {"$schema": SCHEMA, "vconcat": panels, "resolve": resolve}
+
+
 def zoom_spec(histogram: pd.DataFrame, first: int, last: int) -> dict[str, Any]:
     """Vega-Lite of `Zoom.histogram`."""
     return {

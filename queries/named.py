@@ -33,6 +33,11 @@ class NamedGroups:
         """By name, in order. Raises GroupError for a file that is none."""
         return read_groups(SHARED, self._own)
 
+    @property
+    def own(self) -> set[str]:
+        """Names of the store's own, which can be renamed and deleted without a say of others."""
+        return {path.stem for path in self._own.glob("*.sql")}
+
     def clause(self, group: str) -> str:
         """The WHERE expression of a named group, or `group` itself where it is no name."""
         named = find_group(group.strip(), SHARED, self._own)

@@ -89,7 +89,7 @@ def _remote_files(system: Any, root: str) -> dict[str, tuple[str, int]]:
 
 def _belongs(name: str) -> bool:
     layout = Layout(Path())
-    files = (layout.manifest, layout.checkpoints, layout.docs, layout.tokens)
+    files = (layout.manifest, layout.checkpoints, layout.docs, layout.tokens, layout.probes)
     folder, _, file = name.rpartition("/")
     in_folder = (folder, Path(file).suffix) in _FOLDERS
     return Path(name) in files or (in_folder and not file.startswith("."))
@@ -115,3 +115,8 @@ def _cache() -> Path:
     named = os.environ.get("TOKEN_TRAILS_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(named) if named else Path(base) / "token-trails"
+
+
+def is_store(path: str | Path) -> bool:
+    """Is there a store in this folder, or the beginning of one?"""
+    return Layout(Path(path)).manifest.exists()

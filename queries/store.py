@@ -6,16 +6,13 @@ from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
-from queries import catalog, clauses, features, regions, remote, sql, statistics
+from queries import catalog, clauses, regions, remote, sql, statistics
 from queries import summary as summaries
 from queries import zoom as zooming
 from queries.asked import AskedSums
-from queries.database import Database
 from queries.errors import GroupError, StoreError
 from queries.features import Features
 from queries.following import Share
@@ -24,6 +21,7 @@ from queries.groups import NamedGroup
 from queries.index import Progress, open_matrix
 from queries.matrix import LossMatrix
 from queries.named import NamedGroups
+from queries.opening import open_tables
 from queries.regions import Region
 from queries.smoothing import smoothed
 from queries.spark import SparkSummation
@@ -62,23 +60,13 @@ class Store:
         self._files = self._layout.scored()
         if not self._files:
             raise StoreError(f"{path} has no scored checkpoint yet: run `python -m ingest run`")
-        try:
-            found = features.find(self._layout, self.manifest)
-            self._database = Database(self._layout, list(self._files.values()), found.table)
-        except (duckdb.Error, OSError, pa.ArrowException) as error:
-            trouble = " ".join(str(error).partition("\n\nLINE ")[0].split())
-            raise StoreError(
-                f"{path} cannot be opened: {trouble}; "
-                f"`python -m ingest verify {self.path}` says more"
-            ) from error
+        self._database, found = open_tables(self._layout, self.manifest, self._files)
         named = Path(functions) if functions else None
         self._functions = Functions(self._database, lambda: self.matrix, named)
         self._database.lock(self.path)
         self._asked = AskedSums(self.some_members, lambda: self._summation)
         self.groups = NamedGroups(self._database, self._layout.groups, self._refresh_catalog)
-        self.features = Features(
-            self._database, self._layout, self.manifest, found, self._features_changed
-        )
+        self.features = Features(self._database, found, self._features_changed)
         self._refresh_catalog()
 
     def make_catalog(self) -> pd.DataFrame:
@@ -97,7 +85,8 @@ class Store:
         catalog.refresh(self._layout, self._database, lambda: self.named_groups.values())
 
     @cached_property
-    def _facts(self) -> pd.DataFrame:
+    def facts(self) -> pd.DataFrame:
+        """row, doc, position, token_id, token_str, word, source of each token, by row."""
         facts: pd.DataFrame = self._database.table(sql.read("token_facts")).to_pandas()
         return facts
 
@@ -106,6 +95,21 @@ class Store:
         if self._engine == "spark":
             return SparkSummation(self._files, self.source_of_row)
         return Summation(self.matrix, self.source_of_row)
+
+    @cached_property
+    def source_of_row(self) -> np.ndarray:
+        """Source document of each row, a place in `sources`, int64 (tokens,)."""
+        return pd.factorize(self.facts["source"])[0]
+
+    @cached_property
+    def sources(self) -> list[str]:
+        """Names of the source documents that have a token, in the text's order."""
+        return [str(name) for name in pd.unique(self.facts["source"])]
+
+    @property
+    def token_columns(self) -> list[str]:
+        """What a group can ask of a token: the columns of `tokens`."""
+        return clauses.token_columns(self._database)
 
     @property
     def matrix(self) -> LossMatrix:
@@ -121,6 +125,14 @@ class Store:
     def checkpoints(self) -> pd.DataFrame:
         """checkpoints.parquet: one row per checkpoint tried, with its error if it failed."""
         return self._database.frame("select * from checkpoints order by checkpoint")
+
+    @property
+    def probes(self) -> pd.DataFrame | None:
+        """What `ingest run --probes` found: checkpoint, probe, layer, head, value; or None.
+
+        Probes are loss_first, loss_second (nats) and, for each head, prefix_matching (0 to 1).
+        """
+        return self._database.probes(self.steps)
 
     @property
     def steps(self) -> list[int]:
@@ -172,18 +184,12 @@ class Store:
 
     def evaluate(self, expression: str) -> pd.Series:
         """Each token's value of an SQL expression over `tokens`, by row. Raises GroupError."""
-        values: pd.Series = clauses.evaluate(self._database, expression).to_pandas()
-        return values
+        return pd.Series(clauses.evaluate(self._database, expression).to_pandas())
 
     @cached_property
     def token_ids(self) -> np.ndarray:
         """Token type of each row, int64 (tokens,)."""
-        return self._facts["token_id"].to_numpy(np.int64)
-
-    @cached_property
-    def source_of_row(self) -> np.ndarray:
-        """Source document of each row, int64 (tokens,), from 0 in order of appearance."""
-        return pd.factorize(self._facts["source"])[0]
+        return self.facts["token_id"].to_numpy(np.int64)
 
     def trajectories(self, groups: Mapping[str, str], smooth: float | None = None) -> pd.DataFrame:
         """Mean loss of each group (name -> clause) at each checkpoint, with a 95 % band.
@@ -251,7 +257,7 @@ class Store:
 
         Raises GroupError for the group, QueryError for the region.
         """
-        facts = self._facts.iloc[self.some_members(where)]
+        facts = self.facts.iloc[self.some_members(where)]
         return zooming.zoom(self.matrix, facts, (first, last), k, seed)
 
     def suggested_regions(self) -> tuple[Region, Region]:
@@ -274,7 +280,7 @@ class Store:
         progress: Share | None = None,
         cancel: threading.Event | None = None,
     ) -> pd.DataFrame:
-        """Any one SELECT over losses, tokens, docs, checkpoints.
+        """Any one SELECT over losses, tokens, docs, checkpoints and, where there are any, probes.
 
         `progress` is called with the share done, 0 to 1, from another thread; once `cancel` is set
         the query stops. Raises QueryError.

@@ -30,6 +30,10 @@ class Layout:
         return self.root / "tokens.parquet"
 
     @property
+    def probes(self) -> Path:
+        return self.root / "probes.parquet"
+
+    @property
     def losses(self) -> Path:
         return self.root / "losses"
 

@@ -31,6 +31,10 @@ class Manifest:
     n_tokens: int
     token_fingerprint: str
     max_parts: int | None = None
+    stride: int | None = None
+    limit_docs: int | None = None
+    limit_tokens: int | None = None
+    text_commit: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 

@@ -66,6 +66,20 @@ CHECKPOINTS = pa.schema(
 # A last column of checkpoints.parquet, which stores made before it was thought of do not have.
 DUPLICATE_OF = pa.field("duplicate_of", pa.int64())
 
+PROBES = pa.schema(
+    [
+        ("checkpoint", pa.int64()),
+        ("probe", pa.string()),
+        ("layer", pa.int32()),
+        ("head", pa.int32()),
+        ("value", pa.float64()),
+        ("weights_sha256", pa.string()),
+    ]
+)
+
+# What a probe may be: two losses in nats, and a score of each attention head, 0 to 1.
+LOSS_FIRST, LOSS_SECOND, PREFIX_MATCHING = "loss_first", "loss_second", "prefix_matching"
+
 # Columns that every loss file repeats from tokens.parquet, row by row.
 REPEATED = ["doc", "position", "token_id", "token_str", "is_word_start"]
 

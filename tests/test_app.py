@@ -55,7 +55,7 @@ def test_new_checkpoints_are_offered_and_shown(opened, small):
     add_checkpoint(small, 5000, random_losses(small, 1))
     app.run()
     assert "8 checkpoints" in said(app)
-    app.button[0].click().run()
+    app.button(key="show_new").click().run()
     assert "9 checkpoints" in said(app)
 
 
@@ -75,11 +75,11 @@ def test_changed_functions_are_offered_and_loaded(opened, small, tmp_path):
     functions.write_text("def mine(position: int) -> bool:\n    return position > 3 and\n")
     os.utime(functions, (1, 1))
     app.run()
-    app.button[0].click().run()
+    app.button(key="load_functions").click().run()
     assert "cannot be loaded" in said(app)
     functions.write_text("def mine(position: int) -> bool:\n    return position > 5\n")
-    app.button[0].click().run()
-    assert not app.button
+    app.button(key="load_functions").click().run()
+    assert "load_functions" not in [button.key for button in app.button]
 
 
 def test_a_store_at_a_url_is_drawn(opened, small, tmp_path, monkeypatch):

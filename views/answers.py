@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 import queries
-from queries import Store, remote
+from queries import Comparison, Preview, Store, remote
 from queries.regions import Region
 from queries.zoom import Zoom
 
@@ -41,15 +41,49 @@ def key(store: Store) -> tuple[str, int, int]:
 
 
 @st.cache_data(max_entries=ENTRIES, show_spinner="Averaging the group's losses …")
-def trajectory(_store: Store, store_key: object, clause: str) -> pd.DataFrame:
+def trajectory(
+    _store: Store, store_key: object, clause: str, smooth: float | None = None
+) -> pd.DataFrame:
     """`Store.trajectories` of one group; the column token_group is left to the page."""
-    return _store.trajectories({"": clause}).drop(columns="token_group")
+    return _store.trajectories({"": clause}, smooth).drop(columns="token_group")
 
 
 @st.cache_data(max_entries=ENTRIES, show_spinner="Comparing the groups …")
-def difference(_store: Store, store_key: object, first: str, second: str) -> pd.DataFrame:
-    """`Store.difference`."""
-    return _store.difference(first, second)
+def beside(
+    _store: Store, store_key: object, how: str, first: str, second: str, smooth: float | None
+) -> pd.DataFrame:
+    """`Store.difference` or `Store.ratio`, as `how` says."""
+    return getattr(_store, how)(first, second, smooth)
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner="Comparing the runs …")
+def runs(_stores: list[Store], store_keys: object, clause: str, by: str) -> Comparison:
+    """`queries.compare`."""
+    return queries.compare(_stores, clause, by)
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner="Looking for events …")
+def events(_store: Store, store_key: object, clause: str) -> pd.DataFrame:
+    """`queries.events`."""
+    return queries.events(_store, clause)
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner="Counting …")
+def preview(_store: Store, store_key: object, clause: str) -> Preview:
+    """`queries.preview`."""
+    return queries.preview(_store, clause)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def sources(_store: Store, store_key: object) -> list[str]:
+    """Names of the source documents, in the text's order."""
+    return _store.sources
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def token_columns(_store: Store, store_key: object) -> list[str]:
+    """What a group can ask of a token."""
+    return _store.token_columns
 
 
 @st.cache_data(max_entries=16, show_spinner="Looking at every token's change …")
@@ -68,9 +102,24 @@ def overlap(
     second: tuple[int, int],
     where: str,
     k: int,
+    min_count: int | None,
 ) -> pd.DataFrame:
     """`queries.overlap`."""
-    return queries.overlap(_store, first, second, where, k)
+    return queries.overlap(_store, first, second, where, k, min_count)
+
+
+@st.cache_data(max_entries=16, show_spinner="Looking at every token type …")
+def type_changes(
+    _store: Store, store_key: object, region: tuple[int, int], where: str, min_count: int
+) -> pd.DataFrame:
+    """`queries.type_changes`."""
+    return queries.type_changes(_store, *region, where, min_count)
+
+
+@st.cache_data(max_entries=16, show_spinner="Comparing hundreds of groups with the rest …")
+def explain(_store: Store, store_key: object, region: tuple[int, int]) -> pd.DataFrame:
+    """`queries.explain`."""
+    return queries.explain(_store, *region)
 
 
 @st.cache_data(max_entries=16, show_spinner="Looking for the largest rise …")

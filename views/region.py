@@ -5,19 +5,23 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from queries import Store
+from queries import QueryError, Store
+from views import answers
 
 Region = tuple[int, int]
 PARAMETER = "region"
 
 
 def at_start() -> Region | None:
-    """The region that the URL named when this session began: where the brush stands at first.
+    """The region that the URL named when the page was opened: where the brush stands at first.
 
-    It stays the same for the session, as a chart whose specification changes loses its brush.
+    It stays the same until a link names another, as a chart whose specification changes loses its
+    brush.
     """
-    if "region_at_start" not in st.session_state:
-        st.session_state["region_at_start"] = _parse(st.query_params.get(PARAMETER, ""))
+    in_url = st.query_params.get(PARAMETER, "")
+    if "region_at_start" not in st.session_state or in_url not in ("", _written()):
+        st.session_state["region_at_start"] = _parse(in_url)
+        _write(_parse(in_url))
     found: Region | None = st.session_state["region_at_start"]
     return found
 
@@ -31,13 +35,42 @@ def offer_zoom(store: Store, brushed: Sequence[float] | None) -> None:
     if not region:
         st.markdown(":material/arrow_selector_tool: Drag across the chart to choose a region.")
         return
-    first, last = region
+    link(*region)
+
+
+def link(first: int, last: int, before: str = "Zoom into ") -> None:
+    """A link to the Zoom page's view of a region."""
     st.page_link(
-        st.session_state["zoom_page"],
-        label=f"Zoom into steps {first:,} to {last:,}",
+        st.session_state["pages"]["zoom"],
+        label=f"{before}steps {first:,} to {last:,}",
         icon=":material/zoom_in:",
         query_params={"first": str(first), "last": str(last)},
     )
+
+
+def take_event(store: Store) -> None:
+    """A select box of the detected events of the mean loss, which sets the region's steps."""
+    try:
+        found = answers.events(store, answers.key(store), "true")
+    except QueryError:
+        return  # too few checkpoints to tell events from noise
+    if found.empty:
+        return
+    told = {
+        f"{e.kind.replace('_', ' ')}, {e.first:,} to {e.last:,} ({e.size:.3f} nats)": e
+        for e in found.itertuples()
+        if e.first < e.last
+    }
+
+    def take() -> None:
+        event = told.get(st.session_state["event"])
+        if event:
+            st.session_state["first"], st.session_state["last"] = event.first, event.last
+
+    st.selectbox(
+        "Take a detected event of the mean loss", list(told), index=None, key="event",
+        on_change=take, placeholder="spikes, falls, plateaus …",
+    )  # fmt: skip
 
 
 def choose(store: Store, label: str, prefix: str, default: Region) -> Region:
@@ -76,8 +109,15 @@ def _parse(text: str) -> Region | None:
     return int(first), int(last)
 
 
+def _written() -> str:
+    found: str = st.session_state.get("region_written", "")
+    return found
+
+
 def _write(region: Region | None) -> None:
+    text = f"{region[0]}-{region[1]}" if region else ""
+    st.session_state["region_written"] = text
     if region:
-        st.query_params[PARAMETER] = f"{region[0]}-{region[1]}"
+        st.query_params[PARAMETER] = text
     else:
         st.query_params.pop(PARAMETER, None)

@@ -1,80 +1,121 @@
-"""The Trajectories page: two groups' mean losses over training, and their difference."""
+"""The Trajectories page: groups' mean losses over training, and how they differ from a baseline."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
 
-from queries import QueryError, Store
-from views import answers, charts, region
-from views.groups import choose_group, group_title
+from queries import Store, behind
+from views import answers, charts, chosen, display, figure, region, runs, spans
+from views.display import Display
+from views.figure import Figure
+from views.group_panel import Line, panel
 
-FEW_DOCS = 10
 BANDS = (
     "Bands are 95 % intervals of the mean that take source documents as the sampled unit, since "
     "neither tokens nor windows of one document are independent."
 )
 
 
-def page(store: Store) -> None:
-    """Draw the page."""
+@dataclass(frozen=True)
+class Panel:
+    """How groups are set beside the baseline: a method of `Store`, and how it reads."""
+
+    how: str
+    title: str
+    nothing: float
+    heading: str
+    caption: str
+
+
+PANELS = {
+    "difference": Panel(
+        "difference", "difference (nats)", 0, "minus the baseline",
+        "Below zero, a group is predicted better than the baseline.",
+    ),
+    "ratio": Panel(
+        "ratio", "ratio of mean losses", 1, "over the baseline",
+        "Below one, a group is predicted better than the baseline.",
+    ),
+}  # fmt: skip
+
+
+def page(store: Store, others: Sequence[Store]) -> None:
+    """Draw the page; `others` are stores of the same tokens, such as other seeds."""
     st.title("Trajectories")
-    st.caption("How the mean loss of two groups of tokens fell, and how they came apart.")
-    left, right = st.columns(2)
-    baseline = _group(left, store, "Baseline", "baseline", "not_copyable")
-    comparison = _group(right, store, "Comparison", "comparison", "copyable")
-    axis = st.segmented_control(
-        "Step axis", list(charts.AXES), default="log-like", required=True, key="axis",
-        bind="query-params", persist_state="session",
-        help="Log-like is linear below step 10 and logarithmic above, so that step 0 has a place.",
-    )  # fmt: skip
-    frames = [frame for frame in (baseline, comparison) if frame is not None]
-    if frames:
-        _means(store, frames, str(axis))
-    if baseline is not None and comparison is not None:
-        _difference(store, baseline, comparison, str(axis))
-
-
-def _group(
-    column: "st.delta_generator.DeltaGenerator", store: Store, label: str, key: str, default: str
-) -> pd.DataFrame | None:
-    """The group's trajectory with its title and clause; None, and a sentence, if it has none."""
-    with column:
-        clause = choose_group(store, label, key, default)
-        try:
-            frame = answers.trajectory(store, answers.key(store), clause)
-        except QueryError as error:
-            st.error(str(error), icon=":material/error:")
-            return None
-        _describe(int(frame["n_tokens"].iloc[0]), int(frame["n_docs"].iloc[0]))
-    title = f"{label}: {group_title(store, clause)}"
-    return frame.assign(token_group=title, clause=clause, color=charts.COLORS[key])
-
-
-def _describe(n_tokens: int, n_docs: int) -> None:
-    st.caption(f"**{n_tokens:,}** tokens in **{n_docs:,}** source documents")
-    if n_docs < 2:
-        st.info("All in one source document: there is nothing to estimate a band from.")
-    elif n_docs < FEW_DOCS:
-        st.warning(f"Only {n_docs} source documents: the band itself is uncertain.")
-
-
-def _means(store: Store, frames: list[pd.DataFrame], axis: str) -> None:
-    st.subheader("Mean loss")
-    event = st.altair_chart(
-        charts.trajectories(pd.concat(frames, ignore_index=True), axis, region.at_start()),
-        on_select="rerun",
-        selection_mode=charts.BRUSH,
-        key="trajectories_chart",
+    st.caption(
+        "How the mean loss of groups of tokens fell during training, and how they came apart."
     )
-    st.caption(BANDS)
-    region.offer_zoom(store, event["selection"].get(charts.BRUSH, {}).get("checkpoint"))
-
-
-def _difference(store: Store, baseline: pd.DataFrame, comparison: pd.DataFrame, axis: str) -> None:
-    clauses = [frame["clause"].iloc[0] for frame in (comparison, baseline)]
-    if clauses[0] == clauses[1]:
-        st.info("Both groups are the same, so there is no difference to show.")
+    st.page_link(st.session_state["pages"]["tour"], label="New here? Four questions to begin with",
+                 icon=":material/explore:")  # fmt: skip
+    shown = display.choose(store, others)
+    lines = panel(store, chosen.TRAJECTORIES, chosen.DEFAULTS, shown.smooth)
+    if not lines:
         return
-    st.subheader("Comparison minus baseline")
-    difference = answers.difference(store, answers.key(store), *clauses)
-    st.altair_chart(charts.difference(difference, axis))
-    st.caption("Below zero, the comparison group is predicted better than the baseline group.")
+    compared = [store, *(o for o in others if str(o.path) in shown.runs)]
+    if len(compared) > 1:
+        runs.page(compared, lines, shown)
+        return
+    _means(store, lines, shown)
+    if len(lines) > 1 and shown.below in PANELS:
+        _beside(store, lines, shown)
+
+
+def _means(store: Store, lines: list[Line], shown: Display) -> None:
+    st.subheader("Mean loss")
+    frame = spans.placed(store, joined(lines), shown.axis)
+    marks = display.marks(store, lines, shown)
+    start = spans.of_region(store, region.at_start(), shown.axis)
+    chart = charts.trajectories(frame, shown.axis, start, shown.bands, marks)
+    script = behind.trajectories_sql(store, {line.title: line.clause for line in lines})
+    event = figure.show(
+        Figure("Mean loss", chart, frame.drop(columns=["color", "dash"]), _told(script, shown),
+               f"{BANDS if shown.bands else ''} {display.smoothing(shown)}".strip()),
+        "trajectories", on_select="rerun", selection_mode=charts.BRUSH,
+    )  # fmt: skip
+    brushed = event["selection"].get(charts.BRUSH, {}).get("at")
+    region.offer_zoom(store, spans.steps(store, brushed, shown.axis))
+    display.list_events(store, lines, shown)
+
+
+def _beside(store: Store, lines: list[Line], shown: Display) -> None:
+    below = PANELS[shown.below]
+    baseline, *others = lines
+    title = "Difference" if shown.below == "difference" else "Ratio"
+    st.subheader(f"{title}: each group {below.heading}")
+    key = answers.key(store)
+    frames = [
+        answers.beside(store, key, below.how, line.clause, baseline.clause, shown.smooth).assign(
+            token_group=line.title, color=line.color, dash=[line.dash] * len(store.steps)
+        )
+        for line in others
+    ]
+    frame = spans.placed(store, pd.concat(frames, ignore_index=True), shown.axis)
+    chart = charts.relative(frame, shown.axis, below.how, below.title, below.nothing, shown.bands)
+    groups = {line.title: line.clause for line in others}
+    script = behind.beside_sql(store, below.how, groups, baseline.clause)
+    figure.show(
+        Figure(f"{title} to the baseline {baseline.title}", chart,
+               frame.drop(columns=["color", "dash"]), _told(script, shown),
+               f"{below.caption} {display.smoothing(shown)}".strip()),
+        "beside",
+    )  # fmt: skip
+
+
+def joined(lines: list[Line]) -> pd.DataFrame:
+    """All lines' trajectories in one frame, with token_group, color and dash."""
+    return pd.concat(
+        [
+            line.frame.assign(
+                token_group=line.title, color=line.color, dash=[line.dash] * len(line.frame)
+            )
+            for line in lines
+        ],
+        ignore_index=True,
+    )
+
+
+def _told(script: str, shown: Display) -> str:
+    """Smoothing is ours alone: the script says that its numbers are without it."""
+    return f"-- before smoothing\n{script}" if shown.smooth else script

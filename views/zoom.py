@@ -3,12 +3,14 @@
 import pandas as pd
 import streamlit as st
 
-from queries import QueryError, Store
+from queries import QueryError, Store, behind
+from queries.templates import ChangedBetween
 from queries.zoom import Zoom
-from views import answers, charts, region
-from views.groups import choose_group
+from views import answers, charts, explained, figure, group_panel, picked, region, second_region
+from views.figure import Figure
 
 AROUND, WHOLE = "around the region", "whole run"
+OCCURRENCES, TYPES = "occurrences", "types"
 LINES = 5  # trajectories of each list in the chart
 LISTS = {"decreased": "Most decreased", "increased": "Most increased", "random": "Random"}
 
@@ -18,33 +20,72 @@ def page(store: Store) -> None:
     st.title("Zoom")
     st.caption("Which tokens changed between two checkpoints, and did the same ones change back?")
     rise, recovery = answers.suggested_regions(store, answers.key(store))
+    region.take_event(store)
     chosen = region.choose(store, "Region", "", rise)
-    with st.expander("Tokens and lists"):
-        where = choose_group(store, "Tokens", "where", "all_tokens")
-        k = st.number_input("Tokens in each list", 1, 1_000, 50, key="k", bind="query-params",
-                            persist_state="session")  # fmt: skip
+    with st.container(border=True):
+        where = group_panel.one(store, "Tokens", "where", "all_tokens")
+        k, unit, min_count = _lists_of()
+    if where is None:
+        return
     try:
-        zoom = answers.zoom(store, answers.key(store), chosen, where, int(k), seed=0)
+        zoom = answers.zoom(store, answers.key(store), chosen, where, k, seed=0)
     except QueryError as error:
         st.error(str(error), icon=":material/error:")
         return
-    _histogram(zoom)
-    _trajectories(zoom)
-    _lists(store, zoom)
-    _second_region(store, chosen, where, int(k), recovery)
+    _histogram(store, zoom, where)
+    _trajectories(store, zoom)
+    st.subheader("Tokens in their text" if unit == OCCURRENCES else "Token types")
+    if unit == OCCURRENCES:
+        for tab, name in zip(st.tabs(list(LISTS.values())), LISTS, strict=True):
+            with tab:
+                picked.occurrences(store, zoom, name, LISTS[name])
+    else:
+        picked.types(store, zoom, where, min_count, k)
+    explained.offer(store, chosen)
+    second_region.show(store, chosen, where, k, min_count if unit == TYPES else None, recovery)
 
 
-def _histogram(zoom: Zoom) -> None:
+def _lists_of() -> tuple[int, str, int]:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        k = st.number_input("Tokens in each list", 1, 1_000, 50, key="k", bind="query-params",
+                            persist_state="session", width=170)  # fmt: skip
+        unit = st.segmented_control(
+            "Lists of", [OCCURRENCES, TYPES], default=OCCURRENCES, required=True, key="lists_of",
+            bind="query-params", persist_state="session",
+            help="An occurrence is one token at one place of the text; a type is all occurrences "
+            "of the same token, by their mean change.",
+        )  # fmt: skip
+        min_count = 20
+        if unit == TYPES:
+            min_count = st.number_input(
+                "Occurrences of a type, at least", 1, 100_000, 20, key="min_count",
+                bind="query-params", persist_state="session", width=230,
+            )  # fmt: skip
+    return int(k), str(unit), int(min_count)
+
+
+def _histogram(store: Store, zoom: Zoom, where: str) -> None:
     change = zoom.changes["change"]
     st.subheader(f"Change in loss from step {zoom.first:,} to {zoom.last:,}")
-    st.altair_chart(charts.histogram(zoom.histogram))
-    st.caption(
-        f"Of {len(change):,} tokens, {(change < 0).mean():.1%} fell and {(change > 0).mean():.1%} "
-        f"rose. Mean change {change.mean():+.3f} nats, median {change.median():+.3f}."
-    )
+    event = figure.show(
+        Figure(
+            f"Change in loss from step {zoom.first:,} to {zoom.last:,}",
+            charts.histogram(zoom.histogram), zoom.histogram,
+            behind.histogram_sql(store, zoom.first, zoom.last, where),
+            f"Of {len(change):,} tokens, {(change < 0).mean():.1%} fell and "
+            f"{(change > 0).mean():.1%} rose. Mean change {change.mean():+.3f} nats, median "
+            f"{change.median():+.3f}. Drag over the bars to choose tokens.",
+        ),
+        "histogram", on_select="rerun", selection_mode=charts.BRUSH,
+    )  # fmt: skip
+    brushed = event["selection"].get(charts.BRUSH, {}).get("low")
+    if brushed:
+        low, high = (float(f"{end:.4g}") for end in sorted(brushed))
+        group = ChangedBetween(zoom.first, zoom.last, low, high)
+        picked.offer(group, f"Changed by {low:+g} to {high:+g}")
 
 
-def _trajectories(zoom: Zoom) -> None:
+def _trajectories(store: Store, zoom: Zoom) -> None:
     st.subheader("Losses of single tokens")
     span = st.segmented_control(
         "Steps shown", [AROUND, WHOLE], default=AROUND, required=True, key="span",
@@ -54,71 +95,14 @@ def _trajectories(zoom: Zoom) -> None:
     frame = pd.concat(heads)
     ends = (zoom.first, zoom.last)
     shown = region.surroundings(frame, ends) if span == AROUND else frame
-    axis = "linear" if span == AROUND else "log-like"
-    st.altair_chart(charts.token_trajectories(shown, axis, ends))
-    st.caption(f"The first {LINES} tokens of each list below; the region is shaded.")
+    axis = charts.LINEAR if span == AROUND else charts.LOG_LIKE
+    figure.show(
+        Figure("Losses of single tokens", charts.token_trajectories(shown, axis, ends), frame,
+               behind.token_trajectories_sql(frame["row"].unique()),
+               f"The first {LINES} tokens of each list below; the region is shaded."),
+        "token_trajectories",
+    )  # fmt: skip
 
 
 def _head(trajectories: pd.DataFrame) -> pd.DataFrame:
     return trajectories[trajectories["row"].isin(trajectories["row"].unique()[:LINES])]
-
-
-def _lists(store: Store, zoom: Zoom) -> None:
-    st.subheader("Tokens in their text")
-    for tab, name in zip(st.tabs(list(LISTS.values())), LISTS, strict=True):
-        with tab:
-            _table(store, getattr(zoom, name))
-
-
-def _table(store: Store, trajectories: pd.DataFrame) -> None:
-    tokens = trajectories.drop_duplicates("row")[["row", "change"]]
-    if tokens.empty:
-        st.info("No token of the group changed in this direction.")
-        return
-    context = answers.context(store, answers.key(store), tuple(tokens["row"].tolist()))
-    st.dataframe(
-        charts.in_context(tokens.merge(context, on="row")),
-        hide_index=True,
-        column_config={
-            "change": st.column_config.NumberColumn("change (nats)", format="%+.2f"),
-            "text": st.column_config.TextColumn("text, the ⟦token⟧ marked", width="large"),
-        },
-    )
-
-
-def _second_region(
-    store: Store, chosen: region.Region, where: str, k: int, default: region.Region
-) -> None:
-    st.subheader("The same tokens in a second region?")
-    second = region.choose(store, "Second region", "second_", default)
-    try:
-        shared = answers.overlap(store, answers.key(store), chosen, second, where, k)
-    except QueryError as error:
-        st.error(str(error), icon=":material/error:")
-        return
-    st.dataframe(
-        shared,
-        hide_index=True,
-        column_config={
-            "set_in_first": f"in {chosen[0]:,} to {chosen[1]:,}, most",
-            "set_in_second": f"in {second[0]:,} to {second[1]:,}, most",
-            "k_first": "n first",
-            "k_second": "n second",
-            "shared": "shared",
-            "expected": st.column_config.NumberColumn("by chance", format="%.2f"),
-            "p_value": st.column_config.NumberColumn("p (chance)", format="%.2g"),
-            "expected_usual": st.column_config.NumberColumn("usual", format="%.2f"),
-            "p_usual": st.column_config.NumberColumn("p (usual)", format="%.2g"),
-            "n_regions": None,
-        },
-    )
-    st.caption(
-        "By chance: what two lists of these sizes would share if drawn at random. Usual: if each "
-        "token moved in the second region as it does in other regions of its width, since some "
-        "tokens always move more. p: how often as many or more would be shared."
-    )
-    if chosen[1] == second[0]:
-        st.caption(
-            f"Both regions hold step {second[0]:,}, whose noise alone makes tokens move and move "
-            "back: begin the second one a step later to be rid of that."
-        )

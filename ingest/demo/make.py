@@ -46,9 +46,9 @@ def make_demo(out: Path, recipe: Recipe) -> None:
 
 
 def score_demo(out: Path, recipe: Recipe) -> None:
-    """Score all of the run's checkpoints on the held-out text, at most four docs an address."""
+    """Score and probe all checkpoints of the run, on at most four docs of each held-out address."""
     naming = Naming(tokens_per_step=recipe.batch * CONTEXT)
-    options = Options(name=MODEL, max_parts=MAX_PARTS, naming=naming)
+    options = Options(name=MODEL, max_parts=MAX_PARTS, naming=naming, probes=True)
     run(out / "checkpoints", out / TEXT, out / "store", options)
 
 

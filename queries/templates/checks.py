@@ -19,6 +19,12 @@ def check_number(name: str, value: Any) -> None:
         raise GroupError(f"the {name} is {value!r}: expected a whole number, 0 or more")
 
 
+def check_amount(name: str, value: Any) -> None:
+    """A finite number that is not negative."""
+    if type(value) not in (int, float) or not 0 <= value < float("inf"):
+        raise GroupError(f"the {name} is {value!r}: expected a number, 0 or more")
+
+
 def check_range(name: str, first: Any, last: Any) -> None:
     """Two such numbers in order; the second may be None, for no end."""
     check_number(f"first of the {name}", first)

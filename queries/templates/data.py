@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from queries.errors import GroupError
-from queries.templates import kinds
-from queries.templates.kinds import Template
+from queries.templates import combined, kinds, selected
+from queries.templates.base import Template
 
 DEEPEST = 20
 """How many templates may stand within one another."""
@@ -16,8 +16,9 @@ KINDS: dict[str, type[Template]] = {
     for kind in (
         kinds.Position, kinds.PositionRange, kinds.WordStart, kinds.Words,
         kinds.Pattern, kinds.Frequency, kinds.SeenBefore, kinds.Docs,
-        kinds.Sources, kinds.Previous, kinds.WordPart, kinds.Not, kinds.And,
-        kinds.Or,
+        kinds.Sources, kinds.Previous, kinds.WordPart, kinds.Written,
+        selected.Changed, selected.ChangedBetween, selected.Rows, selected.TokenTypes,
+        combined.Not, combined.And, combined.Or,
     )
 }  # fmt: skip
 """position, position_range, word_start, … -> class"""

@@ -1,4 +1,4 @@
-"""Groups as data: each template renders to SQL for the store and to a sentence for people.
+"""Conditions on tokens as data: each renders to SQL for the store and to a sentence for people.
 
     >>> group = And((Words(("Obama", "Bush")), Not(WordStart())))
     >>> group.sql()
@@ -6,22 +6,20 @@
     >>> group.sentence()
     'Tokens of the words "Obama" or "Bush" and other than those that start a word.'
 
-A token of which a condition says nothing, as of `word` for a comma, is no member; so it is one of
-the condition's opposite, and a group and its `Not` hold each token exactly once. A template that
-makes no sense raises GroupError when it is made.
+`combined` has Not, And and Or. A template that makes no sense raises GroupError when it is made.
 """
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 from queries.errors import GroupError
+from queries.templates.base import Template
 from queries.templates.checks import (
     check_choice,
     check_filled,
     check_number,
     check_pattern,
     check_range,
+    check_text,
     check_texts,
 )
 from queries.templates.wording import either, joined, literal, literals, shown
@@ -32,22 +30,6 @@ SEEN = {
     "trigram": ("trigram_seen_before", "whose last three tokens stood together"),
 }
 MATCHED = {"token_str": "text", "word": "word"}
-
-
-class Template(ABC):
-    """A condition on tokens."""
-
-    @abstractmethod
-    def sql(self) -> str:
-        """One boolean expression over `tokens`."""
-
-    @abstractmethod
-    def phrase(self) -> str:
-        """What completes "tokens …"."""
-
-    def sentence(self) -> str:
-        """The condition in words."""
-        return f"Tokens {self.phrase()}."
 
 
 @dataclass(frozen=True)
@@ -239,60 +221,22 @@ class WordPart(Template):
 
 
 @dataclass(frozen=True)
-class Not(Template):
-    """All tokens but those of a group."""
+class Written(Template):
+    """Tokens for which a condition holds that somebody wrote in SQL; the store checks it."""
 
-    of: Template
-
-    def __post_init__(self) -> None:
-        _check_template(self.of)
-
-    def sql(self) -> str:
-        return f"({self.of.sql()}) is not true"
-
-    def phrase(self) -> str:
-        return f"other than those {_bracketed(self.of)}"
-
-
-@dataclass(frozen=True)
-class _Several(Template):
-    of: tuple[Template, ...]
-    word: ClassVar[str]
+    condition: str
 
     def __post_init__(self) -> None:
-        check_filled(f"groups that {self.word} joins", self.of)
-        for part in self.of:
-            _check_template(part)
+        check_text("condition", self.condition)
+        if not self.condition.strip():
+            raise GroupError("the condition is empty: write one such as position = 500")
 
     def sql(self) -> str:
-        parts = (f"({p.sql()})" if isinstance(p, _Several) else p.sql() for p in self.of)
-        return f" {self.word} ".join(parts)
+        return f"(\n{self.condition}\n)"  # on lines of its own, as it may end in a comment
 
     def phrase(self) -> str:
-        return f" {self.word} ".join(map(_bracketed, self.of))
-
-
-class And(_Several):
-    """Tokens that are in each of some groups."""
-
-    word = "and"
-
-
-class Or(_Several):
-    """Tokens that are in at least one of some groups."""
-
-    word = "or"
-
-
-def _bracketed(part: Template) -> str:
-    """A phrase within another, so that it is clear where it ends."""
-    return f"({part.phrase()})" if isinstance(part, _Several | Not) else part.phrase()
+        return f"for which {' '.join(self.condition.split())}"
 
 
 def _between(column: str, first: int, last: int | None) -> str:
     return f"{column} >= {first}" if last is None else f"{column} between {first} and {last}"
-
-
-def _check_template(part: Any) -> None:
-    if not isinstance(part, Template):
-        raise GroupError(f"{part!r} is no group: expected a template, such as Position(500)")

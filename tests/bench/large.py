@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from tqdm import tqdm
@@ -19,9 +18,10 @@ from transformers import PreTrainedTokenizerFast
 
 from ingest import writer
 from ingest.checkpoints import Checkpoint
-from ingest.corpus import Convention, Corpus, build_corpus
+from ingest.corpus import Corpus, build_corpus
 from ingest.demo.corpus import addresses
 from ingest.texts import SourceDocument
+from ingest.windows import Convention
 from ingest.writer import Outcome
 from store import schema
 from store.layout import Layout
@@ -49,7 +49,7 @@ def build(name: str, root: Path) -> Path:
     size = SIZES[name]
     layout = Layout(root / f"bench-{name}")
     if not layout.manifest.exists():
-        corpus = _cut(_corpus(), size.n_tokens)
+        corpus = _corpus(size.n_tokens)
         writer.write_text(layout, corpus)
         write_manifest(_manifest(corpus), layout.manifest)
     todo = [step for step in size.steps if step not in layout.scored()]
@@ -63,7 +63,7 @@ def build(name: str, root: Path) -> Path:
     return layout.root
 
 
-def _corpus() -> Corpus:
+def _corpus(n_tokens: int | None) -> Corpus:
     texts = [(a.source, a.text) for a in addresses()]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -74,20 +74,7 @@ def _corpus() -> Corpus:
     tokenizer.train_from_iterator([text for _, text in texts], trainer)
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<|endoftext|>")
     documents = [SourceDocument(source, text) for source, text in texts]
-    return build_corpus(documents, fast, Convention(1_024, 0))
-
-
-def _cut(corpus: Corpus, n_tokens: int | None) -> Corpus:
-    """The first tokens of the text; the last doc is cut short with them."""
-    if n_tokens is None:
-        return corpus
-    tokens = corpus.tokens.slice(0, n_tokens)
-    last = tokens["doc"][-1].as_py()
-    docs = corpus.docs.slice(0, last + 1)
-    counts = np.bincount(tokens["doc"].to_numpy(), minlength=last + 1)
-    column = docs.schema.get_field_index("n_tokens")
-    docs = docs.set_column(column, "n_tokens", pa.array(counts, pa.int32()))
-    return Corpus(docs, tokens, corpus.windows[: last + 1], corpus.n_documents)
+    return build_corpus(documents, fast, Convention(1_024, 0, limit_tokens=n_tokens))
 
 
 def _manifest(corpus: Corpus) -> Manifest:

@@ -1,6 +1,7 @@
 """The app as a user has it: a server of its own and headless Chromium."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+from tests.queries.stores import add_checkpoint, build_store, random_losses
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "data" / "demo"
@@ -69,33 +72,59 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def app(browser: Browser) -> Iterator[str]:
     """The address of an app on the bundled store."""
-    process, url = start_app(str(DEMO))
+    yield from _running(DEMO)
+
+
+@pytest.fixture
+def own_app(browser: Browser, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """An app on a copy of the bundled store, and the copy."""
+    folder = tmp_path / "own"
+    shutil.copytree(DEMO, folder, ignore=shutil.ignore_patterns("checkpoints", "text", "index"))
+    yield from ((url, folder) for url in _running(folder))
+
+
+@pytest.fixture
+def seeds_app(browser: Browser, tmp_path: Path) -> Iterator[str]:
+    """An app on two runs of the same tokens."""
+    for seed in (1, 2):
+        root = build_store(tmp_path / f"seed-{seed}", sources=12, steps=())
+        for step in (0, 10, 100):
+            add_checkpoint(root, step, random_losses(root, 100 * seed + step))
+    yield from _running(tmp_path)
+
+
+def _running(*arguments: Path) -> Iterator[str]:
+    process, url = start_app(*map(str, arguments))
     yield url
     process.kill()
     process.wait()
 
 
 @pytest.fixture
-def page(browser: Browser, app: str) -> Iterator[Page]:
+def page(browser: Browser) -> Iterator[Page]:
     """A fresh page that must end without a console error and without a request elsewhere."""
     context = browser.new_context(viewport={"width": 1280, "height": 1000})
     page = context.new_page()
-    errors: list[str] = []
-    elsewhere: list[str] = []
-    page.on("console", lambda m: errors.append(m.text) if _is_ours(m) else None)
-    page.on("pageerror", lambda e: errors.append(str(e)))
-    page.on("request", lambda r: None if _here(r.url, app) else elsewhere.append(r.url))
+    errors = watched(page)
     yield page
     context.close()
     assert errors == []
-    assert elsewhere == []
+
+
+def watched(page: Page) -> list[str]:
+    """What goes wrong in a page from now on: its errors, and requests that leave this machine."""
+    errors: list[str] = []
+    page.on("console", lambda m: errors.append(m.text) if _is_ours(m) else None)
+    page.on("pageerror", lambda e: errors.append(str(e)))
+    page.on("request", lambda r: None if _here(r.url) else errors.append(r.url))
+    return errors
 
 
 def _is_ours(message: ConsoleMessage) -> bool:
     """An error that is not Streamlit asking below the page's path before it asks at the root."""
-    asked_below = "/zoom/_stcore/" in message.location["url"]
+    asked_below = re.search(r"/\w+/_stcore/", message.location["url"])
     return message.type == "error" and not asked_below
 
 
-def _here(url: str, app: str) -> bool:
-    return url.startswith((app, app.replace("http", "ws"), "data:", "blob:"))
+def _here(url: str) -> bool:
+    return url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:"))

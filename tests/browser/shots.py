@@ -1,46 +1,96 @@
-"""Make the screenshots of README: `python -m tests.browser.shots FOLDER`."""
+"""Make screenshots: `python -m tests.browser.shots FOLDER [--every]`; README's, or every look."""
 
 import sys
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
-from tests.browser.conftest import DEMO, launch, settled, start_app
+from tests.bench.large import build
+from tests.browser.conftest import DEMO, ROOT, launch, settled, start_app
+from tests.browser.test_pages import groups
 
-LOOKS = {
-    "trajectories": ("/", "light", 1280),
-    "zoom": ("/zoom", "light", 1280),
-    "trajectories-dark": ("/", "dark", 1280),
-    "zoom-dark": ("/zoom", "dark", 1280),
-    "trajectories-narrow": ("/", "light", 1024),
-    "error": ("/?baseline=Write+SQL+%E2%80%A6&baseline_sql=positoin+%3D+50", "light", 1280),
+TWELVE = groups("all_tokens", "word_start", "word_continuation", "copyable", "not_copyable",
+                "position_50", "position_500", "early_positions", "late_positions",
+                "regexp_matches(token_str, '^ [A-Z]')", "corpus_count < 10",
+                "word in ('Congress', 'Government', 'people', 'country', 'war')")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Look:
+    """A page's address, and how it is looked at."""
+
+    path: str
+    scheme: str = "light"
+    width: int = 1280
+    store: str = "demo"
+    press: str = ""
+
+
+IN_README = {
+    "trajectories": Look("/?events=all+tokens"),
+    "zoom": Look("/zoom"),
 }
-IN_README = ("trajectories", "zoom")
+LOOKS = IN_README | {
+    "trajectories-dark": Look("/", "dark"),
+    "trajectories-narrow": Look("/", width=1024),
+    "trajectories-12": Look(f"/?{TWELVE}"),
+    "trajectories-12-dark": Look(f"/?{TWELVE}", "dark"),
+    "trajectories-ratio": Look("/?below=ratio&axis=linear&smooth=0.1"),
+    "trajectories-609": Look(f"/?{groups('word_start', 'position = 500')}", store="report"),
+    "trajectories-empty": Look(f"/?{groups('position > 9999')}"),
+    "trajectories-error": Look(f"/?{groups('positoin = 50', 'copyable')}"),
+    "add-group": Look("/", press="Add group"),
+    "add-group-dark": Look("/", "dark", press="Add group"),
+    "data-picture-sql": Look("/", press="Data, picture, SQL"),
+    "zoom-dark": Look("/zoom?explain=true", "dark"),
+    "zoom-narrow": Look("/zoom?lists_of=types&explain=true", width=1024),
+    "zoom-609": Look("/zoom", store="report"),
+    "zoom-error": Look("/zoom?first=1000&last=0"),
+    "tour": Look("/tour"),
+    "tour-dark": Look("/tour", "dark", 1024),
+    "no-store": Look("/", store="none"),
+}
 
 
 def main(folder: Path, every: bool) -> None:
     """Write one PNG per look into `folder`."""
-    process, url = start_app(str(DEMO))
-    try:
-        with sync_playwright() as playwright:
-            browser = launch(playwright)
-            for name, (path, scheme, width) in LOOKS.items():
-                if not every and name not in IN_README:
-                    continue
-                context = browser.new_context(
-                    viewport={"width": width, "height": 1000}, color_scheme=scheme
-                )
-                page = context.new_page()
-                page.goto(url + path)
-                settled(page)
-                height = page.locator('[data-testid="stMainBlockContainer"]').bounding_box()
-                if height:
-                    page.set_viewport_size({"width": width, "height": int(height["height"]) + 20})
-                page.wait_for_timeout(1_500)
-                page.screenshot(path=folder / f"{name}.png")
-                context.close()
-    finally:
-        process.kill()
+    looks = LOOKS if every else IN_README
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as empty:
+        browser = launch(playwright)
+        for store in sorted({look.store for look in looks.values()}):
+            process, url = start_app(str(_folder(store, Path(empty))))
+            try:
+                for name, look in looks.items():
+                    if look.store == store:
+                        _shoot(browser, url, look, folder / f"{name}.png")
+            finally:
+                process.kill()
+
+
+def _folder(store: str, empty: Path) -> Path:
+    if store == "report":
+        return build("report", ROOT / "build")
+    return DEMO if store == "demo" else empty
+
+
+def _shoot(browser: Browser, url: str, look: Look, path: Path) -> None:
+    context = browser.new_context(
+        viewport={"width": look.width, "height": 1000}, color_scheme=look.scheme
+    )
+    page = context.new_page()
+    page.goto(url + look.path)
+    settled(page)
+    if look.press:
+        page.get_by_role("button", name=look.press).first.click()
+    else:
+        box = page.locator('[data-testid="stMainBlockContainer"]').bounding_box()
+        assert box
+        page.set_viewport_size({"width": look.width, "height": int(box["height"]) + 20})
+    page.wait_for_timeout(1_500)
+    page.screenshot(path=path)
+    context.close()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a user does: open, choose groups, brush, zoom, reload the URL; and what goes wrong."""
+"""What a user does on every page: open, follow a link, reload it; and what goes wrong."""
 
 import re
 from urllib.parse import parse_qs, urlencode, urlparse
@@ -8,24 +8,33 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import settled
 
-WRITE = "Write SQL …"
+
+def query(page: Page) -> dict[str, list[str]]:
+    return parse_qs(urlparse(page.url).query)
 
 
-def query(page: Page) -> dict[str, str]:
-    return {k: v[0] for k, v in parse_qs(urlparse(page.url).query).items()}
+def opened(page: Page, address: str) -> Page:
+    page.goto(address)
+    settled(page)
+    return page
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).last.click()
+    settled(page)
 
 
 def choose(page: Page, label: str, option: str) -> None:
-    box = page.get_by_role("combobox", name=label, exact=True)
+    box = page.get_by_role("combobox", name=label, exact=True).last
     box.click()
     box.fill(option)
     page.get_by_role("option", name=option, exact=True).click()
     settled(page)
 
 
-def brush(page: Page, start: float, end: float) -> None:
-    """Drag over the first chart, between two shares of its width."""
-    area = page.locator('[data-testid="stVegaLiteChart"]').first
+def brush(page: Page, start: float, end: float, chart: int = 0) -> None:
+    """Drag over a chart, between two shares of its width."""
+    area = page.locator('[data-testid="stVegaLiteChart"]').nth(chart)
     area.scroll_into_view_if_needed()
     box = area.bounding_box()
     assert box
@@ -42,39 +51,14 @@ def has_charts(page: Page, count: int) -> None:
     expect(page.locator('[data-testid="stVegaLiteChart"] svg.marks')).to_have_count(count)
 
 
+def groups(*values: str) -> str:
+    return urlencode([("group", value) for value in values])
+
+
 def test_the_first_page_shows_two_charts_and_says_what_they_count(page, app):
-    page.goto(app)
-    settled(page)
+    opened(page, app)
     has_charts(page, 2)
     expect(page.get_by_text(re.compile(r"tokens in \d+ source documents")).first).to_be_visible()
-
-
-def test_a_chosen_group_is_drawn_and_its_url_restores_it(page, app):
-    page.goto(app)
-    settled(page)
-    choose(page, "Baseline", "Word start")
-    assert query(page)["baseline"] == "Word start"
-    page.reload()
-    settled(page)
-    expect(page.get_by_text("is_word_start", exact=True).first).to_be_visible()
-    has_charts(page, 2)
-
-
-def test_a_written_group_is_drawn_and_restored(page, app):
-    page.goto(app)
-    settled(page)
-    choose(page, "Comparison", WRITE)
-    field = page.get_by_role("textbox", name="Comparison: SQL condition")
-    field.fill("is_palindrome(word)")
-    field.press("Control+Enter")
-    settled(page)
-    assert query(page)["comparison_sql"] == "is_palindrome(word)"
-    has_charts(page, 2)
-    page.reload()
-    settled(page)
-    expect(page.get_by_role("textbox", name="Comparison: SQL condition")).to_have_value(
-        "is_palindrome(word)"
-    )
 
 
 @pytest.mark.parametrize(
@@ -85,25 +69,19 @@ def test_a_written_group_is_drawn_and_restored(page, app):
         ("position = 100000", "selects none of the"),
         ("loss > 2", "loss_at"),
         ("true) or (false", "expected one condition"),
+        ('{"built":{"kind":"nonsense"}}', "tokens have no column nonsense"),
     ],
 )
 def test_a_bad_group_gets_a_sentence_and_the_other_stays(page, app, clause, sentence):
-    page.goto(f"{app}/?{urlencode({'baseline': WRITE, 'baseline_sql': clause})}")
-    settled(page)
+    opened(page, f"{app}/?{groups(clause, 'copyable')}")
     expect(page.get_by_role("alert").get_by_text(sentence)).to_be_visible()
     has_charts(page, 1)
-    field = page.get_by_role("textbox", name="Baseline: SQL condition")
-    field.fill("position = 60")
-    field.press("Control+Enter")
-    settled(page)
-    has_charts(page, 2)
 
 
 def test_a_brushed_region_leads_to_its_zoom(page, app):
-    page.goto(app)
-    settled(page)
+    opened(page, app)
     brush(page, 0.6, 0.9)
-    first, last = query(page)["region"].split("-")
+    first, last = query(page)["region"][0].split("-")
     assert int(first) < int(last)
     page.get_by_role("link", name="Zoom into steps").click()
     page.wait_for_url("**/zoom*")
@@ -117,49 +95,104 @@ def test_a_brushed_region_leads_to_its_zoom(page, app):
 
 
 def test_a_reloaded_region_is_still_brushed(page, app):
-    page.goto(app)
-    settled(page)
+    opened(page, app)
     brush(page, 0.6, 0.9)
     url = page.url
-    page.goto(url)
-    settled(page)
+    opened(page, url)
     assert page.url == url
     expect(page.get_by_role("link", name="Zoom into steps")).to_be_visible()
 
 
-def test_zoom_shows_lists_overlap_and_keeps_its_state_in_the_url(page, app):
-    page.goto(f"{app}/zoom")
-    settled(page)
-    has_charts(page, 2)
-    for name in ("Most decreased", "Most increased", "Random"):
-        page.get_by_role("tab", name=name).click()
-        expect(page.locator('[data-testid="stDataFrame"]:visible').first).to_be_visible()
-    choose(page, "Region: first step", "0")
-    assert query(page)["first"] == "0"
-    page.reload()
-    settled(page)
-    expect(page.get_by_role("heading", name="Change in loss from step 0 to")).to_be_visible()
-
-
-def test_a_reversed_region_gets_a_sentence(page, app):
-    page.goto(f"{app}/zoom?first=1000&last=0")
-    settled(page)
-    expect(page.get_by_role("alert").get_by_text("is empty")).to_be_visible()
-
-
 def test_groups_stay_chosen_when_the_page_is_changed_and_back(page, app):
-    page.goto(app)
-    settled(page)
-    choose(page, "Baseline", "Word start")
+    opened(page, f"{app}/?{groups('word_start', 'position < 9')}")
     page.get_by_role("link", name="Zoom", exact=True).click()
     page.wait_for_url("**/zoom*")
     settled(page)
     page.get_by_role("link", name="Trajectories", exact=True).click()
     settled(page)
-    expect(page.get_by_role("combobox", name="Baseline")).to_have_value("Word start")
+    assert query(page)["group"] == ["word_start", "position < 9"]
+    has_charts(page, 2)
 
 
-def test_an_unknown_value_in_the_url_falls_back(page, app):
-    page.goto(f"{app}/?baseline=nonsense&axis=nonsense&region=9-1")
+def test_unknown_values_in_the_url_fall_back(page, app):
+    opened(page, f"{app}/?axis=nonsense&region=9-1&below=nonsense&smooth=x&events=no")
+    has_charts(page, 2)
+
+
+def test_zoom_shows_lists_overlap_and_keeps_its_state_in_the_url(page, app):
+    opened(page, f"{app}/zoom")
+    has_charts(page, 2)
+    for name in ("Most decreased", "Most increased", "Random"):
+        page.get_by_role("tab", name=name).click()
+        expect(page.locator('[data-testid="stDataFrame"]:visible').first).to_be_visible()
+    choose(page, "Region: first step", "0")
+    assert query(page)["first"] == ["0"]
+    page.reload()
     settled(page)
+    expect(page.get_by_role("heading", name="Change in loss from step 0 to")).to_be_visible()
+
+
+def test_a_detected_event_becomes_the_region(page, app):
+    opened(page, f"{app}/zoom?first=0&last=1")
+    box = page.get_by_role("combobox", name="Take a detected event of the mean loss")
+    box.click()
+    page.get_by_role("option").first.click()
+    settled(page)
+    assert query(page).get("last") != ["1"]
+
+
+def test_a_reversed_region_gets_a_sentence(page, app):
+    opened(page, f"{app}/zoom?first=1000&last=0")
+    expect(page.get_by_role("alert").get_by_text("is empty")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("address", "tab", "link"),
+    [
+        ("/zoom", "Most increased", "“Most increased, 1,380 to 1,640” as a group on Trajectories"),
+        ("/zoom?lists_of=types", "Most decreased",
+         "“Most decreased types, 1,380 to 1,640” as a group on Trajectories"),
+    ],
+)  # fmt: skip
+def test_a_list_becomes_a_group(page, app, address, tab, link):
+    opened(page, app + address)
+    page.get_by_role("tab", name=tab).click()
+    page.get_by_role("link", name=link).click()
+    expect(page.get_by_role("heading", name="Trajectories")).to_be_visible()
+    settled(page)
+    assert len(query(page)["group"]) == 3
+    has_charts(page, 2)
+
+
+def test_brushed_bars_become_a_group(page, app):
+    opened(page, f"{app}/zoom")
+    brush(page, 0.7, 0.95)
+    page.get_by_role("link", name=re.compile("“Changed by")).click()
+    settled(page)
+    assert "changed_between" in query(page)["group"][2]
+
+
+def test_a_line_of_the_leaderboard_becomes_a_group(page, app):
+    opened(page, f"{app}/zoom?explain=true")
+    table = page.locator('[data-testid="stDataFrame"]').nth(3)
+    table.scroll_into_view_if_needed()
+    box = table.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + 18, box["y"] + 50)
+    settled(page)
+    page.get_by_role("link", name=re.compile("as a group on Trajectories$")).last.click()
+    settled(page)
+    assert len(query(page)["group"]) == 3
+
+
+def test_the_tour_leads_to_each_finding(page, app):
+    opened(page, app)
+    page.get_by_role("link", name="New here?").click()
+    page.wait_for_url("**/tour*")
+    settled(page)
+    links = page.get_by_role("link", name=re.compile(r"^(.* )?Show it"))
+    assert links.count() == 4
+    links.first.click()
+    settled(page)
+    assert query(page)["group"] == ["position_50", "position_500"]
     has_charts(page, 2)

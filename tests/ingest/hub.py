@@ -1,4 +1,4 @@
-"""A Hub on the loopback: one repository, served from folders, which fails where it is told to."""
+"""A Hub on the loopback: a model's repository and data sets, from folders; fails when told to."""
 
 import hashlib
 import json
@@ -14,23 +14,28 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from urllib.parse import parse_qs, unquote
 
 import pytest
 from huggingface_hub import close_session, constants
 
 from ingest.__main__ import main
 
-WEIGHTS = (".safetensors", ".bin")
+WEIGHTS = (".safetensors", ".bin", ".parquet")
 STALL = 8.0  # seconds; the client waits for 10
 
 
 @dataclass
 class Hub:
-    """`refs` are the branches' folders by name, `faults` (a part of a path, what) in order."""
+    """`refs` are the branches' folders by name, `faults` (a part of a path, what) in order.
+
+    `datasets` are the folders of data sets by name, each at one commit.
+    """
 
     repo: str
     refs: dict[str, Path]
     tags: dict[str, Path] = field(default_factory=dict)
+    datasets: dict[str, Path] = field(default_factory=dict)
     faults: deque[tuple[str, str]] = field(default_factory=deque)
     requests: list[str] = field(default_factory=list)
     listed: dict[str, list[dict[str, object]]] = field(default_factory=dict)
@@ -64,6 +69,17 @@ def entry(path: Path) -> dict[str, object]:
     return found
 
 
+def entries(folder: Path) -> dict[str, dict[str, object]]:
+    """All files and folders of a data set by their paths, as a listing gives them."""
+    found: dict[str, dict[str, object]] = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        oid = hashlib.sha1(name.encode()).hexdigest()
+        facts = entry(path) if path.is_file() else {"type": "directory", "oid": oid, "size": 0}
+        found[name] = {**facts, "path": name}
+    return found
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     hub: Hub
@@ -72,6 +88,9 @@ class Handler(BaseHTTPRequestHandler):
         """Says nothing."""
 
     def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_POST(self) -> None:
         self.do_GET()
 
     def do_GET(self) -> None:
@@ -96,7 +115,9 @@ class Handler(BaseHTTPRequestHandler):
         elif tree := re.fullmatch(rf"/api/models/{repo}/tree/([^/]+)", path):
             self.tree(tree[1])
         elif file := re.fullmatch(rf"/{repo}/resolve/([^/]+)/(.+)", path):
-            self.file(file[1], file[2], fault)
+            self.file(self.hub.folder(file[1]), file[1], file[2], fault)
+        elif data := re.fullmatch(r"(?:/api)?/datasets/([^/]+/[^/]+)(/.+)?", path):
+            self.dataset(data[1], unquote(data[2] or ""), fault)
         else:
             self.answer(404, b"", {"X-Error-Code": "RepoNotFound"})
 
@@ -118,8 +139,36 @@ class Handler(BaseHTTPRequestHandler):
         )
         self.answer(200, json.dumps(listed).encode())
 
-    def file(self, revision: str, name: str, fault: str) -> None:
-        folder = self.hub.folder(revision)
+    def dataset(self, repo: str, rest: str, fault: str) -> None:
+        """Facts of a data set, its listing, facts of named files, and its files."""
+        folder, commit = self.hub.datasets.get(repo), commit_of(repo)
+        what, _, revision_and_path = rest.removeprefix("/").partition("/")
+        revision, _, name = revision_and_path.partition("/")
+        if folder is None:
+            self.answer(404, b"", {"X-Error-Code": "RepoNotFound"})
+        elif revision not in ("", "main", commit):
+            self.answer(404, b"", {"X-Error-Code": "RevisionNotFound"})
+        elif what == "resolve":
+            self.file(folder, commit, name, fault)
+        elif what in ("tree", "paths-info"):
+            self.answer(200, json.dumps(self.listed_in(folder, what, name)).encode())
+        else:
+            names = [{"rfilename": n} for n in entries(folder) if (folder / n).is_file()]
+            facts = {"id": repo, "sha": commit, "siblings": names, "tags": [], "private": False}
+            self.answer(200, json.dumps(facts).encode())
+
+    def listed_in(self, folder: Path, what: str, below: str) -> list[dict[str, object]]:
+        if what == "paths-info":
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            wanted = parse_qs(body)["paths"] if "=" in body else json.loads(body)["paths"]
+            return [e for n, e in entries(folder).items() if n in wanted]
+        deep = "recursive=true" in self.path.lower()
+        inside = {
+            n: e for n, e in entries(folder).items() if n.startswith(f"{below}/" * bool(below))
+        }
+        return [e for n, e in inside.items() if deep or str(Path(n).parent) == (below or ".")]
+
+    def file(self, folder: Path | None, revision: str, name: str, fault: str) -> None:
         if folder is None or not (folder / name).exists():
             self.answer(404, b"", {"X-Error-Code": "EntryNotFound"})
             return
@@ -127,10 +176,11 @@ class Handler(BaseHTTPRequestHandler):
         headers = {"ETag": f'"{hashlib.sha1(content).hexdigest()}"', "X-Repo-Commit": revision}
         if name.endswith(WEIGHTS):
             headers["X-Linked-Etag"] = f'"{sha256(folder / name)}"'
-        start = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        start = re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if start:
-            headers["Content-Range"] = f"bytes {start[1]}-{len(content) - 1}/{len(content)}"
-            content = content[int(start[1]) :]
+            last = min(int(start[2] or len(content)), len(content) - 1)
+            headers["Content-Range"] = f"bytes {start[1]}-{last}/{len(content)}"
+            content = content[int(start[1]) : last + 1]
         if fault == "damage":
             content = bytes(len(content))
         self.answer(206 if start else 200, content, headers, cut=fault)
@@ -142,7 +192,7 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(body[: len(body) // 2] if cut in ("truncate", "tear") else body)
         if cut == "tear":
             self.reset()
@@ -179,5 +229,6 @@ def use(patch: pytest.MonkeyPatch, url: str, home: Path) -> None:
 
 def main_with(url: str, home: Path, arguments: list[str]) -> int:
     """`python -m ingest …` in a process of its own, which needs no undoing."""
+    os.environ |= {"HF_ENDPOINT": url, "HF_HOME": str(home)}  # which `datasets` reads when loaded
     use(pytest.MonkeyPatch(), url, home)
     return main(arguments)

@@ -4,11 +4,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from transformers import ByT5Tokenizer
 
-from ingest.corpus import Convention, Corpus, build_corpus
+from ingest.corpus import Corpus, build_corpus
 from ingest.errors import IngestError
 from ingest.texts import SourceDocument
+from ingest.windows import Convention
 from store import schema
 from tests.ingest.by_hand import windows_by_hand
 from tests.ingest.conftest import ODD
@@ -136,11 +136,6 @@ def test_a_text_of_one_token_needs_a_bos():
     assert corpus_of(["x"], TOKENIZERS["byte_level"], bos=0).n_tokens == 1
     with pytest.raises(IngestError, match="too short"):
         corpus_of(["x"], TOKENIZERS["byte_level"], bos=None)
-
-
-def test_a_tokenizer_without_offsets_is_refused():
-    with pytest.raises(IngestError, match="fast tokenizer with --tokenizer"):
-        corpus_of(TEXTS, ByT5Tokenizer())
 
 
 def test_an_endless_line_takes_seconds_not_gigabytes():

@@ -18,6 +18,14 @@ TEXT = ["My fellow citizens, the state of the Union is strong. " * 40, "We the p
 SHORT = Recipe(steps=2, batch=2, warm_up=1)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _threads():
+    """Training takes two, and another number than before would change other tests' last digits."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def tokenizer():
     return train_tokenizer(TEXT)

@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from ingest import hub as client
-from ingest import retries, run
+from ingest import retries, scoring
 from ingest.checkpoints import weights_sha256
 from ingest.verify import verify
 from store.layout import Layout
@@ -110,20 +110,20 @@ def test_downloads_are_freed_and_never_more_than_prefetch_are_on_disk(
 
 def test_the_next_checkpoint_arrives_while_one_is_scored(published, score, monkeypatch):
     arrived = {step: threading.Event() for step in STEPS}
-    fetch, scored = client.Repository._fetch, run._score
+    fetch, scored = client.Repository._fetch, scoring._score
 
     def fetching(self, checkpoint):
         found = fetch(self, checkpoint)
         arrived[checkpoint.step].set()
         return found
 
-    def scoring(checkpoint, *rest):
-        if checkpoint.step == STEPS[0]:
+    def slowly(arrival, *rest):
+        if arrival.checkpoint.step == STEPS[0]:
             assert arrived[STEPS[1]].wait(20), "the second waits until the first is scored"
-        return scored(checkpoint, *rest)
+        return scored(arrival, *rest)
 
     monkeypatch.setattr(client.Repository, "_fetch", fetching)
-    monkeypatch.setattr(run, "_score", scoring)
+    monkeypatch.setattr(scoring, "_score", slowly)
     assert score().status == 0
 
 

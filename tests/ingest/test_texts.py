@@ -8,8 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ingest import texts
 from ingest.errors import IngestError
-from ingest.texts import SourceDocument, read_texts
+from ingest.text_sources import open_text
+from ingest.texts import SourceDocument
+
+
+def read_texts(path: Path, column: str = "text") -> list[SourceDocument]:
+    return list(open_text(path, column).documents)
 
 
 def write_jsonl(path: Path, *rows: object) -> Path:
@@ -116,3 +122,20 @@ def test_a_missing_path_and_a_folder_without_text_get_a_sentence(tmp_path):
         read_texts(tmp_path / "gone.txt")
     with pytest.raises(IngestError, match=r"has no \.txt, \.jsonl, \.parquet files"):
         read_texts(tmp_path)
+
+
+def test_no_more_is_read_than_asked_for(tmp_path, monkeypatch, capsys):
+    rows = [{"text": t} for t in ("", "a", " ", "b", "c")]
+    path = write_jsonl(tmp_path / "t.jsonl", *rows)
+    given: list[str] = []
+    from_row = texts.from_row
+
+    def counted(row, *rest):
+        given.append(row["text"])
+        return from_row(row, *rest)
+
+    monkeypatch.setattr(texts, "from_row", counted)
+    documents = list(open_text(path, limit_docs=2).documents)
+    assert [d.text for d in documents] == ["a", "b"]
+    assert given == ["", "a", " ", "b"]
+    assert "2 of 4 documents hold no text and are left out" in capsys.readouterr().err

@@ -109,7 +109,7 @@ def test_a_damaged_one_is_told_and_can_be_deleted(asked, own):
 
 def test_a_file_with_a_columns_name_does_not_hide_the_column(own):
     store = Store(own)
-    values = Feature("position", store._facts["row"].to_numpy() * 0, "")
+    values = Feature("position", store.facts["row"].to_numpy() * 0, "")
     write_feature(Layout(own), store.manifest, values)
     again = Store(own)
     assert again.members("position > 0").tolist() == store.members("position > 0").tolist()

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from queries import GroupError, Store
+from queries import Store
 from queries.templates import (
     And,
+    Changed,
+    ChangedBetween,
     Docs,
     Frequency,
     Not,
@@ -19,14 +21,18 @@ from queries.templates import (
     Position,
     PositionRange,
     Previous,
+    Rows,
     SeenBefore,
     Sources,
     Template,
+    TokenTypes,
     WordPart,
     Words,
     WordStart,
+    Written,
 )
-from queries.templates.data import DEEPEST, KINDS, from_data, from_json, to_data, to_json
+from queries.templates.data import KINDS, from_data, from_json, to_data, to_json
+from queries.templates.selected import CHANGED
 from tests.queries.stores import VOCABULARY
 
 HOSTILE = [
@@ -58,6 +64,13 @@ LEAVES = st.one_of(
     st.builds(Sources, st.lists(st.sampled_from(SOURCES), min_size=1).map(tuple)),
     st.builds(Previous, some_texts),
     open_pairs.map(lambda p: WordPart(*p)),
+    st.builds(Changed, st.just(8), st.just(400), st.floats(0, 2), st.sampled_from(sorted(CHANGED))),
+    st.tuples(st.floats(-3, 3), st.floats(-3, 3)).map(
+        lambda p: ChangedBetween(8, 400, min(p), max(p))
+    ),
+    st.builds(Rows, st.lists(small, min_size=1).map(tuple)),
+    st.builds(TokenTypes, st.lists(small, min_size=1).map(tuple)),
+    st.just(Written("position % 3 = 1 -- every third")),
 )  # fmt: skip
 TEMPLATES = st.recursive(
     LEAVES,
@@ -80,6 +93,7 @@ def tokens(store: Store) -> list[dict[str, Any]]:
 
 def facts(store: Store) -> list[dict[str, Any]]:
     frame = store.sql("select * exclude (text) from tokens order by row").astype(object)
+    frame["change"] = store.matrix.column(400) - store.matrix.column(8)
     return frame.where(frame.notna(), None).to_dict("records")
 
 
@@ -113,6 +127,19 @@ def holds(group: dict[str, Any], token: dict[str, Any]) -> bool:
         case "word_part":
             end = np.inf if last is None else last
             return part is not None and group["first"] <= part <= end
+        case "changed":
+            assert (group["first"], group["last"]) == (8, 400)
+            signed = {"fell": -token["change"], "rose": token["change"]}
+            return signed.get(group["how"], abs(token["change"])) > group["least"]
+        case "changed_between":
+            assert (group["first"], group["last"]) == (8, 400)
+            return group["low"] <= token["change"] <= group["high"]
+        case "rows":
+            return token["row"] in group["rows"]
+        case "token_types":
+            return token["token_id"] in group["token_ids"]
+        case "written":
+            return token["position"] % 3 == 1
         case "not":
             return not holds(group["of"], token)
         case "and":
@@ -174,6 +201,17 @@ WORDED = [
      "Tokens that are number 2 or later among their word's tokens."),
     (WordPart(0, 1), "word_part between 0 and 1",
      "Tokens that are number 1 to 2 among their word's tokens."),
+    (Changed(8, 400, 1.5), "abs(loss_at(row, 400) - loss_at(row, 8)) > 1.5",
+     "Tokens whose loss moved by more than 1.5 nats from step 8 to 400."),
+    (Changed(8, 400, 0, "fell"), "loss_at(row, 8) - loss_at(row, 400) > 0",
+     "Tokens whose loss fell by more than 0 nats from step 8 to 400."),
+    (ChangedBetween(8, 400, -1.5, 2.0),
+     "loss_at(row, 400) - loss_at(row, 8) between -1.5 and 2.0",
+     "Tokens whose loss changed by -1.5 to +2 nats from step 8 to 400."),
+    (Rows((3, 5)), "row in (3, 5)", "Tokens of 2 chosen rows."),
+    (TokenTypes((7,)), "token_id in (7)", "Tokens of 1 chosen token type."),
+    (Written("position % 3 = 1\n-- every third"), "(\nposition % 3 = 1\n-- every third\n)",
+     "Tokens for which position % 3 = 1 -- every third."),
     (Or((Position(1), WordPart(2, 2))), "position = 1 or word_part between 2 and 2",
      "Tokens at position 1 or that are number 3 among their word's tokens."),
     (Not(WordStart()), "(is_word_start) is not true",
@@ -198,65 +236,3 @@ def test_a_group_and_its_opposite_hold_every_token_once(store):
     both = [store.members(t.sql()) for t in (Words((" x", "Obama")), Not(Words((" x", "Obama"))))]
     assert sorted(np.concatenate(both)) == list(range(store.manifest.n_tokens))
     assert len(both[1]) > len(store.members("not (word in (' x', 'Obama'))"))  # NULL words
-
-
-@pytest.mark.parametrize(
-    ("make", "complaint"),
-    [
-        (lambda: PositionRange(69, 31), "positions 69 to 31 are none: the smaller comes first"),
-        (lambda: Frequency(5, 4), "frequencies 5 to 4 are none"),
-        (lambda: Position(-1), "the position is -1: expected a whole number, 0 or more"),
-        (lambda: Position(2**63), "expected a whole number"),
-        (lambda: Position(True), "the position is True: expected a whole number"),
-        (lambda: Position("500"), "the position is '500': expected a whole number"),
-        (lambda: Words(()), "the list of words is empty: name at least one"),
-        (lambda: Words("Obama"), "the words are 'Obama': expected a list"),
-        (lambda: Words((1,)), "1 among the words is no text"),
-        (lambda: Words(("\ud800",)), "is no valid Unicode text"),
-        (lambda: Docs(()), "the list of docs is empty"),
-        (lambda: Docs((0.5,)), "the doc is 0.5: expected a whole number"),
-        (lambda: Pattern("("), r'"\(" is no regular expression: missing \)'),
-        (lambda: Pattern("(?=a)"), "is no regular expression: invalid perl operator"),
-        (lambda: Pattern("a", "text"), "the column is 'text': expected one of token_str, word"),
-        (lambda: Pattern(None), "None among the pattern is no text"),
-        (lambda: SeenBefore("fourgram"), "expected one of token, bigram, trigram"),
-        (lambda: And(()), "the list of groups that and joins is empty"),
-        (lambda: Or((Position(1), "true")), "'true' is no group: expected a template"),
-        (lambda: Not("true"), "'true' is no group"),
-    ],
-)  # fmt: skip
-def test_mistakes_are_told(make, complaint):
-    with pytest.raises(GroupError, match=complaint):
-        make()
-
-
-DEEP = {"kind": "word_start"}
-for _ in range(DEEPEST):
-    DEEP = {"kind": "not", "of": DEEP}
-
-
-@pytest.mark.parametrize(
-    ("data", "complaint"),
-    [
-        (None, "None is no group: expected a kind among position, position_range"),
-        ({}, "is no group: expected a kind"),
-        ({"kind": ["position"]}, "is no group: expected a kind"),
-        ({"kind": "sql", "sql": "true"}, "is no group: expected a kind"),
-        ({"kind": "position"}, "of the kind position has position, found none"),
-        ({"kind": "word_start", "x": 1}, "word_start has no more fields, found 'x'"),
-        ({"kind": "words", "words": {"kind": "word_start"}}, "expected a list"),
-        ({"kind": "words", "words": [["a"]]}, "among the words is no text"),
-        ({"kind": "and", "of": ["true"]}, "'true' is no group"),
-        ({"kind": "not", "of": [{"kind": "word_start"}]}, "is no group: expected a template"),
-        (DEEP, "nested more than 20 deep: write it flatter"),
-    ],
-)
-def test_data_that_is_no_template_is_refused(data, complaint):
-    with pytest.raises(GroupError, match=complaint):
-        from_data(data)
-
-
-@pytest.mark.parametrize("text", ["", "{", "1e5", '"a"', "[" * 10_000, '{"kind": NaN}'])
-def test_json_that_is_no_template_is_refused(text):
-    with pytest.raises(GroupError, match="is no group"):
-        from_json(text)

@@ -1,0 +1,3 @@
+create or replace temp view {view} as select * from tokens where (
+{clause}
+);

@@ -1,0 +1,43 @@
+"""Work in the background goes on beside the main work, one piece at once, and fails aloud."""
+
+import threading
+import time
+
+import pytest
+
+from ingest.background import background
+
+
+def test_it_does_not_wait_until_the_next_piece():
+    gate, done = threading.Event(), []
+    with background("test") as going:
+        going.start(lambda: gate.wait(20) and done.append(1))
+        going.check()
+        assert done == []
+        gate.set()
+        going.start(lambda: done.append(2))
+        assert done[0] == 1
+    assert done == [1, 2]
+
+
+def fail() -> None:
+    raise OSError("disk full")
+
+
+def test_a_failure_is_raised_at_the_next_question():
+    with background("test") as going:
+        going.start(fail)
+        with pytest.raises(OSError, match="disk full"):
+            while True:
+                going.check()
+                time.sleep(0.001)
+    with pytest.raises(OSError, match="disk full"), background("test") as going:
+        going.start(fail)
+
+
+def test_an_interruption_waits_for_what_is_half_done():
+    done = []
+    with pytest.raises(KeyboardInterrupt), background("test") as going:
+        going.start(lambda: time.sleep(0.1) or done.append(1))
+        raise KeyboardInterrupt
+    assert done == [1]

@@ -1,0 +1,164 @@
+"""The loop: writing beside scoring, failures that stop it, and equal losses that raise an alarm."""
+
+import errno
+import shutil
+import threading
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from ingest import scoring, standing, writer
+from ingest.compare import compare
+from ingest.errors import IngestError
+from ingest.verify import verify
+from store.files import leftovers
+from store.layout import Layout
+from store.manifest import read_manifest
+from tests.ingest.conftest import STEPS
+from tests.models import save_run
+
+NORM = "transformer.ln_f.weight"
+
+
+def same_losses_other_bytes(folder: Path, step: int, of: int) -> None:
+    """The weights of another step in a file that also holds a note: it has another sha256."""
+    weights = load_file(folder / f"checkpoint-{of}" / "model.safetensors")
+    path = folder / f"checkpoint-{step}" / "model.safetensors"
+    save_file(weights, path, metadata={"format": "pt", "note": f"step {step}"})
+
+
+def column(store: Path, name: str) -> list[object]:
+    return pq.read_table(Layout(store).checkpoints)[name].to_pylist()
+
+
+def test_equal_losses_raise_the_alarm_also_after_a_resume(tmp_path, ingest, bpe, text):
+    source, store = save_run(tmp_path / "run", bpe, [1, 2, 3, 4]), tmp_path / "s"
+    same_losses_other_bytes(source, 3, 1)
+    shutil.copy(source / "checkpoint-2" / "model.safetensors", source / "checkpoint-4")
+    odd = [
+        "odd: checkpoint 3 gives the very same losses as 1, though its weight files differ",
+        "odd: checkpoint 4 has the very same weights as 2",
+    ]
+    assert ingest("run", source, "--text", text, "--store", store).error.splitlines() == odd
+    assert column(store, "duplicate_of") == [None, None, 1, 2]
+    assert len(set(column(store, "weights_sha256"))) == 3
+    for lost in ("checkpoint-000000001", "checkpoint-000000003", "checkpoint-000000004"):
+        Layout(store).losses.joinpath(f"{lost}.parquet").unlink()
+        Layout(store).checkpoints.unlink(missing_ok=True)
+        assert ingest("run", source, "--text", text, "--store", store).error.splitlines() == odd
+        assert column(store, "duplicate_of") == [None, None, 1, 2]
+    assert verify(store) == []
+
+
+def test_one_file_is_written_while_the_next_checkpoint_is_scored(
+    tmp_path, ingest, run_folder, text, monkeypatch
+):
+    begun = {step: threading.Event() for step in STEPS}
+    score, write = scoring._score, writer.write_losses
+
+    def watched(arrival, bench):
+        begun[arrival.checkpoint.step].set()
+        return score(arrival, bench)
+
+    def slow(layout, outcome, *rest):
+        following = STEPS[STEPS.index(outcome.checkpoint.step) + 1 :][:1]
+        assert all(begun[step].wait(20) for step in following), "scoring waits for the file"
+        write(layout, outcome, *rest)
+
+    monkeypatch.setattr(scoring, "_score", watched)
+    monkeypatch.setattr(writer, "write_losses", slow)
+    assert ingest("run", run_folder, "--text", text, "--store", tmp_path / "s").status == 0
+    assert list(Layout(tmp_path / "s").scored()) == list(STEPS)
+
+
+@pytest.mark.parametrize("at", STEPS)
+def test_a_disk_that_is_full_stops_the_run_and_what_is_written_stays(
+    tmp_path, ingest, run_folder, text, monkeypatch, whole_store, at
+):
+    write = pq.write_table
+
+    def full(table, path, **options):
+        if f"checkpoint-{at:09d}" in Path(path).name:
+            Path(path).write_text("half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(table, path, **options)
+
+    arguments = ("run", run_folder, "--text", text, "--store", tmp_path / "s")
+    with monkeypatch.context() as patch:
+        patch.setattr(pq, "write_table", full)
+        ended = ingest(*arguments)
+    assert ended.status == 2
+    assert "No space left on device: mend that and run the same command again" in ended.error
+    layout = Layout(tmp_path / "s")
+    assert list(layout.scored()) == [step for step in STEPS if step < at]
+    assert not leftovers(layout.losses)
+    assert ingest(*arguments).status == 0
+    for step in STEPS:
+        assert layout.loss_file(step).read_bytes() == (
+            Layout(whole_store).loss_file(step).read_bytes()
+        )
+
+
+def test_the_model_is_built_once_in_a_run(tmp_path, ingest, run_folder, text, monkeypatch):
+    built = []
+    load = standing.load_model
+    monkeypatch.setattr(standing, "load_model", lambda c, *rest: built.append(c) or load(c, *rest))
+    assert ingest("run", run_folder, "--text", text, "--store", tmp_path / "s").status == 0
+    assert [c.step for c in built] == list(STEPS[:1])
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_the_attention_is_the_one_asked_for_and_recorded(
+    tmp_path, ingest, run_folder, text, attention, monkeypatch
+):
+    used = []
+    put = standing.Standing.put
+
+    def watched(self, arrival):
+        model = put(self, arrival)
+        used.append(model.config._attn_implementation)
+        return model
+
+    monkeypatch.setattr(standing.Standing, "put", watched)
+    store = tmp_path / "s"
+    arguments = ("run", run_folder, "--text", text, "--store", store)
+    assert ingest(*arguments, "--attention", attention).status == 0
+    assert used == [attention] * len(STEPS)
+    assert read_manifest(Layout(store).manifest).attention == attention
+    other = {"eager": "sdpa", "sdpa": "eager"}[attention]
+    ended = ingest(*arguments, "--attention", other)
+    assert ended.status == 2
+    assert "was made with another attention backend" in ended.error
+
+
+@pytest.mark.parametrize("attention", ["flash_attention_2", "nonsense"])
+def test_attention_that_is_not_there_is_refused(tmp_path, ingest, run_folder, text, attention):
+    arguments = ("run", run_folder, "--text", text, "--store", tmp_path / "s")
+    ended = ingest(*arguments, "--attention", attention)
+    assert ended.status == 2
+    assert ended.error.startswith(f"error: --attention {attention} cannot be used")
+    assert not (tmp_path / "s").exists()
+
+
+def test_compiled_the_losses_are_the_same(tmp_path, ingest, run_folder, text, whole_store):
+    try:
+        standing.refuse_compiling()
+    except IngestError as error:
+        pytest.skip(str(error))
+    arguments = ("run", run_folder, "--text", text, "--store", tmp_path / "s", "--compile")
+    assert ingest(*arguments).status == 0
+    assert all(d.largest < 1e-4 for d in compare(tmp_path / "s", whole_store))
+
+
+def test_compiling_that_does_not_work_is_refused_at_once(
+    tmp_path, ingest, run_folder, text, monkeypatch
+):
+    def broken(_function):
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    arguments = ("run", run_folder, "--text", text, "--store", tmp_path / "s", "--compile")
+    assert ingest(*arguments).error.startswith("error: --compile cannot be used here (no compiler)")

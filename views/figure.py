@@ -1,0 +1,99 @@
+"""A chart with what belongs to it: its data, its picture, its specification, the SQL behind it."""
+
+import io
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from queries import figures
+
+PICTURE_WIDTH = 800
+FIGURES = "figures"
+"""Where a run of the script keeps what it has drawn, for the page to be saved."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart of `frame`; `script` is SQL for the same numbers, `caption` says what is seen."""
+
+    title: str
+    chart: alt.TopLevelMixin
+    frame: pd.DataFrame
+    script: str | None = None
+    caption: str = ""
+
+    @property
+    def stem(self) -> str:
+        """A file name without its ending."""
+        return re.sub(r"\W+", "-", self.title.lower()).strip("-")[:60] or "figure"
+
+    def spec(self) -> dict[str, Any]:
+        """The chart in Vega-Lite, at a width of its own."""
+        return self.chart.properties(width=PICTURE_WIDTH).to_dict()
+
+    def csv(self) -> bytes:
+        return self.frame.to_csv(index=False).encode()
+
+    def parquet(self) -> bytes:
+        buffer = io.BytesIO()
+        self.frame.to_parquet(buffer, index=False)
+        return buffer.getvalue()
+
+
+def forget() -> None:
+    """A new run of the script begins: nothing is drawn yet."""
+    st.session_state[FIGURES] = []
+
+
+def drawn() -> list[Figure]:
+    """What this run has drawn, in order."""
+    return list(st.session_state.get(FIGURES, []))
+
+
+def show(figure: Figure, key: str, **how: Any) -> Any:
+    """Draw the chart, with `st.altair_chart`'s arguments and result, and what belongs to it."""
+    st.session_state.setdefault(FIGURES, []).append(figure)
+    event = st.altair_chart(figure.chart, key=f"{key}_chart", **how)
+    told, belongings = st.columns([4, 1], vertical_alignment="top")
+    told.caption(figure.caption or " ")
+    with (
+        belongings.container(horizontal=True, horizontal_alignment="right"),
+        st.popover("Data, picture, SQL", icon=":material/download:", type="tertiary"),
+    ):
+        _belongings(figure, key)
+    return event
+
+
+def _belongings(figure: Figure, key: str) -> None:
+    files = (
+        ("CSV", "csv", figure.csv),
+        ("Parquet", "parquet", figure.parquet),
+        ("PNG", "png", lambda: figures.render(figure.spec(), "png")),
+        ("SVG", "svg", lambda: figures.render(figure.spec(), "svg")),
+        ("Vega-Lite", "vl.json", lambda: figure.chart.to_json().encode()),
+    )
+    st.caption(f"{len(figure.frame):,} lines of data")
+    with st.container(horizontal=True):
+        for label, ending, make in files:
+            st.download_button(
+                label, make, f"{figure.stem}.{ending}", key=f"{key}_{ending}", on_click="ignore"
+            )
+    if figure.script:
+        st.caption("The SQL behind it, for `duckdb -readonly STORE/catalog.duckdb`")
+        st.code(
+            figure.script, language="sql", height=220 if figure.script.count("\n") > 9 else None
+        )
+    st.caption("A link that restores this page")
+    st.code(link(), language=None, wrap_lines=True)
+
+
+def link() -> str:
+    """The page's address with its state."""
+    # As the browser shows it: what a widget has by default is left out there, too.
+    query = urlencode({name: st.query_params.get_all(name) for name in st.query_params}, doseq=True)
+    return f"{st.context.url or ''}{'?' if query else ''}{query}"

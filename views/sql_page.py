@@ -1,0 +1,10 @@
+"""The SQL page."""
+
+import streamlit as st
+
+from queries import Store
+
+
+def page(store: Store) -> None:
+    """Draw the page."""
+    st.title("SQL")
