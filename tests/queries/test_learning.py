@@ -77,7 +77,7 @@ def planted(tmp_path_factory):
 def test_planted_categories_are_recovered(planted, log):
     tokens = rho_1(planted, log=log)
     truth = np.array(["H->L", "L->L", "H->H", "L->H"])[np.arange(len(tokens)) % 4]
-    assert (tokens["category"] == truth).mean() > (0.9 if log else 0.99)
+    assert (tokens["category"] == truth).mean() > (0.9 if log else 0.97)
     lines = rho_1_summary(tokens).set_index("category")
     assert lines["n_tokens"].sum() == len(tokens) and lines["share"].sum() == pytest.approx(1)
     assert lines.loc["L->H", "mean_end"] - lines.loc["L->H", "mean_start"] > 2
