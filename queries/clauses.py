@@ -12,7 +12,7 @@ from queries import sql
 from queries.complaints import character, complaint
 from queries.database import Database
 from queries.errors import GroupError
-from queries.statements import objection
+from queries.statements import chance, objection
 
 Answer = TypeVar("Answer")
 _UNKNOWN_COLUMN = re.compile(
@@ -73,6 +73,11 @@ def _parse(database: Database, template: str, clause: str) -> dict[str, Any]:
         raise GroupError(f"{_quote(clause)} is more than one expression: {_EXPECTED}")
     if trouble := objection(tree):
         raise GroupError(f"{_quote(clause)}: {trouble}")
+    if name := chance(tree):
+        raise GroupError(
+            f"{_quote(clause)}: {name} answers anew each time, and a group holds the same tokens "
+            "whenever it is asked: draw by hash(row), as in hash(row) % 10 = 0"
+        )
     return node
 
 
