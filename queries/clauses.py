@@ -109,7 +109,7 @@ def _explained(database: Database, clause: str, message: str, where: str) -> str
             "mend the function, or keep such tokens from it with another condition"
         )
     if found := _UNKNOWN_COLUMN.search(message):
-        return f"{_quote(clause)}{where}: {_unknown_column(database, found[1] or found[2])}"
+        return f"{_quote(clause)}{where}: {_unknown_column(database, clause, found[1] or found[2])}"
     if found := _UNKNOWN_FUNCTION.search(message):
         near = _NEAR.search(message)
         return (
@@ -146,12 +146,14 @@ def token_columns(database: Database) -> list[str]:
     return list(database.frame("select * from tokens limit 0").columns)
 
 
-def _unknown_column(database: Database, name: str) -> str:
+def _unknown_column(database: Database, clause: str, name: str) -> str:
     if name.lower() == "loss":
         return (
             "tokens have no column loss, since a token has one at each checkpoint: "
             "write loss_at(row, 1000) > 2 with the step that you mean"
         )
+    if f'"{name}"' in clause:
+        return f"tokens have no column {name}; text stands in single quotes: '{name}'"
     columns = token_columns(database)
     near = difflib.get_close_matches(name.lower(), map(str.lower, columns), n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(columns)}"
