@@ -57,7 +57,7 @@ class Case:
 def main() -> None:
     """Print tokens per second of each side and the ratios, bytes per row, and peak memory."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lines", type=int, default=60, help="of the GPT-2 text (%(default)s)")
+    parser.add_argument("--lines", type=int, default=40, help="of the GPT-2 text (%(default)s)")
     parser.add_argument("--repeat", type=int, default=3, help="(%(default)s)")
     options = parser.parse_args()
     folder = Path("build/bench-ingest")
