@@ -84,7 +84,7 @@ def _speed(model: PreTrainedModel, corpus: Corpus, options: Options) -> float:
 
 
 def _bytes_per_token(corpus: Corpus) -> float:
-    """Of one row group at most; its losses are noise, which nothing compresses."""
+    """Of a part of the text at most; its losses are noise, which nothing compresses."""
     tokens = corpus.tokens.slice(0, writer.ROW_GROUP)
     noise = np.random.default_rng(0).gamma(2.0, 1.5, tokens.num_rows).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
