@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = test -x $(BIN)/python || $(PYTHON) -m venv .venv; $(BIN)/python -m pip install -q --disable-pip-version-check -r
 
-.PHONY: demo app test lint bench train-demo screenshots
+.PHONY: demo app test test-peers lint bench bench-ingest train-demo screenshots
 
 # The app's packages alone: no torch among them.
 .venv/app: requirements-app.lock
@@ -21,6 +21,11 @@ INSTALL = test -x $(BIN)/python || $(PYTHON) -m venv .venv; $(BIN)/python -m pip
 	$(INSTALL) requirements-spark.lock
 	touch $@
 
+# Other tools that compute losses, for comparison alone: a quarter of a gigabyte.
+.venv/peers: .venv/all requirements-peers.lock
+	$(INSTALL) requirements-peers.lock
+	touch $@
+
 demo: .venv/all  ## score the bundled checkpoints, compare with the bundled store, open the app on it
 	rm -rf build/demo-store
 	$(BIN)/python -m ingest run data/demo/checkpoints --text data/demo/text/addresses.parquet \
@@ -34,6 +39,9 @@ app: .venv/app  ## open the app on STORE
 test: lint  ## check everything
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
+test-peers: .venv/peers  ## check our losses against lm-evaluation-harness and minicons
+	$(BIN)/python -m pytest tests/peers
+
 lint: .venv/all
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -41,6 +49,9 @@ lint: .venv/all
 
 bench: .venv/all  ## our queries beside other ways, on a store of the report's size or BENCH=large
 	$(BIN)/python -m tests.bench.queries --size $(BENCH)
+
+bench-ingest: .venv/all  ## our scoring beside other ways (lm-evaluation-harness where installed)
+	$(BIN)/python -m tests.bench.ingest
 
 train-demo: .venv/all  ## train the demo model again, from nothing, into build/demo
 	$(BIN)/python -m ingest demo

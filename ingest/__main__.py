@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from ingest.selection import Selection, StepRange, parse_steps
 from ingest.text_arguments import add_text, positive, text_options
 
 if TYPE_CHECKING:
+    from ingest.prepare import Options
     from ingest.probe_file import ProbeFile
     from ingest.run import Report
 
@@ -68,13 +70,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     _add_source(parser, several=True)
     parser.add_argument("--store", type=Path, required=True, help="folder to write; resumes there")
     add_text(parser)
+    _add_scoring(parser)
     parser.add_argument("--name", help="the model's name in the manifest (the source's folder)")
-    parser.add_argument("--tokenizer", help="its folder or Hub repository (found in the source)")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
-    parser.add_argument("--device", help="cuda, cpu, … (cuda where it is)")
-    parser.add_argument("--attention", help="sdpa, eager, flash_attention_2, … (the model's)")
-    parser.add_argument("--compile", action="store_true", help="with torch.compile")
-    parser.add_argument("--batch-tokens", type=positive, default=4_096, help="(%(default)s)")
     parser.add_argument("--keep-cache", action="store_true", help="keep what was downloaded")
     parser.add_argument(
         "--probes", action="store_true", help="losses on repeats, and heads that look back there"
@@ -84,6 +81,18 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 def _add_plan(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_plan)
     _add_source(parser, several=False)
+    add_text(parser, required=False)
+    _add_scoring(parser)
+
+
+def _add_scoring(parser: argparse.ArgumentParser) -> None:
+    """How models are run; for `plan`, in a short trial."""
+    parser.add_argument("--tokenizer", help="its folder or Hub repository (found in the source)")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
+    parser.add_argument("--device", help="cuda, cpu, … (cuda where it is)")
+    parser.add_argument("--attention", help="sdpa, eager, flash_attention_2, … (the model's)")
+    parser.add_argument("--compile", action="store_true", help="with torch.compile")
+    parser.add_argument("--batch-tokens", type=positive, default=4_096, help="(%(default)s)")
 
 
 def _add_source(parser: argparse.ArgumentParser, several: bool) -> None:
@@ -164,20 +173,26 @@ def _selection(options: argparse.Namespace) -> Selection:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from ingest.plan import look, report
+    from ingest.plan import look, outlay, report
 
-    print(report(look(options.source, _naming(options), _selection(options)), options.prefetch))
+    outlook = look(options.source, _naming(options), _selection(options))
+    print(report(outlook, options.prefetch), flush=True)
+    if options.text:
+        from ingest.run import refuse_unusable
+        from ingest.trial import try_out
+
+        chosen = _options(options)
+        refuse_unusable(chosen)
+        print(outlay(outlook, try_out(options.source, options.text, chosen)))
     return 0
 
 
-def _run(options: argparse.Namespace) -> int:
-    from ingest.many import run_many  # torch takes seconds to load: only where it is needed
-    from ingest.prepare import Options
-    from ingest.run import run
+def _options(options: argparse.Namespace) -> "Options":
+    """What `run` and `plan` have in common."""
+    from ingest.prepare import Options  # torch takes seconds to load: only where it is needed
 
-    chosen = Options(
+    return Options(
         **text_options(options),
-        name=options.name,
         tokenizer=options.tokenizer,
         naming=_naming(options),
         selection=_selection(options),
@@ -187,9 +202,15 @@ def _run(options: argparse.Namespace) -> int:
         compile=options.compile,
         batch_tokens=options.batch_tokens,
         prefetch=options.prefetch,
-        keep_cache=options.keep_cache,
-        probes=options.probes,
     )
+
+
+def _run(options: argparse.Namespace) -> int:
+    from ingest.many import run_many  # torch takes seconds to load: only where it is needed
+    from ingest.run import run
+
+    only_here = {name: getattr(options, name) for name in ("name", "keep_cache", "probes")}
+    chosen = replace(_options(options), **only_here)
     variants = _names(options.variant or "")
     if len(options.sources) == 1 and len(variants) < 2:
         report = run(options.sources[0], options.text, options.store, chosen)

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 from ingest.checkpoints import Checkpoint, Naming
 from ingest.errors import CheckpointError
 from ingest.selection import Selection, select
 from ingest.sources import Source, Weights, open_source
+
+if TYPE_CHECKING:  # torch takes seconds to load: only where there is a text to try
+    from ingest.trial import Trial
 
 _AT_A_TIME = 8  # requests; the Hub limits more
 _GAP = 1.5  # times the usual spacing on either side
@@ -64,6 +68,19 @@ def report(outlook: Outlook, at_once: int) -> str:
     problems = findings(outlook)
     lines += [f"odd: {p}" for p in problems] or ["odd: nothing"]
     return "\n".join(lines)
+
+
+def outlay(outlook: Outlook, trial: "Trial") -> str:
+    """Lines for people: disk for the losses, and time."""
+    n = sum(isinstance(w, Weights) for _, w in outlook.chosen)
+    each = trial.n_tokens * trial.bytes_per_token
+    return (
+        f"losses: {trial.n_tokens:,} tokens of {trial.bytes_per_token:.1f} bytes: {_size(each)} a "
+        f"checkpoint, {_size(n * each)} in all\n"
+        f"time: about {_duration(n * trial.n_tokens / trial.tokens_per_second)} at "
+        f"{trial.tokens_per_second:,.0f} tokens a second, as tried on {trial.device} with "
+        f"{trial.attention} attention; more where downloads are slower than that"
+    )
 
 
 def findings(outlook: Outlook) -> list[str]:
@@ -123,6 +140,12 @@ def _schedule(numbers: list[int]) -> str:
     if len(runs) > 6:
         return f"from {numbers[0]:,}, spaced {min(spacings):,} to {max(spacings):,}"
     return f"from {numbers[0]:,} " + ", ".join(f"to {end:,} by {by:,}" for by, end in runs)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:,.0f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 5_400 else f"{seconds / 3_600:,.1f} h"
 
 
 def _size(n_bytes: float) -> str:

@@ -7,11 +7,11 @@ from typing import Any
 _SAME = ("column", "split", "limit_docs", "limit_tokens", "context_length", "max_parts", "stride")
 
 
-def add_text(parser: argparse.ArgumentParser) -> None:
+def add_text(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Add --text and all that goes with it."""
     add = parser.add_argument
     # fmt: off
-    add("--text", required=True,
+    add("--text", required=required,
         help=".txt, .jsonl, .parquet or folder; wikitext-2, wikitext-103 (a document is an "
         "article); or hf:REPO:CONFIG:SPLIT, a data set on the Hub")
     add("--column", default="text", help="column that holds the text (%(default)s)")

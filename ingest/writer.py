@@ -18,6 +18,8 @@ from store.files import whole_file
 from store.layout import Layout
 
 ROW_GROUP = 122_880  # one DuckDB scan unit
+# Of loss files, which are many: each row group repeats the text of its token types.
+_LOSS_ROW_GROUP = 2**20
 _DIGESTS = ("weights_sha256", "losses_sha256")
 
 
@@ -67,7 +69,7 @@ def write_losses(layout: Layout, outcome: Outcome, tokens: pa.Table, losses: np.
             temporary,
             compression="zstd",
             compression_level=9,
-            row_group_size=ROW_GROUP,
+            row_group_size=_LOSS_ROW_GROUP,
             write_page_checksum=True,
             use_dictionary=["token_id", "token_str"],
             column_encoding={

@@ -13,7 +13,7 @@ from queries import sql
 from queries.complaints import character, complaint
 from queries.database import Database
 from queries.errors import GroupError
-from queries.statements import objection
+from queries.statements import chance, objection
 
 Answer = TypeVar("Answer")
 _UNKNOWN_COLUMN = re.compile(
@@ -89,6 +89,11 @@ def _parse(database: Database, template: str, clause: str) -> dict[str, Any]:
         raise GroupError(f"{_quote(clause)} is more than one expression: {_EXPECTED}")
     if trouble := objection(tree):
         raise GroupError(f"{_quote(clause)}: {trouble}")
+    if name := chance(tree):
+        raise GroupError(
+            f"{_quote(clause)}: {name} answers anew each time, and a group holds the same tokens "
+            "whenever it is asked: draw by hash(row), as in hash(row) % 10 = 0"
+        )
     return node
 
 
@@ -120,7 +125,7 @@ def _explained(database: Database, clause: str, message: str, where: str) -> str
             "mend the function, or keep such tokens from it with another condition"
         )
     if found := _UNKNOWN_COLUMN.search(message):
-        return f"{_quote(clause)}{where}: {_unknown_column(database, found[1] or found[2])}"
+        return f"{_quote(clause)}{where}: {_unknown_column(database, clause, found[1] or found[2])}"
     if found := _UNKNOWN_FUNCTION.search(message):
         near = _NEAR.search(message)
         return (
@@ -157,7 +162,7 @@ def token_columns(database: Database) -> list[str]:
     return list(database.frame("select * from tokens limit 0").columns)
 
 
-def _unknown_column(database: Database, name: str) -> str:
+def _unknown_column(database: Database, clause: str, name: str) -> str:
     if name.lower() == "loss":
         return (
             "tokens have no column loss, since a token has one at each checkpoint: "
@@ -165,6 +170,8 @@ def _unknown_column(database: Database, name: str) -> str:
         )
     if why := database.unusable_columns.get(name.lower()):
         return f"the feature {name} cannot be used: {why}"
+    if f'"{name}"' in clause:
+        return f"tokens have no column {name}; text stands in single quotes: '{name}'"
     columns = token_columns(database)
     near = difflib.get_close_matches(name.lower(), map(str.lower, columns), n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(columns)}"

@@ -16,6 +16,15 @@ TABLE_FUNCTIONS = {
     "read_parquet", "read_text", "repeat", "summary", "unnest",
 }  # fmt: skip
 
+CHANCE = {"gen_random_uuid", "nextval", "random", "setseed", "uuid", "uuidv4", "uuidv7"}
+"""Functions that answer anew each time."""
+
+
+def chance(tree: dict[str, Any]) -> str | None:
+    """A function in a parse tree whose answer is left to chance; None where there is none."""
+    names = (str(node.get("function_name", "")).lower() for node in _objects(tree))
+    return next((name for name in names if name in CHANCE), None)
+
 
 def objection(tree: dict[str, Any]) -> str | None:
     """What in a parse tree (of DuckDB's json_serialize_sql) may not run; None if it only reads."""

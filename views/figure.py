@@ -59,7 +59,7 @@ def show(figure: Figure, key: str, **how: Any) -> Any:
     """Draw the chart, with `st.altair_chart`'s arguments and result, and what belongs to it."""
     st.session_state.setdefault(FIGURES, []).append(figure)
     event = st.altair_chart(figure.chart, key=f"{key}_chart", **how)
-    told, belongings = st.columns([4, 1], vertical_alignment="top")
+    told, belongings = st.columns([3, 1.2], vertical_alignment="top")
     told.caption(figure.caption or " ")
     with (
         belongings.container(horizontal=True, horizontal_alignment="right"),

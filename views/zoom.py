@@ -11,6 +11,7 @@ from views.figure import Figure
 
 AROUND, WHOLE = "around the region", "whole run"
 OCCURRENCES, TYPES = "occurrences", "types"
+WIDE = 20  # times its first step: a region whose early part a linear axis would squeeze
 LINES = 5  # trajectories of each list in the chart
 LISTS = {"decreased": "Most decreased", "increased": "Most increased", "random": "Random"}
 
@@ -95,7 +96,8 @@ def _trajectories(store: Store, zoom: Zoom) -> None:
     frame = pd.concat(heads)
     ends = (zoom.first, zoom.last)
     shown = region.surroundings(frame, ends) if span == AROUND else frame
-    axis = charts.LINEAR if span == AROUND else charts.LOG_LIKE
+    wide = span == WHOLE or zoom.last > WIDE * max(zoom.first, 1)
+    axis = charts.LOG_LIKE if wide else charts.LINEAR
     figure.show(
         Figure("Losses of single tokens", charts.token_trajectories(shown, axis, ends), frame,
                behind.token_trajectories_sql(frame["row"].unique()),

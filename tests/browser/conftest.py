@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.queries.stores import add_checkpoint, build_store, random_losses
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "data" / "demo"
+
+expect.set_options(timeout=30_000)  # shared machines are slow at times
 
 
 def start_app(*arguments: str) -> tuple[subprocess.Popen[bytes], str]:
@@ -72,7 +74,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def app(browser: Browser) -> Iterator[str]:
     """The address of an app on the bundled store."""
-    yield from _running(DEMO)
+    yield from running(DEMO)
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ def own_app(browser: Browser, tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """An app on a copy of the bundled store, and the copy."""
     folder = tmp_path / "own"
     shutil.copytree(DEMO, folder, ignore=shutil.ignore_patterns("checkpoints", "text", "index"))
-    yield from ((url, folder) for url in _running(folder))
+    yield from ((url, folder) for url in running(folder))
 
 
 @pytest.fixture
@@ -90,10 +92,10 @@ def seeds_app(browser: Browser, tmp_path: Path) -> Iterator[str]:
         root = build_store(tmp_path / f"seed-{seed}", sources=12, steps=())
         for step in (0, 10, 100):
             add_checkpoint(root, step, random_losses(root, 100 * seed + step))
-    yield from _running(tmp_path)
+    yield from running(tmp_path)
 
 
-def _running(*arguments: Path) -> Iterator[str]:
+def running(*arguments: Path) -> Iterator[str]:
     process, url = start_app(*map(str, arguments))
     yield url
     process.kill()

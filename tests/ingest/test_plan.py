@@ -1,5 +1,6 @@
 """`plan` says what would be scored and what is odd about it, and downloads nothing."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -8,9 +9,12 @@ import pytest
 from ingest.__main__ import main
 from ingest.checkpoints import Checkpoint, Naming
 from ingest.errors import CheckpointError
-from ingest.plan import Outlook, findings, look, report
+from ingest.plan import Outlook, findings, look, outlay, report
 from ingest.selection import Selection
 from ingest.sources import Weights
+from ingest.trial import Trial
+from store.layout import Layout
+from store.manifest import read_manifest
 from tests.ingest.hub import Hub, serving, use
 from tests.ingest.test_selection import MISTRAL
 
@@ -113,3 +117,45 @@ def test_missing_steps_leave_gaps(missing):
     found = gaps([n for n in range(1_000, 20_000, 1_000) if n not in missing])
     assert len(found) == (2 if missing == {5_000, 7_000} else 1)
     assert all(f.startswith("there is nothing between") for f in found)
+
+
+OUTLAY = re.compile(
+    r"losses: ([\d,]+) tokens of (\d+\.\d) bytes: ([\d.]+) (\w+) a checkpoint, [\d.]+ \w+ in all\n"
+    r"time: about [\d,]+ s at ([\d,]+) tokens a second, as tried on cpu with (\w+) attention; .*"
+)
+
+
+def test_with_a_text_disk_and_time_are_told(run_folder, text, capsys, whole_store):
+    found = OUTLAY.fullmatch("\n".join(planned(capsys, str(run_folder), "--text", str(text))[-2:]))
+    n_tokens = read_manifest(whole_store / "manifest.json").n_tokens
+    assert found[1] == str(n_tokens)
+    size = Layout(whole_store).loss_file(10).stat().st_size
+    assert float(found[2]) == pytest.approx(size / n_tokens, rel=0.1)
+    assert float(found[5].replace(",", "")) > 1
+    asked = planned(capsys, str(run_folder), "--text", str(text), "--attention", "eager")
+    assert OUTLAY.fullmatch("\n".join(asked[-2:]))[6] == "eager"
+
+
+def test_time_is_counted_for_what_has_weights():
+    chosen = [(Checkpoint(n, str(n), Path(), n), Weights(("w",), 10, str(n))) for n in range(4)]
+    missing = (Checkpoint(9, "9", Path(), 9), CheckpointError("none"))
+    trial = Trial(1_000_000, 6.25, 1_000.0, "cpu", "sdpa")
+    assert outlay(Outlook("run", [*chosen, missing], 5, [], None), trial).splitlines() == [
+        "losses: 1,000,000 tokens of 6.2 bytes: 6.2 MB a checkpoint, 25 MB in all",
+        "time: about 67 min at 1,000 tokens a second, as tried on cpu with sdpa attention; more "
+        "where downloads are slower than that",
+    ]
+
+
+def test_a_repository_is_tried_without_its_weights(run_folder, text, capsys, tmp_path, monkeypatch):
+    refs = {p.name: p for p in run_folder.iterdir()}
+    with serving(Hub(REPO, {**refs, "main": run_folder / "checkpoint-400"})) as hub:
+        use(monkeypatch, hub.url, tmp_path / "home")
+        lines = planned(capsys, REPO, "--text", str(text))
+    assert OUTLAY.fullmatch("\n".join(lines[-2:]))
+    assert not [r for r in hub.requests if "resolve" in r and r.endswith(".safetensors")]
+
+
+def test_an_unusable_text_gets_a_sentence(run_folder, tmp_path, capsys):
+    assert main(["plan", str(run_folder), "--text", str(tmp_path / "gone.txt")]) == 2
+    assert "gone.txt does not exist" in capsys.readouterr().err

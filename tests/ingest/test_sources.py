@@ -84,7 +84,8 @@ FULL = -1
 @pytest.mark.parametrize("at_once", [1, 2, 3, 9])
 def test_so_many_are_on_disk_at_most_and_all_are_freed(at_once, tmp_path):
     EVENTS.clear()
-    for checkpoint, problem in arriving(Recorded(tmp_path), CHECKPOINTS, at_once):
+    for arrival in arriving(Recorded(tmp_path), CHECKPOINTS, at_once):
+        checkpoint, problem = arrival.checkpoint, arrival.problem
         assert f"+{checkpoint.step}" in EVENTS
         assert f"-{checkpoint.step}" not in EVENTS  # not before the caller is done with it
         assert (problem is not None) == (checkpoint.step == 2)

@@ -1,0 +1,47 @@
+"""What each column of a loss file costs, at a large vocabulary and at the demo's."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from transformers import PreTrainedTokenizerFast
+
+from ingest import writer
+from ingest.checkpoints import Checkpoint
+from ingest.corpus import build_corpus
+from ingest.demo.corpus import addresses
+from ingest.texts import SourceDocument
+from ingest.windows import Convention
+from store.layout import Layout
+
+ROWS = 320_000  # as many as the report scored
+LIMIT = 6.5
+
+
+def show(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Print bytes per row by column. The losses of the large one are noise: the worst case."""
+    documents = [SourceDocument(str(a.year), a.text) for a in addresses()]
+    corpus = build_corpus(documents, tokenizer, Convention(1_024, 0, limit_tokens=ROWS))
+    rng = np.random.default_rng(0)
+    losses = rng.gamma(2.0, 1.7, corpus.n_tokens).astype(np.float32)
+    layout = Layout(folder / "columns")
+    writer.write_losses(
+        layout, writer.Outcome(Checkpoint(1, "1", folder, 1)), corpus.tokens, losses
+    )
+    _print(layout.loss_file(1), f"{len(tokenizer):,} token types, at most {LIMIT} asked")
+    _print(min(Path("data/demo/losses").iterdir()), "the demo's")
+
+
+def _print(path: Path, what: str) -> None:
+    parquet = pq.ParquetFile(path).metadata
+    costs: dict[str, int] = {}
+    for group in range(parquet.num_row_groups):
+        for i in range(parquet.num_columns):
+            column = parquet.row_group(group).column(i)
+            costs[column.path_in_schema] = (
+                costs.get(column.path_in_schema, 0) + column.total_compressed_size
+            )
+    per_row = {name: cost / parquet.num_rows for name, cost in costs.items()}
+    whole = path.stat().st_size / parquet.num_rows
+    parts = ", ".join(f"{name} {cost:.2f}" for name, cost in per_row.items())
+    print(f"bytes per row ({what}; {parquet.num_rows:,} rows): {whole:.2f} = {parts}", flush=True)
