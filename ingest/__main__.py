@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ingest.checkpoints import Naming
 from ingest.errors import IngestError
+from ingest.ngram_command import add_ngrams
 from ingest.selection import Selection, StepRange, parse_steps
 from ingest.text_arguments import add_text, positive, text_options
 
@@ -60,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_plan(commands.add_parser("plan", help="what would be scored, and what is odd about it"))
     _add_verify(commands.add_parser("verify", help="is a store whole and consistent?"))
     _add_compare(commands.add_parser("compare", help="how far apart are two stores' losses?"))
-    _add_ngrams(commands.add_parser("ngrams", help="n-gram losses from a text, as features"))
+    add_ngrams(commands.add_parser("ngrams", help="n-gram losses from a text, as features"))
     _add_demo(commands.add_parser("demo", help="train the demo model and score it, from nothing"))
     return parser
 
@@ -127,15 +128,6 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tolerance", type=float, default=1e-3, help="nats that are no difference (%(default)s)"
     )
-
-
-def _add_ngrams(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(command=_ngrams)
-    parser.add_argument("store", type=Path)
-    parser.add_argument("--text", type=Path, required=True, help=".txt, .jsonl, .parquet or folder")
-    parser.add_argument("--tokenizer", required=True, help="the store's: folder or Hub repository")
-    parser.add_argument("--column", default="text", help="column that holds the text (%(default)s)")
-    parser.add_argument("--overwrite", action="store_true", help="replace those there are")
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
@@ -270,22 +262,6 @@ def _compare(options: argparse.Namespace) -> int:
     verdict = f"{len(far)} checkpoints differ by more" if far else "all agree"
     print(f"{options.store} and {options.reference}: {verdict} (to {options.tolerance:g} nats)")
     return 1 if far else 0
-
-
-def _ngrams(options: argparse.Namespace) -> int:
-    from ingest.ngrams import ngrams
-
-    report = ngrams(
-        options.store, options.text, options.tokenizer, options.column, options.overwrite
-    )
-    if report.left_out:
-        print(f"{report.left_out} documents were left out, as the store has them", file=sys.stderr)
-    print(
-        f"{options.store}: unigram_loss {report.unigram_loss:.3f} and bigram_loss "
-        f"{report.bigram_loss:.3f} nats on average, from {report.n_tokens:,} tokens of "
-        f"{report.n_documents:,} documents"
-    )
-    return 0
 
 
 def _demo(options: argparse.Namespace) -> int:
