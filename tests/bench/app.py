@@ -66,7 +66,7 @@ def _changes(page: Page, url: str, runs: int) -> Iterator[float]:
 def _drawn(page: Page, charts: int) -> None:
     """All charts are there, and the script has run to its end."""
     page.wait_for_selector("h1", timeout=120_000)
-    marks = page.locator('[data-testid="stVegaLiteChart"] svg.marks')
+    marks = page.locator('[data-testid="stVegaLiteChart"] .marks')
     expect(marks).to_have_count(charts, timeout=120_000)
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
 

@@ -48,7 +48,8 @@ def brush(page: Page, start: float, end: float, chart: int = 0) -> None:
 
 
 def has_charts(page: Page, count: int) -> None:
-    expect(page.locator('[data-testid="stVegaLiteChart"] svg.marks')).to_have_count(count)
+    """Drawn ones; Streamlit draws those with many points on a canvas, the others as SVG."""
+    expect(page.locator('[data-testid="stVegaLiteChart"] .marks')).to_have_count(count)
 
 
 def groups(*values: str) -> str:
