@@ -173,17 +173,18 @@ class Database:
         query: str,
         progress: Share | None = None,
         cancel: threading.Event | None = None,
+        values: Mapping[str, Any] | None = None,
     ) -> pd.DataFrame:
         """The result of a query that a person wrote: one SELECT statement and nothing else.
 
-        `progress` and `cancel` are as in `following`. Raises QueryError for anything else, for what
-        DuckDB refuses, past the time limit, where it was cancelled, and for an answer above the
-        limit of its size.
+        `values` are those of its parameters; `progress` and `cancel` are as in `following`. Raises
+        QueryError for anything else, for what DuckDB refuses, past the time limit, where it was
+        cancelled, and for an answer above the limit of its size.
         """
         try:
             self._refuse_all_but_reading(query)
             with self._pooled_cursor() as cursor, followed(cursor, progress, cancel):
-                return _bounded(cursor.execute(query))
+                return _bounded(cursor.execute(query, dict(values or {})))
         except duckdb.InterruptException as error:
             if cancel and cancel.is_set():
                 raise QueryError("the query was cancelled") from error

@@ -279,13 +279,14 @@ class Store:
         query: str,
         progress: Share | None = None,
         cancel: threading.Event | None = None,
+        values: Mapping[str, object] | None = None,
     ) -> pd.DataFrame:
         """Any one SELECT over losses, tokens, docs, checkpoints and, where there are any, probes.
 
         `progress` is called with the share done, 0 to 1, from another thread; once `cancel` is set
         the query stops. Raises QueryError.
         """
-        return self._database.select(query, progress, cancel)
+        return self._database.select(query, progress, cancel, values)
 
     def _trajectory(self, sums: GroupSums) -> pd.DataFrame:
         frame = statistics.mean_band(sums).frame(np.array(self.steps), "mean_loss")
