@@ -11,7 +11,9 @@ RELATIONS = {
     "tokens": "one row per predicted token occurrence, with all that is known of its doc",
     "docs": "one row per doc, the sequence that the model saw",
     "checkpoints": "one row per checkpoint that was tried",
+    "probes": "one row per checkpoint and measurement on made-up repeats",
 }
+"""All that a store may have; `columns` has those that it has."""
 MACROS = {
     "trajectory('word_start')": "a group's mean loss at each checkpoint, with its 95 % band",
     "difference('word_start', 'copyable')": "first group's mean minus the second's, with its band",
@@ -58,12 +60,20 @@ _CHECKPOINT = {
     "error": "why it has no losses; NULL where it has",
     "duplicate_of": "the first checkpoint with the very same weights",
 }
+_PROBE = {
+    "checkpoint": "training step, as in losses",
+    "probe": "loss_first, loss_second (nats) or prefix_matching (0 to 1)",
+    "layer": "layer of the attention head, from 0; NULL for a loss",
+    "head": "number of the head in its layer, from 0; NULL for a loss",
+    "value": "what was measured",
+}
+_TOLD = {"checkpoints": _CHECKPOINT, "probes": _PROBE}
 _OWN = "from the text source"
 
 
 def columns(store: Store) -> pd.DataFrame:
-    """The columns of each of RELATIONS: relation, column, type, meaning."""
-    found = store.sql(sql.read("relation_columns"))
+    """The columns of those of RELATIONS that the store has: relation, column, type, meaning."""
+    found = store.sql(sql.read("relation_columns"), values={"relations": list(RELATIONS)})
     return found.assign(
         meaning=[meaning(r, c) for r, c in zip(found["relation"], found["column"], strict=True)]
     )
@@ -71,4 +81,4 @@ def columns(store: Store) -> pd.DataFrame:
 
 def meaning(relation: str, column: str) -> str:
     """What a column holds; those that came with the text have no other word than that."""
-    return (_CHECKPOINT if relation == "checkpoints" else _TOKEN).get(column, _OWN)
+    return _TOLD.get(relation, _TOKEN).get(column, _OWN)

@@ -17,8 +17,9 @@ def _columns(_store: Store, store_key: object) -> pd.DataFrame:
 
 def show(store: Store, height: int) -> None:
     """A choice of tables, and what is in the chosen one."""
-    shown = st.selectbox("What there is to ask", [*dictionary.RELATIONS, MACROS, GROUPS],
-                         key="schema")  # fmt: skip
+    columns = _columns(store, answers.key(store))
+    there = columns["relation"].unique()
+    shown = st.selectbox("What there is to ask", [*there, MACROS, GROUPS], key="schema")
     if shown == MACROS:
         told = "Tables that take arguments. A group is the name of any named group."
         table = pd.DataFrame(dictionary.MACROS.items(), columns=["call", "meaning"])
@@ -28,7 +29,6 @@ def show(store: Store, height: int) -> None:
         table = pd.DataFrame([(g.name, g.title) for g in groups], columns=["name", "meaning"])
     else:
         told = f"{dictionary.RELATIONS[shown]}."
-        columns = _columns(store, answers.key(store))
         table = columns[columns["relation"] == shown][["column", "type", "meaning"]]
     st.caption(told.capitalize() if told[0].islower() else told)
     wide = {"meaning": st.column_config.TextColumn(width="medium")}

@@ -9,7 +9,8 @@ from views.charts import axes
 
 LINE, POINTS, BARS = "line", "points", "bars"
 MARKS = (LINE, POINTS, BARS)
-_SCHEME = alt.Scale(range=axes.PALETTE)
+_IN_LEGEND = 21
+"""As many as look different: seven colours with three kinds of dashes."""
 
 
 def quick(frame: pd.DataFrame, x: str, y: str, by: str | None, mark: str) -> Any:
@@ -27,12 +28,26 @@ def quick(frame: pd.DataFrame, x: str, y: str, by: str | None, mark: str) -> Any
     encoded = marked.encode(
         x=_x(shown, x, mark), y=_y(shown, y, mark), tooltip=_tooltip(shown, x, y, by)
     )
-    if by is None:
-        encoded = encoded.encode(color=alt.value(axes.BLUE))
-    else:
-        legend = alt.Legend(orient="top", columns=4, labelLimit=200, symbolLimit=24)
-        encoded = encoded.encode(color=alt.Color("by:N", title=by, scale=_SCHEME, legend=legend))
+    encoded = encoded.encode(**_looks(shown, by, mark))
     return axes.finish(encoded, 340, f"{y} by {x}{f' for each {by}' if by else ''}")
+
+
+def _looks(shown: pd.DataFrame, by: str | None, mark: str) -> dict[str, Any]:
+    """Colours, and for lines dashes, which tell more groups from one another than colours do."""
+    if by is None:
+        return {"color": alt.value(axes.BLUE)}
+    names = shown["by"].unique().tolist()
+    colors = [axes.look(at)[0] for at in range(len(names))]
+    dashes = [axes.look(at)[1] for at in range(len(names))]
+    legend = None
+    if len(names) <= _IN_LEGEND:
+        legend = alt.Legend(orient="top", columns=4, labelLimit=200, symbolLimit=_IN_LEGEND)
+    scale = alt.Scale(domain=names, range=colors)
+    found: dict[str, Any] = {"color": alt.Color("by:N", title=by, scale=scale, legend=legend)}
+    if mark == LINE:
+        scale = alt.Scale(domain=names, range=dashes)
+        found["strokeDash"] = alt.StrokeDash("by:N", title=by, scale=scale, legend=legend)
+    return found
 
 
 def _x(shown: pd.DataFrame, name: str, mark: str) -> alt.X:
