@@ -68,7 +68,7 @@ _PROBE = {
     "value": "what was measured",
 }
 _TOLD = {"checkpoints": _CHECKPOINT, "probes": _PROBE}
-_OWN = "from the text source"
+_OWN = "from the text source, or a feature computed later"
 
 
 def columns(store: Store) -> pd.DataFrame:
