@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ingest.errors import IngestError
 from ingest.prepare import Options, prepare_all
-from ingest.run import Report, fill, refuse_inside, refuse_unusable
-from ingest.sources import Source, is_repository, open_source
+from ingest.run import Report, fill, opened_for, refuse_inside, refuse_unusable
+from ingest.sources import Source, is_repository
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def _runs(
         for variant in variants or (options.naming.variant,):
             parts = [name] if variant is None or len(sources) > 1 else []
             folder = store / "-".join([*parts, *([variant] if variant else [])])
-            opened = open_source(source, folder, options.keep_cache)
+            opened = opened_for(source, folder, options)
             model = " ".join([source if is_repository(source) else name, variant or ""]).strip()
             naming = replace(options.naming, variant=variant)
             runs.append(_Run(opened, folder, replace(options, name=model, naming=naming)))

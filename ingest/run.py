@@ -7,8 +7,10 @@ from pathlib import Path
 import torch
 
 from ingest import writer
+from ingest.checkpoints import Checkpoint
 from ingest.errors import IngestError, first_line
-from ingest.opening import known_outcomes, only_writer, open_store
+from ingest.locks import alone, only_writer
+from ingest.opening import known_outcomes, open_store
 from ingest.prepare import Options, Plan, prepare
 from ingest.probe_file import ProbeFile
 from ingest.probing import probe_scored
@@ -45,20 +47,28 @@ def run(source: str | Path, text: str | Path, store: Path, options: Options) -> 
     """
     refuse_inside(source, store)
     refuse_unusable(options)
-    opened = open_source(source, store, options.keep_cache)
+    opened = opened_for(source, store, options)
     return fill(opened, prepare(opened, text, options), store, options)
 
 
+def opened_for(source: str | Path, store: Path, options: Options) -> Source:
+    """The source of that name, whose downloads are kept apart from those of all other runs."""
+    own = options.shard.beside(store) if options.shard else store
+    return open_source(source, own, options.keep_cache)
+
+
 def fill(opened: Source, plan: Plan, store: Path, options: Options) -> Report:
-    """Score what of the plan is not scored yet, into its store."""
-    layout = Layout(store)
-    with only_writer(layout):
-        open_store(layout, plan.corpus, plan.manifest)
+    """Score what of the plan, or of this shard's share of it, is not scored yet, into its store."""
+    layout, shard = Layout(store), options.shard
+    share = shard.share(plan.checkpoints) if shard else plan.checkpoints
+    with only_writer(layout, shard):
+        with alone(layout):
+            open_store(layout, plan.corpus, plan.manifest, share if shard else None)
+            known = known_outcomes(layout, plan.checkpoints)
         done = layout.scored()
-        todo = [c for c in plan.checkpoints if c.checkpoint not in done]
-        known = known_outcomes(layout, plan.checkpoints)
+        todo = [c for c in share if c.checkpoint not in done]
         opened.tidy(todo[: options.prefetch])
-        record = _recording(layout, known)
+        record = _recording(layout, known, share if shard else None)
         probes = ProbeFile(layout, plan.repeats) if plan.repeats else None
         tried = list(score(layout, plan, todo, opened, options, record, probes))
         if probes:
@@ -66,13 +76,22 @@ def fill(opened: Source, plan: Plan, store: Path, options: Options) -> Report:
             probe_scored(probes, plan.checkpoints, known, opened, options, device)
         opened.tidy([])
     same = writer.duplicates(known[number] for number in sorted(known))
-    return Report(tried, len(plan.checkpoints) - len(todo), plan.corpus.n_tokens, same, probes)
+    return Report(tried, len(share) - len(todo), plan.corpus.n_tokens, same, probes)
 
 
-def _recording(layout: Layout, known: dict[int, Outcome]) -> Callable[[Outcome], None]:
+def _recording(
+    layout: Layout, known: dict[int, Outcome], share: list[Checkpoint] | None
+) -> Callable[[Outcome], None]:
+    """Writes checkpoints.parquet again; what is not of the `share`, others may have written."""
+    own = {c.checkpoint for c in share or []}
+
     def record(outcome: Outcome) -> None:
         known[outcome.checkpoint.checkpoint] = outcome
-        writer.write_outcomes(layout, known.values())
+        with alone(layout):
+            if share is not None:
+                found = writer.read_outcomes(layout)
+                known.update({n: o for n, o in found.items() if n not in own})
+            writer.write_outcomes(layout, known.values())
 
     return record
 
@@ -86,7 +105,12 @@ def refuse_inside(source: str | Path, store: Path) -> None:
 
 
 def refuse_unusable(options: Options) -> None:
-    """Raises IngestError for options that this machine cannot fulfil."""
+    """Raises IngestError for options that do not go together, or not on this machine."""
+    if options.probes and options.shard:
+        raise IngestError(
+            "--probes and --shard cannot be had at once: give --probes to a run without --shard "
+            "when all shards are done; nothing is scored again"
+        )
     refuse_device(options.device or best_device())
     if options.compile:
         refuse_compiling()
