@@ -75,6 +75,10 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     _add_scoring(parser)
     parser.add_argument("--name", help="the model's name in the manifest (the source's folder)")
     parser.add_argument("--shard", type=_shard, help="3/16: the third of 16 shares, run at once")
+    parser.add_argument(
+        "--engine", choices=("local", "ray"), default="local",
+        help="ray: actors, one per GPU or core of a Ray cluster (%(default)s)",
+    )  # fmt: skip
     parser.add_argument("--keep-cache", action="store_true", help="keep what was downloaded")
     parser.add_argument(
         "--probes", action="store_true", help="losses on repeats, and heads that look back there"
@@ -212,7 +216,7 @@ def _run(options: argparse.Namespace) -> int:
     from ingest.many import run_many  # torch takes seconds to load: only where it is needed
     from ingest.run import run
 
-    here = ("name", "keep_cache", "probes", "shard")  # and not in `plan`
+    here = ("name", "keep_cache", "probes", "shard", "engine")  # and not in `plan`
     chosen = replace(_options(options), **{name: getattr(options, name) for name in here})
     variants = _names(options.variant or "")
     if len(options.sources) == 1 and len(variants) < 2:

@@ -47,6 +47,7 @@ class Options:
     keep_cache: bool = False
     probes: bool = False
     shard: Shard | None = None
+    engine: str = "local"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Score every checkpoint of a source on every token of a text, into a store; resume by skipping."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,13 +70,22 @@ def fill(opened: Source, plan: Plan, store: Path, options: Options) -> Report:
         opened.tidy(todo[: options.prefetch])
         record = _recording(layout, known, share if shard else None)
         probes = ProbeFile(layout, plan.repeats) if plan.repeats else None
-        tried = list(score(layout, plan, todo, opened, options, record, probes))
+        tried = list(_engine(options)(layout, plan, todo, opened, options, record, probes))
         if probes:
             device = options.device or best_device()
             probe_scored(probes, plan.checkpoints, known, opened, options, device)
         opened.tidy([])
     same = writer.duplicates(known[number] for number in sorted(known))
     return Report(tried, len(share) - len(todo), plan.corpus.n_tokens, same, probes)
+
+
+def _engine(options: Options) -> Callable[..., Iterator[Outcome]]:
+    """What scores checkpoints: this process, or Ray's; both are called alike."""
+    if options.engine != "ray":
+        return score
+    from ingest.ray_engine import score_on_ray  # seconds to load: only where it is asked for
+
+    return score_on_ray
 
 
 def _recording(
