@@ -70,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_run)
     _add_source(parser, several=True)
-    parser.add_argument("--store", type=Path, required=True, help="folder to write; resumes there")
+    parser.add_argument(
+        "--store", required=True, help="folder, or fsspec URL (s3://…), to write; resumes there"
+    )
     add_text(parser)
     _add_scoring(parser)
     parser.add_argument("--name", help="the model's name in the manifest (the source's folder)")
@@ -226,7 +228,7 @@ def _run(options: argparse.Namespace) -> int:
     return max([_tell(store, report) for store, report in several])
 
 
-def _tell(store: Path, report: "Report") -> int:
+def _tell(store: str | Path, report: "Report") -> int:
     scored = len(report.tried) - len(report.failed)
     print(
         f"{store}: {scored} checkpoints scored on {report.n_tokens:,} tokens, "

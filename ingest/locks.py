@@ -21,19 +21,19 @@ def only_writer(layout: Layout, shard: Shard | None = None) -> Iterator[None]:
     layout.losses.mkdir(parents=True, exist_ok=True)
     run = layout.root / ".run.lock"
     if shard is None:
-        with _held(run, _taken(layout, "another ingest is writing")):
+        with held(run, _taken(layout, "another ingest is writing")):
             _sweep(layout)
             yield
         return
     same = _taken(layout, f"another ingest of shard {shard} is writing")
-    with _held(layout.root / f".shard-{shard.number}.lock", same), _together(layout, run, shard):
+    with held(layout.root / f".shard-{shard.number}.lock", same), _together(layout, run, shard):
         yield
 
 
 @contextmanager
 def alone(layout: Layout) -> Iterator[None]:
     """Wait to be the only one that writes files which all shards write; for moments only."""
-    with _held(layout.root / ".files.lock"):
+    with held(layout.root / ".files.lock"):
         yield
 
 
@@ -80,7 +80,7 @@ def _shared(layout: Layout, run: Path) -> int:
 
 
 @contextmanager
-def _held(path: Path, taken: IngestError | None = None) -> Iterator[None]:
+def held(path: Path, taken: IngestError | None = None) -> Iterator[None]:
     """Hold a lock file; raises `taken`, or waits where that is None, while another holds it."""
     try:
         descriptor = _open_locked(path, fcntl.LOCK_EX | (fcntl.LOCK_NB if taken else 0))

@@ -38,7 +38,8 @@ def score_on_ray(
     """The outcome of each checkpoint of `todo`, in the order in which they end; see scoring.score.
 
     Actors fetch and score, on whatever machine they are; all files are written here. Probes are
-    left to who asked for them: they are taken afterwards, on this machine. Raises IngestError where Ray is not installed or cannot be reached, OSError as scoring does.
+    left to who asked for them: they are taken afterwards, on this machine. Raises IngestError where
+    Ray is not installed or cannot be reached, OSError as scoring does.
     """
     tokens = pq.read_table(layout.tokens, columns=schema.REPEATED).combine_chunks()
     progress: tqdm[Any]
