@@ -11,6 +11,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from ingest import mirrors
+from ingest.probe_file import ProbeFile
 from store.layout import Layout
 from tests.ingest.conftest import STEPS
 from tests.ingest.test_kill import assert_same
@@ -137,6 +138,17 @@ def test_shards_put_right_what_others_have_overwritten(score, memory, tmp_path, 
     memory.pipe_file("/bucket/run/checkpoints.parquet", stale)  # as a slow one might
     assert score("--shard", "1/2").status == 0
     assert_same(download(memory, tmp_path / "s"), whole_store)
+
+
+def test_probes_are_there_too_and_are_not_made_again(score, memory, sent, tmp_path):
+    assert score("--max", "1", "--probes").status == 0
+    found = pq.read_table(download(memory, tmp_path / "s") / "probes.parquet")
+    assert set(found["checkpoint"].to_pylist()) == {STEPS[-1]}
+    probed = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ProbeFile, "take", lambda *a: probed.append(a[1]))
+        assert score("--probes").status == 0
+    assert sorted(probed) == list(STEPS[:-1])
 
 
 def test_several_runs_stand_below_a_url(ingest, run_folder, text, memory, tmp_path):

@@ -122,6 +122,13 @@ def test_who_would_write_the_same_is_refused(tmp_path, ingest, line, first, seco
     assert not list(store.glob(".*"))
 
 
+def test_probes_are_left_to_a_run_of_all(ingest, line, tmp_path):
+    ended = ingest(*line, tmp_path / "s", "--shard", "1/3", "--probes")
+    assert ended.status == 2
+    assert "error: --probes and --shard cannot be had at once: give --probes to a" in ended.error
+    assert not (tmp_path / "s").exists()
+
+
 def test_downloads_of_shards_are_apart(tmp_path):
     sources = [
         opened_for("owner/run", tmp_path / "s", Options(shard=shard))
