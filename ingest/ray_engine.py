@@ -1,5 +1,6 @@
 """Score checkpoints on Ray: an actor per GPU or core; what an actor dies of is tried again."""
 
+import os
 import signal
 import threading
 from collections import Counter, deque
@@ -179,10 +180,11 @@ def _session() -> Iterator[None]:
         yield
         return
     before = signal.getsignal(signal.SIGTERM)
-    code = str(Path(__file__).parents[1])
+    ours = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    paths = os.pathsep.join(p for p in ours if p)
     try:
         ray.init(include_dashboard=False, log_to_driver=False,
-                 runtime_env={"env_vars": {"PYTHONPATH": code}})  # fmt: skip
+                 runtime_env={"env_vars": {"PYTHONPATH": paths}})  # fmt: skip
     except Exception as error:  # any library error: no cluster at the address, a port taken
         raise IngestError(
             f"Ray cannot be started or reached ({first_line(error)}): correct RAY_ADDRESS, or "

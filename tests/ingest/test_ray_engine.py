@@ -30,7 +30,7 @@ def _session():
     import ray
 
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False,
-             runtime_env={"env_vars": SETTINGS})  # fmt: skip
+             object_store_memory=2**27, runtime_env={"env_vars": SETTINGS})  # fmt: skip
     yield
     ray.shutdown()
 
