@@ -16,9 +16,9 @@ INSTALL = test -x $(BIN)/python || $(PYTHON) -m venv .venv; $(BIN)/python -m pip
 	$(INSTALL) $<
 	touch $@ .venv/app
 
-# What `--engine spark` needs; half a gigabyte, so only where it is asked for.
-.venv/spark: .venv/all requirements-spark.lock
-	$(INSTALL) requirements-spark.lock
+# What `--engine spark`, `--engine ray` and s3:// need; a gigabyte, so only where it is asked for.
+.venv/cluster: .venv/all requirements-cluster.lock
+	$(INSTALL) requirements-cluster.lock
 	touch $@
 
 # Other tools that compute losses, for comparison alone: a quarter of a gigabyte.
