@@ -45,11 +45,12 @@ def _whole(store: Store, chosen: Chosen | None) -> Section:
     found = chosen.found if chosen else None
     tables = {} if found is None or found.empty else {"Events of the mean loss": found[TABLE]}
     seen = [_course(frame), *([] if found is None else _events(found))]
-    few = () if found is not None else (
-        f"Events of the mean loss: {len(store.steps):,} checkpoints cannot tell them from noise.",)  # fmt: skip
-    return Section("whole", "The whole text", "How does the mean loss of all tokens fall?",
-                   (change_sections.all_tokens(store),), (exhibit,), tuple(seen), missing=few,
-                   tables=tables)  # fmt: skip
+    few = f"Events of the mean loss: {len(store.steps):,} checkpoints cannot tell them from noise."
+    return Section(
+        "whole", "The whole text", "How does the mean loss of all tokens fall?",
+        (change_sections.all_tokens(store),), (exhibit,), tuple(seen),
+        missing=(few,) if found is None else (), tables=tables,
+    )  # fmt: skip
 
 
 def _course(frame: pd.DataFrame) -> str:

@@ -86,8 +86,8 @@ def trajectories(store: Store, zoom: Zoom) -> list[str]:
     if all(half.values()):
         told.append(
             f"Half of their mean fall is done at step {step(half['decreased'] or 0)}, half of the "
-            f"mean rise at step {step(half['increased'] or 0)}. That they part is no finding, as "
-            "they were chosen for it; when they do is."
+            f"mean rise at step {step(half['increased'] or 0)}. That the two part is no "
+            "finding, as they were chosen for it."
         )
     return told
 

@@ -65,9 +65,7 @@ def _odd(store: Store) -> list[str]:
     told = []
     failed = tried[tried["error"].notna()] if "error" in tried else tried[:0]
     if len(failed):
-        told.append(
-            f"{count(len(failed), 'checkpoint')} that could not be scored; nothing stands in for it."
-        )
+        told.append(f"{count(len(failed), 'checkpoint')} that failed; nothing stands in for it.")
     same = tried[tried["duplicate_of"].notna()] if "duplicate_of" in tried else tried[:0]
     if len(same):
         told.append(f"{count(len(same), 'checkpoint')} under a right name: their weights are those "

@@ -9,6 +9,7 @@ import pandas as pd
 
 from queries.figures import render
 from queries.report.nouns import Asked, Exhibit, Report, Section
+from queries.report.words import signed
 
 _PAGE = Path(__file__).with_name("page.html")
 
@@ -51,8 +52,8 @@ def _groups(groups: Iterable[Asked]) -> str:
     ]
     if not lines:
         return ""
-    head = "<tr><th>Group</th><th>Tokens where</th><th>Tokens</th><th>Source documents</th></tr>"
-    return f"<table class=groups>{head}{''.join(lines)}</table>"
+    head = "<th>Group</th><th>Tokens where</th><th class=n>Tokens</th><th class=n>Documents</th>"
+    return f"<table class=groups><tr>{head}</tr>{''.join(lines)}</table>"
 
 
 def _figure(exhibit: Exhibit) -> str:
@@ -67,7 +68,7 @@ def _figure(exhibit: Exhibit) -> str:
 
 
 def _table(title: str, frame: pd.DataFrame) -> str:
-    head = "".join(f"<th>{_text(name.replace('_', ' '))}</th>" for name in frame.columns)
+    head = "".join(_heading(name, frame[name].dtype.kind) for name in frame.columns)
     lines = "".join(
         f"<tr>{''.join(map(_cell, line, frame.columns))}</tr>"
         for line in frame.itertuples(index=False, name=None)
@@ -75,10 +76,14 @@ def _table(title: str, frame: pd.DataFrame) -> str:
     return f"<h3>{_text(title)}</h3><div class=wide><table><tr>{head}</tr>{lines}</table></div>"
 
 
+def _heading(name: str, kind: str) -> str:
+    return f"<th{' class=n' if kind in 'iuf' else ''}>{_text(name.replace('_', ' '))}</th>"
+
+
 def _cell(value: object, column: str) -> str:
     if isinstance(value, float):
-        return f"<td class=n>{value:,.3g}</td>" if column.startswith("p_") else (
-            f"<td class=n>{value:,.2f}</td>")  # fmt: skip
+        text = f"{value:,.3g}" if column.startswith("p_") else f"{value:,.2f}"
+        return f"<td class=n>{signed(value) if column == 'change' else text}</td>"
     if isinstance(value, int) or hasattr(value, "dtype"):
         return f"<td class=n>{value:,}</td>"
     kind = {"before": " class=before", "token": " class=token"}.get(column, "")

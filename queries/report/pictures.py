@@ -18,7 +18,8 @@ _CONFIG = {
     "axis": {"gridColor": "#88929C", "gridOpacity": 0.25, "domainColor": "#88929C",
              "tickColor": "#88929C", "labelFontSize": 11, "titleFontSize": 12,
              "titleFontWeight": "normal"},
-    "legend": {"labelFontSize": 12, "labelLimit": 400, "symbolStrokeWidth": 3},
+    "axisY": {"minExtent": 46, "maxExtent": 46},
+    "legend": {"labelFontSize": 12, "symbolOpacity": 1, "labelLimit": 400, "symbolStrokeWidth": 3},
 }  # fmt: skip
 
 
