@@ -47,7 +47,10 @@ def sentences(pair: Pair) -> list[str]:
 
 def _at_end(pair: Pair) -> str:
     estimate, low, high = (float(x[-1]) for x in _parts(pair))
-    sure = f"95 % band of the difference {band(low, high)}" if known(low, high) else "no band"
+    if pair.n_docs < FEWEST_DOCS:
+        sure = "too few documents for a band"
+    else:
+        sure = f"95 % band of the difference {band(low, high)}"
     return (
         f"At the last checkpoint, step {step(pair.steps[-1])}, {_the(pair.first.name)} are "
         f"predicted {better(estimate)} than {_the(pair.second.name)} ({sure})."
