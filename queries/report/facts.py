@@ -39,8 +39,8 @@ def missing(store: Store) -> list[str]:
     told = [
         "Other seeds and other texts: this is one run, scored on one text. The bands are for other "
         "documents like these, not for another training run.",
-        "Causes: groups differ in more than what they are named for (rarity, place in the text), "
-        "and no figure here matches their tokens for it.",
+        "Causes: groups differ in more than what they are named for (rarity, place in the text). "
+        "`python -m queries matched` compares a group with tokens that are like it.",
     ]
     if store.probes is None:
         told.append(

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 from queries import behind
+from queries.errors import QueryError
+from queries.matched import matched
 from queries.report import original, pictures, told
 from queries.report.nouns import DIFFERENCE, MEANS, Exhibit, Section
 from queries.report.pairs import Pair, Reader
 from queries.report.questions import Question, positions, surnames, words
-from queries.report.words import count
+from queries.report.words import band, better, count
 from queries.simultaneous import FEWEST_DOCS
 
 BANDS = "Bands: 95 % for each checkpoint by itself, source documents as the sampled unit."
@@ -61,10 +63,27 @@ def _section(reader: Reader, key: str, question: str, variant: Question, note: s
                        missing=(f"{title.partition(':')[0]}: {variant.absent}.",))  # fmt: skip
     return Section(
         key, title, ask, asked, _exhibits(reader, pair, names),
-        (*notes, *told.sentences(pair)),
+        (*notes, *told.sentences(pair), *(_fair(reader, pair) if variant.rare else ())),
         original.of_pair(reader.store, key, pair),
         _missing(pair, names), numbers=_numbers(pair),
     )  # fmt: skip
+
+
+def _fair(reader: Reader, pair: Pair) -> tuple[str, ...]:
+    """Beside controls of the same rarity, place and difficulty; surnames are rare words."""
+    if pair.n_docs < FEWEST_DOCS:
+        return ()
+    try:
+        fair = matched(reader.store, pair.first.clause)
+    except QueryError as error:  # no token is like any of them
+        return (f"Not compared with tokens as rare: {error}.",)
+    last = fair.difference.iloc[-1]
+    n = pair.first.asked.n_tokens
+    left_out = f" ({fair.n_unmatched:,} of {n:,} have none)" if fair.n_unmatched else ""
+    return (
+        f"Beside tokens of like frequency, position and loss at the first checkpoint{left_out}, "
+        f"they end {better(last['difference'])} ({band(last['low'], last['high'])}).",
+    )
 
 
 def _exhibits(reader: Reader, pair: Pair, names: Sequence[str]) -> tuple[Exhibit, ...]:
@@ -97,6 +116,7 @@ def _missing(pair: Pair, names: Sequence[str]) -> tuple[str, ...]:
 
 def _numbers(pair: Pair) -> dict[str, object]:
     found = told.apart(pair) if pair.n_docs >= FEWEST_DOCS else None
+    fastest = pair.fastest if found and found.first is not None else None
     last = {name: float(getattr(pair.band, name)[-1]) for name in ("estimate", "low", "high")}
     return {
         "last_step": int(pair.steps[-1]),
@@ -105,6 +125,6 @@ def _numbers(pair: Pair) -> dict[str, object]:
         "told_apart_since": found.since if found else None,
         "n_below": int(found.below.sum()) if found else 0,
         "n_above": int(found.above.sum()) if found else 0,
-        "fastest_first": pair.fastest[0] if pair.fastest else None,
-        "fastest_last": pair.fastest[1] if pair.fastest else None,
+        "fastest_first": fastest[0] if fastest else None,
+        "fastest_last": fastest[1] if fastest else None,
     }  # fmt: skip

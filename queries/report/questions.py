@@ -22,6 +22,8 @@ class Question:
     letter: str
     heading: str
     absent: str
+    rare: bool = False
+    """Is the first group of rare tokens, so that rarity might be all that is seen?"""
 
 
 def positions(store: Store) -> list[Question]:
@@ -79,7 +81,8 @@ def surnames(store: Store, few: bool) -> list[Question]:
 
 def _surnames(name: str, clause: str, letter: str, heading: str) -> Question:
     others = ("all other tokens", f"(\n{clause}\n) is not true")
-    return Question((name, clause), others, (5, 6), letter, heading, f"this text has no {name}")
+    absent = f"this text has no {name}"
+    return Question((name, clause), others, (5, 6), letter, heading, absent, rare=True)
 
 
 def _after(clause: str) -> str:

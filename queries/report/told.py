@@ -114,10 +114,11 @@ def _largest(pair: Pair, found: Apart) -> str:
 
 
 def _moving(pair: Pair) -> list[str]:
-    region = pair.fastest
-    if region is None or region == _whole(pair) or pair.n_docs < FEWEST_DOCS:
+    # Where they are never told apart, the steepest of many regions would be taken for a finding.
+    if pair.n_docs < FEWEST_DOCS or apart(pair).first is None:
         return []
-    if apart(pair).first is None:  # else the steepest of many regions would be taken for a finding
+    region = pair.fastest
+    if region is None or region == _whole(pair):
         return []
     first, second, both = pair.changes(region)
     told = [
