@@ -17,7 +17,7 @@ STEPS = 30
 Plant = Callable[[pd.DataFrame, np.ndarray], None]
 
 
-def made_up(root: Path, plant: Plant | None = None, sources: int = 16, steps: int = STEPS) -> Store:
+def made_up(root: Path, plant: Plant | None = None, sources: int = 16, seed: int = 0) -> Store:
     """A run that falls smoothly from 6 to about 3 nats; `plant` changes losses in place.
 
     It gets the tokens and their losses, float64 (tokens, checkpoints), of the steps 0, 10, 20, …
@@ -31,7 +31,7 @@ def made_up(root: Path, plant: Plant | None = None, sources: int = 16, steps: in
                      schema=schema.TOKENS)  # fmt: skip
     pq.write_table(table, path)
     tokens = table.to_pandas()
-    rng = np.random.default_rng(0)
+    rng, steps = np.random.default_rng(seed), STEPS
     curve = 6 - 3 * np.log1p(np.arange(steps)) / np.log(31)
     losses = curve + rng.normal(0, 0.3, (len(tokens), 1)) + rng.normal(0, 0.2, (len(tokens), steps))
     losses += rng.normal(0, 0.2, tokens["doc"].max() + 1)[tokens["doc"], None]
@@ -51,3 +51,9 @@ def spike(tokens: pd.DataFrame, losses: np.ndarray) -> None:
     shape[18:23] = [0.5, 1.0, 1.5, 1.0, 0.5]
     against = np.where(np.arange(len(tokens)) % 10 == 0, -1.0, 1.0)
     losses += against[:, None] * shape
+
+
+def after_surnames(tokens: pd.DataFrame, losses: np.ndarray) -> None:
+    """What follows Obama is 2 nats easier from step 100 on; the name itself is as any other."""
+    follows = (tokens["prev_token_str"] == " Obama").to_numpy()
+    losses[np.ix_(follows, np.arange(10, losses.shape[1]))] -= 2.0

@@ -57,6 +57,19 @@ def test_a_planted_position_effect_is_found_and_worded(tmp_path):
     assert not found.missing
 
 
+def test_the_surname_and_the_token_after_it_are_two_questions(tmp_path):
+    store = reported.made_up(tmp_path / "run", reported.after_surnames, sources=40)
+    found = report(store)
+    own, after = section(found, "surnames"), section(found, "surnamesb")
+    assert own.groups[0].n_tokens == (store.facts["word"] == "Obama").sum()
+    assert own.numbers["first_told_apart"] is None
+    assert 100 <= after.numbers["first_told_apart"] <= 120
+    assert after.numbers["last_difference"] == pytest.approx(-2, abs=0.3)
+    assert "Beside tokens of like frequency" in " ".join(after.seen)
+    # With so many tokens of the six, all presidents' surnames are not needed.
+    assert "surnamesc" not in {s.key for s in found.sections}
+
+
 def test_where_nothing_is_there_nothing_is_claimed(nothing):
     found = report(nothing)
     for key in ("position", "words", "wordsb"):
