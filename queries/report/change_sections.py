@@ -1,5 +1,7 @@
 """Sections of Figures 7 to 10: zoom into a region that was found, and into what follows it."""
 
+from dataclasses import dataclass
+
 import pandas as pd
 
 from queries import behind
@@ -22,7 +24,18 @@ _QUESTIONS = {
     "largest_rise": "What happens where the loss rises most?",
     "whole_run": "What happens from the first checkpoint to the last?",
 }
+
 NO_CHANGE = "This store has one checkpoint, and a change needs two."
+
+
+@dataclass(frozen=True)
+class _Zoomed:
+    """What a section of the report says of one region."""
+
+    exhibits: tuple[Exhibit, ...]
+    seen: tuple[str, ...]
+    tables: dict[str, pd.DataFrame]
+    numbers: dict[str, float]
 
 
 def sections(store: Store, chosen: Chosen | None) -> list[Section]:
@@ -38,9 +51,10 @@ def sections(store: Store, chosen: Chosen | None) -> list[Section]:
             "region", f"Figures 7 and 8: {question}",
             f"Which tokens get worse and which better in {span(*chosen.region)}?",
             (all_tokens(store),), first.exhibits, (*chosen.seen, *first.seen),
-            original.of_spike(store, chosen.region),
+            original.of_spike(store, chosen.region, first.numbers["median_change"]),
             tuple(f"Figures 7 to 10: {told}" for told in chosen.missing), first.tables,
-            {"kind": chosen.kind, "first": chosen.region[0], "last": chosen.region[1]},
+            {"kind": chosen.kind, "first": chosen.region[0], "last": chosen.region[1],
+             **first.numbers},
         ),
         _after(store, chosen),
     ]  # fmt: skip
@@ -65,7 +79,7 @@ def _after(store: Store, chosen: Chosen) -> Section:
         "after", title, ask, (all_tokens(store),), second.exhibits,
         (*second.seen, *changes_told.overlap(shared, chosen.region, chosen.after)),
         original.of_overlap(store, counts, TOP), tables={"Shared tokens": shared, **second.tables},
-        numbers={"first": chosen.after[0], "last": chosen.after[1],
+        numbers={"first": chosen.after[0], "last": chosen.after[1], **second.numbers,
                  **{f"{a}_then_{b}": n for (a, b), n in counts.items()}},
     )  # fmt: skip
 
@@ -77,14 +91,17 @@ def all_tokens(store: Store) -> Asked:
 
 def _region(
     store: Store, region: Region, avoid: Region | None, numbers: tuple[str, str]
-) -> Section:
-    """A region's figures, sentences and tables; not yet a section of the report."""
+) -> _Zoomed:
+    """Zoom into a region; `avoid` is another one, which tells nothing of what is usual."""
     zoom = store.zoom(*region, k=TOP)
     seen = changes_told.histogram(store, zoom, avoid or region)
     seen += changes_told.trajectories(store, zoom)
     exhibits = _histogram(store, zoom, numbers[0]), _tokens(store, zoom, numbers[1])
     tables = {_LISTS[name]: _in_text(store, getattr(zoom, name)) for name in _LISTS}
-    return Section("", "", "", (), exhibits, tuple(seen), tables=tables)
+    change = zoom.changes["change"]
+    told = {"mean_change": float(change.mean()), "median_change": float(change.median()),
+            "share_rose": float((change > 0).mean())}  # fmt: skip
+    return _Zoomed(exhibits, tuple(seen), tables, told)
 
 
 def _histogram(store: Store, zoom: Zoom, number: str) -> Exhibit:

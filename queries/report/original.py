@@ -14,6 +14,7 @@ from queries.store import Store
 RUN = "battlestar"
 TEXT = "wikitext"
 SPIKE = (5_500, 7_500)
+PEAK = 1.3
 OVERLAPS = {("decreased", "increased"): 30, ("increased", "decreased"): 38}
 """Of 50, in its printed lists: the lists of 5,500 to 6,500 and of 6,500 to 7,500."""
 
@@ -64,7 +65,7 @@ def of_pair(store: Store, key: str, pair: Pair) -> tuple[str, ...]:
     return (told, *_other_text(store))
 
 
-def of_spike(store: Store, region: tuple[int, int]) -> tuple[str, ...]:
+def of_spike(store: Store, region: tuple[int, int], median: float) -> tuple[str, ...]:
     """Whether the region that was found is the report's, which was typed in."""
     if not is_its_run(store):
         return ()
@@ -72,6 +73,8 @@ def of_spike(store: Store, region: tuple[int, int]) -> tuple[str, ...]:
     return (
         f"The report zoomed into {span(*SPIKE)}, chosen by eye; the region that was found here "
         f"{'does not touch' if apart else 'overlaps'} it.",
+        f"Its Figure 7, of token texts from step 5,500 to 6,500, peaks at about {signed(PEAK, 1)} "
+        f"nats; the median change of tokens here is {signed(median)}.",
         *_other_text(store),
     )
 
