@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from queries import Store
-from views import about, sql_page, text, tour, trajectories, zoom
+from views import about, report, sql_page, text, tour, trajectories, zoom
 
 DEFAULT = "trajectories"
 
@@ -18,6 +18,7 @@ def pages(store: Store, others: Sequence[str], default: str = DEFAULT) -> dict[s
         "zoom": ("Zoom", ":material/zoom_in:", lambda: zoom.page(store)),
         "text": ("Text", ":material/article:", lambda: text.page(store)),
         "sql": ("SQL", ":material/database:", lambda: sql_page.page(store)),
+        "report": ("Report", ":material/description:", lambda: report.page(store)),
         "tour": ("Tour", ":material/explore:", lambda: tour.page(store)),
     }  # fmt: skip
     return {

@@ -3,7 +3,7 @@
 from views.charts.axes import AXES, BRUSH, LINEAR, LOG_LIKE, TOKENS_SEEN, look
 from views.charts.quick import BARS, LINE, MARKS, POINTS, quick
 from views.charts.text import one_token
-from views.charts.trajectories import relative, trajectories
+from views.charts.trajectories import difference_everywhere, relative, trajectories
 from views.charts.zoom import histogram, in_context, token_trajectories
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "MARKS",
     "POINTS",
     "TOKENS_SEEN",
+    "difference_everywhere",
     "histogram",
     "in_context",
     "look",

@@ -44,10 +44,25 @@ def relative(
 
     `nothing` is the value of no difference, where a dashed line stands.
     """
-    rule = alt.Chart(pd.DataFrame({"y": [nothing]})).mark_rule(strokeDash=[4, 4], color=axes.GREY)
-    layers = [*_lines(frame, axis, value, title, bands), rule.encode(y="y:Q")]
+    layers = [*_lines(frame, axis, value, title, bands), _rule(nothing)]
     groups = ", ".join(dict.fromkeys(frame["token_group"]))
     return axes.finish(alt.layer(*layers), axes_height(frame), f"{title} over training of {groups}")
+
+
+def _rule(nothing: float) -> alt.Chart:
+    rule = alt.Chart(pd.DataFrame({"y": [nothing]})).mark_rule(strokeDash=[4, 4], color=axes.GREY)
+    return rule.encode(y="y:Q")
+
+
+def difference_everywhere(frame: pd.DataFrame, axis: str) -> alt.LayerChart:
+    """`relative` of a difference, over a paler band: everywhere_low, everywhere_high."""
+    title = "difference (nats)"
+    band = alt.Chart(frame).mark_area(opacity=0.13, color=frame["color"].iloc[0]).encode(
+        x=axes.step(frame, axis, "at"), y=axes.loss("everywhere_low", title),
+        y2="everywhere_high:Q",
+    )  # fmt: skip
+    layers = [band, *_lines(frame, axis, "difference", title, True), _rule(0)]
+    return axes.finish(alt.layer(*layers), axes_height(frame), f"{title} over training")
 
 
 def axes_height(frame: pd.DataFrame) -> int:
