@@ -35,7 +35,10 @@ def text_options(options: argparse.Namespace) -> dict[str, Any]:
 
 def positive(text: str) -> int:
     """A whole number from 1 on. Raises ArgumentTypeError."""
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a positive number")
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 on")
     return value
