@@ -7,6 +7,7 @@ import fsspec
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from queries import Store
 from tests.queries.stores import add_checkpoint, build_store, random_losses
 
 ROOT = Path(__file__).parent.parent
@@ -57,6 +58,16 @@ def test_new_checkpoints_are_offered_and_shown(opened, small):
     assert "8 checkpoints" in said(app)
     app.button(key="show_new").click().run()
     assert "9 checkpoints" in said(app)
+
+
+def test_a_feature_that_the_command_line_saved_is_a_column_at_the_next_run(opened, small):
+    app = opened(small)
+    app.query_params["group"] = ["mine > 3", "true"]
+    app.run()
+    assert "mine" in said(app) and n_charts(app) == 1
+    Store(small).features.save("mine", range(Store(small).manifest.n_tokens))
+    app.run()
+    assert n_charts(app) == 2 and not app.error
 
 
 def test_a_groups_file_that_is_none_gets_a_sentence(opened, small):

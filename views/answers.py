@@ -35,9 +35,9 @@ def open_store(path: str, version: tuple[str, ...], functions: str | None) -> St
     return store
 
 
-def key(store: Store) -> tuple[str, int, int]:
+def key(store: Store) -> tuple[object, ...]:
     """What tells one state of a store from another, for the caches below."""
-    return str(store.path), len(store.steps), store.steps[-1]
+    return str(store.path), len(store.steps), store.steps[-1], store.features.version
 
 
 @st.cache_data(max_entries=ENTRIES, show_spinner="Averaging the group's losses …")

@@ -1,13 +1,14 @@
 """The pages of the app, in the order of its navigation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
 from queries import Store
-from views import about, sql_page, text, tour, trajectories, zoom
+from views import about, fair, sql_page, text, tour, trajectories, zoom
 
 DEFAULT = "trajectories"
+ANALYSES = ("fair",)
 
 
 def pages(store: Store, others: Sequence[str], default: str = DEFAULT) -> dict[str, st.Page]:
@@ -16,6 +17,7 @@ def pages(store: Store, others: Sequence[str], default: str = DEFAULT) -> dict[s
         "trajectories": ("Trajectories", ":material/show_chart:",
                          lambda: trajectories.page(store, about.alike(store, others))),
         "zoom": ("Zoom", ":material/zoom_in:", lambda: zoom.page(store)),
+        "fair": ("Fair comparison", ":material/balance:", lambda: fair.page(store)),
         "text": ("Text", ":material/article:", lambda: text.page(store)),
         "sql": ("SQL", ":material/database:", lambda: sql_page.page(store)),
         "tour": ("Tour", ":material/explore:", lambda: tour.page(store)),
@@ -23,4 +25,12 @@ def pages(store: Store, others: Sequence[str], default: str = DEFAULT) -> dict[s
     return {
         path: st.Page(draw, title=title, icon=icon, url_path=path, default=path == default)
         for path, (title, icon, draw) in drawn.items()
+    }
+
+
+def sections(found: Mapping[str, st.Page]) -> dict[str, list[st.Page]]:
+    """`pages` under the headings of the navigation."""
+    return {
+        "Token Trails": [page for path, page in found.items() if path not in ANALYSES],
+        "Analyses": [found[path] for path in ANALYSES],
     }

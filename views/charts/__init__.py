@@ -1,10 +1,11 @@
 """Charts: pure functions from data frames to Altair charts. No SQL, no Streamlit, no state."""
 
 from views.charts.axes import AXES, BRUSH, LINEAR, LOG_LIKE, TOKENS_SEEN, look
-from views.charts.trajectories import relative, trajectories
+from views.charts.fair import balance
+from views.charts.trajectories import curves, relative, trajectories
 from views.charts.zoom import histogram, in_context, token_trajectories
 
 __all__ = [
-    "AXES", "BRUSH", "LINEAR", "LOG_LIKE", "TOKENS_SEEN", "histogram", "in_context", "look",
-    "relative", "token_trajectories", "trajectories",
+    "AXES", "BRUSH", "LINEAR", "LOG_LIKE", "TOKENS_SEEN", "balance", "curves", "histogram",
+    "in_context", "look", "relative", "token_trajectories", "trajectories",
 ]  # fmt: skip

@@ -44,10 +44,30 @@ def relative(
 
     `nothing` is the value of no difference, where a dashed line stands.
     """
-    rule = alt.Chart(pd.DataFrame({"y": [nothing]})).mark_rule(strokeDash=[4, 4], color=axes.GREY)
-    layers = [*_lines(frame, axis, value, title, bands), rule.encode(y="y:Q")]
+    return curves(frame, axis, value, title, nothing=nothing, bands=bands)
+
+
+def curves(
+    frame: pd.DataFrame,
+    axis: str,
+    value: str,
+    title: str,
+    height: int | None = None,
+    nothing: float | None = None,
+    bands: bool = True,
+) -> alt.LayerChart:
+    """Any values over training: at, checkpoint, token_group, color, dash, `value`, low, high.
+
+    Where `nothing` is given, the value of no difference, a dashed line stands.
+    """
+    layers = _lines(frame, axis, value, title, bands)
+    if nothing is not None:
+        at_nothing = alt.Chart(pd.DataFrame({"y": [nothing]}))
+        rule = at_nothing.mark_rule(strokeDash=[4, 4], color=axes.GREY)
+        layers.append(rule.encode(y="y:Q"))
     groups = ", ".join(dict.fromkeys(frame["token_group"]))
-    return axes.finish(alt.layer(*layers), axes_height(frame), f"{title} over training of {groups}")
+    told = f"{title} over training of {groups}"
+    return axes.finish(alt.layer(*layers), height or axes_height(frame), told)
 
 
 def axes_height(frame: pd.DataFrame) -> int:
