@@ -1,10 +1,12 @@
 """The analyses' pages run, say what is seen and what is wrong, on small stores."""
 
+import re
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from queries import Store
 from tests.queries.stores import build_store
 from tests.test_figures_sql import script
 
@@ -58,3 +60,60 @@ def test_many_lost_tokens_are_a_warning(small):
     assert "have no control" in app.warning[0].value
     assert "others alone" in app.warning[0].value
     assert n_charts(app) == 3
+
+
+def test_kinds_wait_to_be_asked_for(small):
+    app = shown(small, "kinds")
+    assert n_charts(app) == 0 and "Find the kinds" in app.toggle(key="find_kinds").label
+    app.toggle(key="find_kinds").set_value(True).run()
+    assert n_charts(app) == 3
+    assert re.search(r"\*\*\d kinds.\*\* .* agreement of \*\*[01]\.\d\d\*\*", said(app))
+    assert "cloud" in said(app)
+
+
+def test_a_given_number_of_kinds_is_not_called_stable(small):
+    app = shown(small, "kinds", find_kinds="true", kinds_number="3")
+    assert n_charts(app) == 2
+    assert "3 kinds**, as asked" in said(app)
+    assert [tab.label.split(" (")[0] for tab in app.tabs] == ["Kind 1", "Kind 2", "Kind 3"]
+
+
+def links(app: AppTest) -> list[str]:
+    return [link.proto.label for link in app.get("page_link")]
+
+
+def test_kinds_are_kept_as_a_feature_and_offered_as_groups(small):
+    app = shown(small, "kinds", find_kinds="true", kinds_number="2")
+    assert not links(app)
+    app.button(key="keep_kind_save").click().run()
+    assert not app.error and not app.exception
+    assert links(app) == [f"“Kind {n} by shape” as a group on Trajectories" for n in (1, 2)]
+    kept = Store(small)
+    table = kept.sql("select kind, count(*) as n from tokens group by all order by kind")
+    assert table["n"].sum() == kept.manifest.n_tokens and table["kind"].tolist() == [1, 2]
+    app = shown(small, "kinds", find_kinds="true", kinds_number="3")
+    assert not links(app)  # these are other kinds
+
+
+def test_what_cannot_be_kept_gets_a_sentence(small):
+    (small / "features").write_text("no folder")
+    app = shown(small, "kinds", sorted_by="Rho-1's four categories")
+    app.button(key="keep_rho_save").click().run()
+    assert "cannot be changed" in app.error[0].value
+    app.text_input(key="keep_rho").set_value("position").run()
+    app.button(key="keep_rho_save").click().run()
+    assert "name of another column" in app.error[0].value
+
+
+def test_categories_are_kept_and_offered_where_they_have_tokens(small):
+    app = shown(small, "kinds", sorted_by="Rho-1's four categories", where="position > 1")
+    app.button(key="keep_rho_save").click().run()
+    there = set(Store(small).sql("select distinct rho from tokens where rho is not null")["rho"])
+    assert len(links(app)) == len(there) > 1
+    rest = Store(small).sql("select distinct rho from tokens where position = 1")["rho"]
+    assert rest.isna().all()
+
+
+def test_kinds_of_too_few_tokens_get_a_sentence(small):
+    app = shown(small, "kinds", find_kinds="true", where="position = 1")
+    assert "too few to tell" in app.error[0].value

@@ -4,6 +4,7 @@ The SQL is run in DuckDB's command line, the Python in an interpreter's own name
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,10 @@ PAGES = {
 CALLS = {
     "fair": ("fair", {"compared": ["seen_before = 0"], "alike_in": ["position", "token_str"],
                       "bins": "3"}, 3),
+    "kinds": ("kinds", {"find_kinds": "true", "where": ["position > 2"]}, 3),
+    "level of two": ("kinds", {"find_kinds": "true", "kinds_number": "2",
+                               "kinds_compared": "level"}, 2),
+    "rho": ("kinds", {"sorted_by": "Rho-1's four categories"}, 1),
 }  # fmt: skip
 
 
@@ -80,7 +85,7 @@ def test_sql_behind_equals_the_data(name, folder):
 def answered(script: str) -> pd.DataFrame:
     """The value of a script's last line."""
     *before, last = script.splitlines()
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     exec("\n".join(before), names)
     return eval(last, names)
 

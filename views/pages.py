@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from queries import Store
-from views import about, fair, sql_page, text, tour, trajectories, zoom
+from views import about, fair, kinds, sql_page, text, tour, trajectories, zoom
 
 DEFAULT = "trajectories"
-ANALYSES = ("fair",)
+ANALYSES = ("fair", "kinds")
 
 
 def pages(store: Store, others: Sequence[str], default: str = DEFAULT) -> dict[str, st.Page]:
@@ -18,6 +18,7 @@ def pages(store: Store, others: Sequence[str], default: str = DEFAULT) -> dict[s
                          lambda: trajectories.page(store, about.alike(store, others))),
         "zoom": ("Zoom", ":material/zoom_in:", lambda: zoom.page(store)),
         "fair": ("Fair comparison", ":material/balance:", lambda: fair.page(store)),
+        "kinds": ("Kinds", ":material/category:", lambda: kinds.page(store)),
         "text": ("Text", ":material/article:", lambda: text.page(store)),
         "sql": ("SQL", ":material/database:", lambda: sql_page.page(store)),
         "tour": ("Tour", ":material/explore:", lambda: tour.page(store)),

@@ -24,3 +24,22 @@ def test_a_fair_comparison_is_found_changed_and_restored_from_its_link(page, app
     expect(page.get_by_role("button", name="Remove position")).to_have_count(0)
     page.get_by_role("button", name="Data, picture, SQL").first.click()
     expect(page.get_by_text("The Python behind it")).to_be_visible()
+
+
+def test_a_kind_is_kept_and_becomes_a_group(page, own_app):
+    url, folder = own_app
+    opened(page, f"{url}/kinds?kinds_number=3")
+    has_charts(page, 0)
+    page.get_by_text("Find the kinds", exact=False).click()
+    page.get_by_role("heading", name="Who is in them").wait_for(timeout=60_000)
+    settled(page)
+    has_charts(page, 2)
+    page.get_by_role("tab", name=re.compile("Kind 3")).click()
+    expect(page.locator('[data-testid="stDataFrame"]:visible').nth(1)).to_be_visible()
+    page.get_by_role("button", name="Keep as a feature").click()
+    page.get_by_role("link", name="“Kind 2 by shape” as a group on Trajectories").click()
+    settled(page)
+    assert (folder / "features" / "kind.parquet").exists()
+    expect(page.get_by_text("Kind 2 by shape").first).to_be_visible()
+    assert len(query(page)["group"]) == 3
+    has_charts(page, 2)
