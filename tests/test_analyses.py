@@ -117,3 +117,32 @@ def test_categories_are_kept_and_offered_where_they_have_tokens(small):
 def test_kinds_of_too_few_tokens_get_a_sentence(small):
     app = shown(small, "kinds", find_kinds="true", where="position = 1")
     assert "too few to tell" in app.error[0].value
+
+
+def test_positions_tell_their_slope_and_a_position_without_tokens_gets_a_sentence(small):
+    app = shown(small, "positions", late="9", early="2")
+    assert n_charts(app) == 3
+    assert re.search(r"At step 1,000: [+-]0\.\d+ nats for each doubling", said(app))
+    app.number_input(key="early").set_value(64).run()
+    assert n_charts(app) == 2
+    assert "selects none" in app.info[0].value
+
+
+def test_one_position_alone_has_a_map_but_no_slope(small):
+    app = shown(small, "positions", where="position = 3")
+    assert n_charts(app) == 1
+    assert "widen the group" in app.info[0].value
+
+
+def test_ngrams_tell_when_they_were_reached_and_are_kept(small):
+    app = shown(small, "ngrams")
+    assert n_charts(app) == 2
+    assert re.search(r"loss of \*\*bigrams\*\* .* \*\*(never|first at step [\d,]+)\*\*", said(app))
+    app.button(key="keep_ngrams").click().run()
+    assert not app.error and "features of this store" in said(app)
+    assert {"unigram_loss", "bigram_loss"} <= set(Store(small).token_columns)
+
+
+def test_one_document_has_no_ngrams(tmp_path):
+    app = shown(build_store(tmp_path / "one", sources=1), "ngrams")
+    assert "use another text" in app.error[0].value

@@ -31,6 +31,7 @@ CALLS = {
     "kinds": ("kinds", {"find_kinds": "true", "where": ["position > 2"]}, 3),
     "level of two": ("kinds", {"find_kinds": "true", "kinds_number": "2",
                                "kinds_compared": "level"}, 2),
+    "n-grams": ("ngrams", {"where": ["position > 2"]}, 2),
     "rho": ("kinds", {"sorted_by": "Rho-1's four categories"}, 1),
 }  # fmt: skip
 
@@ -69,7 +70,7 @@ def drawn(folder: Path, page: str, query: dict) -> list:
 def test_sql_behind_equals_the_data(name, folder):
     page, query = PAGES[name]
     figures = drawn(folder, page, query)
-    assert len(figures) == 2
+    assert len(figures) == (3 if page == "positions" else 2)
     for figure in figures:
         theirs = ask_command_line(folder / "catalog.duckdb", figure.script, folder)
         ours = figure.frame

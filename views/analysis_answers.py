@@ -72,3 +72,32 @@ def categories(_store: Store, store_key: object, where: str, log: bool) -> Categ
     ]
     means = pd.concat(frames, ignore_index=True)
     return Categories(tokens, rho_1_summary(tokens), means)
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner="Averaging by position …")
+def positions(_store: Store, store_key: object, where: str) -> pd.DataFrame:
+    """`queries.loss_by_position`, and less_mean: less the mean of all positions at the step."""
+    found = queries.loss_by_position(_store, where)
+    sums = (found["mean_loss"] * found["n_tokens"]).groupby(found["checkpoint"]).sum()
+    n_tokens = found.drop_duplicates("first_position")["n_tokens"].sum()
+    return found.assign(less_mean=found["mean_loss"] - found["checkpoint"].map(sums / n_tokens))
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner="Fitting the loss over the position …")
+def position_slope(_store: Store, store_key: object, where: str) -> pd.DataFrame:
+    """`queries.position_slope`."""
+    return queries.position_slope(_store, where)
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner="Comparing positions …")
+def in_context_score(
+    _store: Store, store_key: object, late: int, early: int, where: str
+) -> pd.DataFrame:
+    """`queries.in_context_score`."""
+    return queries.in_context_score(_store, late, early, where)
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner="Comparing with unigrams and bigrams …")
+def baselines(_store: Store, store_key: object, group: str) -> pd.DataFrame:
+    """`queries.baselines`."""
+    return queries.baselines(_store, group)

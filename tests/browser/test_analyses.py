@@ -2,7 +2,7 @@
 
 import re
 
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import settled
 from tests.browser.test_pages import has_charts, opened, query
@@ -43,3 +43,25 @@ def test_a_kind_is_kept_and_becomes_a_group(page, own_app):
     expect(page.get_by_text("Kind 2 by shape").first).to_be_visible()
     assert len(query(page)["group"]) == 3
     has_charts(page, 2)
+
+
+def draws(page: Page, count: int) -> None:
+    """As `has_charts`, where some are drawn in two layers: canvas for the marks, SVG for text."""
+    charts = page.locator('[data-testid="stVegaLiteChart"]')
+    expect(charts.filter(has=page.locator(".marks"))).to_have_count(count)
+
+
+def test_positions_are_drawn_and_restored_from_their_link(page, app):
+    opened(page, f"{app}/positions")
+    draws(page, 3)
+    page.get_by_text("loss less its step's mean").click()
+    settled(page)
+    field = page.get_by_role("spinbutton", name="minus position")
+    field.fill("20")
+    field.press("Enter")
+    settled(page)
+    asked = query(page)
+    assert asked["colour"] == ["loss less its step's mean"] and asked["early"] == ["20"]
+    opened(page, page.url)
+    expect(page.get_by_text("position 500 minus at position 20")).to_be_visible()
+    draws(page, 3)

@@ -3,10 +3,12 @@
 from views.charts.axes import AXES, BRUSH, LINEAR, LOG_LIKE, TOKENS_SEEN, look
 from views.charts.fair import balance
 from views.charts.kinds import stability
+from views.charts.positions import heat_map
 from views.charts.trajectories import curves, relative, trajectories
 from views.charts.zoom import histogram, in_context, token_trajectories
 
 __all__ = [
-    "AXES", "BRUSH", "LINEAR", "LOG_LIKE", "TOKENS_SEEN", "balance", "curves", "histogram",
-    "in_context", "look", "relative", "stability", "token_trajectories", "trajectories",
+    "AXES", "BRUSH", "LINEAR", "LOG_LIKE", "TOKENS_SEEN", "balance", "curves", "heat_map",
+    "histogram", "in_context", "look", "relative", "stability", "token_trajectories",
+    "trajectories",
 ]  # fmt: skip
