@@ -3,12 +3,14 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from queries import Store
+from tests.queries.probed import write_probes
 from tests.queries.stores import build_store
-from tests.test_figures_sql import script
+from tests.test_figures_sql import is_answered, script
 
 
 @pytest.fixture
@@ -28,6 +30,21 @@ def shown(folder: Path, page: str, **query: object) -> AppTest:
 def said(app: AppTest) -> str:
     found = [*app.error, *app.warning, *app.info, *app.caption, *app.success, *app.markdown]
     return " ".join(str(element.value) for element in found)
+
+
+@pytest.fixture
+def probed(tmp_path) -> Path:
+    """A store with probes: two layers, whose second one's scores rise."""
+    root = build_store(tmp_path / "probed", sources=12, steps=tuple(range(0, 240, 10)))
+    up = rising(24)
+    scores = np.stack([0 * up, up], axis=1)[:, :, None] * [0.2, 0.9] + 0.05
+    write_probes(root, list(range(0, 240, 10)), np.stack([9 + 0 * up, 9 - 5 * up], axis=1), scores)
+    return root
+
+
+def rising(n: int) -> np.ndarray:
+    """From 0 to 1, float64 (n,), with a little noise."""
+    return 1 / (1 + np.exp(-np.linspace(-6, 6, n))) + np.random.default_rng(0).normal(0, 0.01, n)
 
 
 def n_charts(app: AppTest) -> int:
@@ -146,3 +163,33 @@ def test_ngrams_tell_when_they_were_reached_and_are_kept(small):
 def test_one_document_has_no_ngrams(tmp_path):
     app = shown(build_store(tmp_path / "one", sources=1), "ngrams")
     assert "use another text" in app.error[0].value
+
+
+def test_a_store_without_probes_is_told_how_to_get_them(small):
+    app = shown(small, "evidence")
+    assert n_charts(app) == 0 and not app.error
+    assert "no probes" in said(app) and "--probes" in app.code[0].value
+    assert links(app) == ["Without probes: what the position does to the loss"]
+
+
+def test_probes_stand_beside_the_group_and_tell_which_moves_first(probed):
+    app = shown(probed, "evidence", evidence="position > 5", minus="false")
+    assert n_charts(app) == 4 and not app.error
+    for figure in app.session_state["figures"]:
+        is_answered(figure)
+    assert "gain on repeats" in said(app) and "prefix matching, layer 1" in said(app)
+    asked = {"evidence": "position > 5", "baseline": "position < 6"}
+    assert n_charts(shown(probed, "evidence", **asked)) == 4
+
+
+def test_models_whose_attention_is_not_known_have_no_scores(probed):
+    steps = Store(probed).steps
+    write_probes(probed, steps, rising(len(steps))[:, None] * [1, 2] + 3, None)
+    app = shown(probed, "evidence", evidence="position > 5", minus="false")
+    assert n_charts(app) == 3 and "prefix matching" not in said(app)
+
+
+def test_too_few_checkpoints_to_tell_get_a_sentence(small):
+    write_probes(small, Store(small).steps, np.ones((8, 2)), None)
+    app = shown(small, "evidence", evidence="position > 5", minus="false")
+    assert "expected at least 20" in app.error[0].value

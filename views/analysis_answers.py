@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 import queries
-from queries import Kinds, Matched, Store
+from queries import Kinds, Matched, Mechanism, Store
 from queries.balance import INITIAL_LOSS
 from queries.rho import CATEGORIES, rho_1_summary
 from views import answers
@@ -101,3 +101,9 @@ def in_context_score(
 def baselines(_store: Store, store_key: object, group: str) -> pd.DataFrame:
     """`queries.baselines`."""
     return queries.baselines(_store, group)
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner="Looking which moves first …")
+def mechanism(_store: Store, store_key: object, group: str, baseline: str | None) -> Mechanism:
+    """`queries.mechanism`."""
+    return queries.mechanism(_store, group, baseline)

@@ -15,10 +15,12 @@ ENTRIES = 64
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def version_of(path: str) -> tuple[str, ...]:
-    """The loss files there were when this was first asked; cleared to look again."""
+    """The loss files and probes there were when this was first asked; cleared to look again."""
     if remote.is_url(path):
         return tuple(sorted(remote.listing(path)))
-    return tuple(sorted(p.name for p in (Path(path) / "losses").glob("*.parquet")))
+    losses = sorted(p.name for p in (Path(path) / "losses").glob("*.parquet"))
+    probes = [f"{p.name} {p.stat().st_mtime_ns}" for p in Path(path).glob("probes.parquet")]
+    return (*losses, *probes)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

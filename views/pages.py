@@ -5,10 +5,22 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from queries import Store
-from views import about, fair, kinds, ngrams, positions, sql_page, text, tour, trajectories, zoom
+from views import (
+    about,
+    evidence,
+    fair,
+    kinds,
+    ngrams,
+    positions,
+    sql_page,
+    text,
+    tour,
+    trajectories,
+    zoom,
+)
 
 DEFAULT = "trajectories"
-ANALYSES = ("fair", "kinds", "positions", "ngrams")
+ANALYSES = ("fair", "kinds", "positions", "ngrams", "evidence")
 
 
 def pages(store: Store, others: Sequence[str], default: str = DEFAULT) -> dict[str, st.Page]:
@@ -21,6 +33,7 @@ def pages(store: Store, others: Sequence[str], default: str = DEFAULT) -> dict[s
         "kinds": ("Kinds", ":material/category:", lambda: kinds.page(store)),
         "positions": ("Position and step", ":material/grid_on:", lambda: positions.page(store)),
         "ngrams": ("N-grams", ":material/link:", lambda: ngrams.page(store)),
+        "evidence": ("Evidence", ":material/troubleshoot:", lambda: evidence.page(store)),
         "text": ("Text", ":material/article:", lambda: text.page(store)),
         "sql": ("SQL", ":material/database:", lambda: sql_page.page(store)),
         "tour": ("Tour", ":material/explore:", lambda: tour.page(store)),

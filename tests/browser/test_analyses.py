@@ -2,10 +2,13 @@
 
 import re
 
+import numpy as np
 from playwright.sync_api import Page, expect
 
+from queries import Store
 from tests.browser.conftest import settled
 from tests.browser.test_pages import has_charts, opened, query
+from tests.queries.probed import write_probes
 
 
 def test_a_fair_comparison_is_found_changed_and_restored_from_its_link(page, app):
@@ -65,3 +68,27 @@ def test_positions_are_drawn_and_restored_from_their_link(page, app):
     opened(page, page.url)
     expect(page.get_by_text("position 500 minus at position 20")).to_be_visible()
     draws(page, 3)
+
+
+def test_ngrams_are_drawn(page, app):
+    opened(page, f"{app}/ngrams?where=word_start")
+    has_charts(page, 2)
+    expect(page.get_by_text(re.compile("Down to the loss of unigrams"))).to_be_visible()
+
+
+def test_probes_are_asked_for_and_shown_once_they_are_there(page, own_app):
+    url, folder = own_app
+    opened(page, f"{url}/evidence")
+    expect(page.get_by_role("heading", name="This store has no probes")).to_be_visible()
+    steps = Store(folder).steps
+    up = 1 / (1 + np.exp(np.linspace(6, -6, len(steps))))
+    scores = np.stack([0 * up, up], axis=1)[:, :, None] * [0.3, 0.9] + 0.05
+    write_probes(folder, steps, np.stack([9 + 0 * up, 9 - 5 * up], axis=1), scores)
+    page.get_by_role("button", name="Look again").click()
+    page.get_by_role("heading", name="Which moves first?").wait_for()
+    settled(page)
+    has_charts(page, 4)
+    page.get_by_text("Minus a baseline").click()
+    settled(page)
+    assert query(page)["minus"] == ["false"]
+    has_charts(page, 4)

@@ -1,6 +1,7 @@
 """Charts: pure functions from data frames to Altair charts. No SQL, no Streamlit, no state."""
 
 from views.charts.axes import AXES, BRUSH, LINEAR, LOG_LIKE, TOKENS_SEEN, look
+from views.charts.evidence import leads
 from views.charts.fair import balance
 from views.charts.kinds import stability
 from views.charts.positions import heat_map
@@ -9,6 +10,6 @@ from views.charts.zoom import histogram, in_context, token_trajectories
 
 __all__ = [
     "AXES", "BRUSH", "LINEAR", "LOG_LIKE", "TOKENS_SEEN", "balance", "curves", "heat_map",
-    "histogram", "in_context", "look", "relative", "stability", "token_trajectories",
-    "trajectories",
+    "histogram", "in_context", "leads", "look", "relative", "stability",
+    "token_trajectories", "trajectories",
 ]  # fmt: skip

@@ -31,7 +31,7 @@ def heat_map(frame: pd.DataFrame, axis: str, value: str) -> alt.Chart:
         x=axes.step(frame.rename(columns={"at": "since"}), axis, "since"), x2="until:Q",
         y=y, y2="above:Q",
         color=alt.Color(f"{value}:Q", title=_TITLES[value], scale=scale,
-                        legend=alt.Legend(orient="top", gradientLength=220)),
+                        legend=alt.Legend(orient="top", gradientLength=220, type="gradient")),
         stroke=alt.Stroke(f"{value}:Q", scale=scale, legend=None),
         tooltip=[
             alt.Tooltip("checkpoint:Q", title="step", format=","),
