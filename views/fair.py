@@ -87,7 +87,8 @@ def _told(store: Store, found: Matched) -> None:
 def _beside(difference: float, low: float, high: float) -> str:
     way = "below" if difference < 0 else "above"
     band = "no band" if pd.isna(low) else f"95 % band {low:+.3f} to {high:+.3f}"
-    return f"{abs(difference):.3f} nats {way} ({band})"
+    perhaps = ", so perhaps neither" if low <= 0 <= high else ""
+    return f"{abs(difference):.3f} nats {way} ({band}{perhaps})"
 
 
 def _curves(store: Store, found: Matched, axis: str, call: str) -> None:

@@ -26,13 +26,13 @@ def heat_map(frame: pd.DataFrame, axis: str, value: str) -> alt.Chart:
         minExtent=axes.AXIS_WIDTH, maxExtent=axes.AXIS_WIDTH, titlePadding=8,
     )  # fmt: skip
     scale = _scale(frame, value)
-    # Without an outline of the same colour the page shines through between neighbours.
-    chart = alt.Chart(cells).mark_rect(strokeWidth=1).encode(
+    # Without an overlap the page shines through between neighbours.
+    rectangle = {"strokeWidth": 0, "x2Offset": 0.7, "y2Offset": -0.7}
+    chart = alt.Chart(cells).mark_rect(**rectangle).encode(
         x=axes.step(frame.rename(columns={"at": "since"}), axis, "since"), x2="until:Q",
         y=y, y2="above:Q",
         color=alt.Color(f"{value}:Q", title=_TITLES[value], scale=scale,
-                        legend=alt.Legend(orient="top", gradientLength=220, type="gradient")),
-        stroke=alt.Stroke(f"{value}:Q", scale=scale, legend=None),
+                        legend=alt.Legend(orient="top", gradientLength=220)),
         tooltip=[
             alt.Tooltip("checkpoint:Q", title="step", format=","),
             alt.Tooltip("first_position:Q", title="from position", format=","),
