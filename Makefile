@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = test -x $(BIN)/python || $(PYTHON) -m venv .venv; $(BIN)/python -m pip install -q --disable-pip-version-check -r
 
-.PHONY: demo app test test-peers lint bench bench-ingest train-demo screenshots
+.PHONY: demo app test test-peers lint bench bench-app bench-ingest train-demo screenshots
 
 # The app's packages alone: no torch among them.
 .venv/app: requirements-app.lock
@@ -16,9 +16,9 @@ INSTALL = test -x $(BIN)/python || $(PYTHON) -m venv .venv; $(BIN)/python -m pip
 	$(INSTALL) $<
 	touch $@ .venv/app
 
-# What `--engine spark` needs; half a gigabyte, so only where it is asked for.
-.venv/spark: .venv/all requirements-spark.lock
-	$(INSTALL) requirements-spark.lock
+# What `--engine spark`, `--engine ray` and s3:// need; a gigabyte, so only where it is asked for.
+.venv/cluster: .venv/all requirements-cluster.lock
+	$(INSTALL) requirements-cluster.lock
 	touch $@
 
 # Other tools that compute losses, for comparison alone: a quarter of a gigabyte.
@@ -49,6 +49,9 @@ lint: .venv/all
 
 bench: .venv/all  ## our queries beside other ways, on a store of the report's size or BENCH=large
 	$(BIN)/python -m tests.bench.queries --size $(BENCH)
+
+bench-app: .venv/all  ## how long the app takes in a browser, at the report's size (needs Chromium)
+	$(BIN)/python -m tests.bench.app
 
 bench-ingest: .venv/all  ## our scoring beside other ways (lm-evaluation-harness where installed)
 	$(BIN)/python -m tests.bench.ingest

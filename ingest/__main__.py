@@ -13,6 +13,7 @@ from ingest.checkpoints import Naming
 from ingest.errors import IngestError
 from ingest.ngram_command import add_ngrams
 from ingest.selection import Selection, StepRange, parse_steps
+from ingest.shards import Shard, parse_shard
 from ingest.text_arguments import add_text, positive, text_options
 
 if TYPE_CHECKING:
@@ -69,10 +70,17 @@ def _parser() -> argparse.ArgumentParser:
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_run)
     _add_source(parser, several=True)
-    parser.add_argument("--store", type=Path, required=True, help="folder to write; resumes there")
+    parser.add_argument(
+        "--store", required=True, help="folder, or fsspec URL (s3://…), to write; resumes there"
+    )
     add_text(parser)
     _add_scoring(parser)
     parser.add_argument("--name", help="the model's name in the manifest (the source's folder)")
+    parser.add_argument("--shard", type=_shard, help="3/16: the third of 16 shares, run at once")
+    parser.add_argument(
+        "--engine", choices=("local", "ray"), default="local",
+        help="ray: actors, one per GPU or core of a Ray cluster (%(default)s)",
+    )  # fmt: skip
     parser.add_argument("--keep-cache", action="store_true", help="keep what was downloaded")
     parser.add_argument(
         "--probes", action="store_true", help="losses on repeats, and heads that look back there"
@@ -147,6 +155,15 @@ def _steps(text: str) -> StepRange:
         ) from error
 
 
+def _shard(text: str) -> Shard:
+    try:
+        return parse_shard(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no shard: expected 1/16 to 16/16, for example"
+        ) from error
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
@@ -201,8 +218,8 @@ def _run(options: argparse.Namespace) -> int:
     from ingest.many import run_many  # torch takes seconds to load: only where it is needed
     from ingest.run import run
 
-    only_here = {name: getattr(options, name) for name in ("name", "keep_cache", "probes")}
-    chosen = replace(_options(options), **only_here)
+    here = ("name", "keep_cache", "probes", "shard", "engine")  # and not in `plan`
+    chosen = replace(_options(options), **{name: getattr(options, name) for name in here})
     variants = _names(options.variant or "")
     if len(options.sources) == 1 and len(variants) < 2:
         report = run(options.sources[0], options.text, options.store, chosen)
@@ -211,7 +228,7 @@ def _run(options: argparse.Namespace) -> int:
     return max([_tell(store, report) for store, report in several])
 
 
-def _tell(store: Path, report: "Report") -> int:
+def _tell(store: str | Path, report: "Report") -> int:
     scored = len(report.tried) - len(report.failed)
     print(
         f"{store}: {scored} checkpoints scored on {report.n_tokens:,} tokens, "

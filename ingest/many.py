@@ -5,21 +5,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ingest.errors import IngestError
+from ingest.mirrors import below
 from ingest.prepare import Options, prepare_all
-from ingest.run import Report, fill, refuse_inside, refuse_unusable
-from ingest.sources import Source, is_repository, open_source
+from ingest.run import Report, fill, opened_for, refuse_inside, refuse_unusable
+from ingest.sources import Source, is_repository
 
 
 @dataclass(frozen=True)
 class _Run:
     source: Source
-    store: Path
+    store: str | Path
     options: Options
 
 
 def run_many(
-    sources: list[str], text: str | Path, store: Path, options: Options, variants: tuple[str, ...]
-) -> Iterator[tuple[Path, Report]]:
+    sources: list[str],
+    text: str | Path,
+    store: str | Path,
+    options: Options,
+    variants: tuple[str, ...],
+) -> Iterator[tuple[str | Path, Report]]:
     """Score each source, or each of its runs that `variants` names, into a folder in `store`.
 
     Gives each store and what was done, when it is done. Nothing is written before all sources are
@@ -37,14 +42,14 @@ def run_many(
 
 
 def _runs(
-    sources: list[str], store: Path, options: Options, variants: tuple[str, ...]
+    sources: list[str], store: str | Path, options: Options, variants: tuple[str, ...]
 ) -> list[_Run]:
     runs = []
     for source, name in zip(sources, _names(sources), strict=True):
         for variant in variants or (options.naming.variant,):
             parts = [name] if variant is None or len(sources) > 1 else []
-            folder = store / "-".join([*parts, *([variant] if variant else [])])
-            opened = open_source(source, folder, options.keep_cache)
+            folder = below(store, "-".join([*parts, *([variant] if variant else [])]))
+            opened = opened_for(source, folder, options)
             model = " ".join([source if is_repository(source) else name, variant or ""]).strip()
             naming = replace(options.naming, variant=variant)
             runs.append(_Run(opened, folder, replace(options, name=model, naming=naming)))

@@ -1,9 +1,7 @@
-"""Open a store for writing: alone in it, sure that it is the right one, knowing what is done."""
+"""Open a store for writing: sure that it is the right one, knowing what is done."""
 
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from pathlib import Path
 
 from ingest import writer
 from ingest.checkpoints import Checkpoint
@@ -17,25 +15,15 @@ from store.layout import Layout
 from store.manifest import Manifest, ManifestError, read_manifest, write_manifest
 
 
-@contextmanager
-def only_writer(layout: Layout) -> Iterator[None]:
-    """Hold the store's folder locked; the lock goes with the process, however that ends."""
-    layout.losses.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(layout.root, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise IngestError(
-            f"another ingest is writing {layout.root}: wait for it or stop it"
-        ) from error
-    finally:
-        os.close(descriptor)
+def open_store(
+    layout: Layout, corpus: Corpus, manifest: Manifest, share: list[Checkpoint] | None = None
+) -> None:
+    """Make the store, or check that it is the one that this run would make.
 
-
-def open_store(layout: Layout, corpus: Corpus, manifest: Manifest) -> None:
-    """Make the store, or check that it is the one that this run would make."""
-    for path in [*leftovers(layout.root), *leftovers(layout.losses)]:
+    Loss files that a killed run has left half-written are removed, if they are of `share`: the
+    others may be another shard's, which is writing them.
+    """
+    for path in [*leftovers(layout.root), *_half_written(layout, share)]:
         path.unlink()
     if layout.manifest.exists():
         try:
@@ -65,6 +53,14 @@ def known_outcomes(layout: Layout, checkpoints: list[Checkpoint]) -> dict[int, O
             known[number] = writer.scored_outcome(path, checkpoint)
     writer.write_outcomes(layout, known.values())
     return known
+
+
+def _half_written(layout: Layout, share: list[Checkpoint] | None) -> list[Path]:
+    found = leftovers(layout.losses)
+    if share is None:
+        return found
+    names = tuple(f".{layout.loss_file(c.checkpoint).name}." for c in share)
+    return [p for p in found if p.name.startswith(names)]
 
 
 def _refuse_other(root: os.PathLike[str], found: Manifest, wanted: Manifest) -> None:

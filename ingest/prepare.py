@@ -12,6 +12,7 @@ from ingest.corpus import Corpus, build_corpus
 from ingest.errors import IngestError
 from ingest.repeats import Repeats, random_repeats
 from ingest.selection import Selection, select
+from ingest.shards import Shard
 from ingest.sources import Source, tokenizer_folder
 from ingest.text_sources import Text, open_text
 from ingest.windows import Convention
@@ -45,6 +46,8 @@ class Options:
     prefetch: int = 2
     keep_cache: bool = False
     probes: bool = False
+    shard: Shard | None = None
+    engine: str = "local"
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,17 @@
 """Score every checkpoint of a source on every token of a text, into a store; resume by skipping."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from ingest import writer
+from ingest.checkpoints import Checkpoint
 from ingest.errors import IngestError, first_line
-from ingest.opening import known_outcomes, only_writer, open_store
+from ingest.locks import alone, only_writer
+from ingest.mirrors import Mirror, is_url, key, standing_at
+from ingest.opening import known_outcomes, open_store
 from ingest.prepare import Options, Plan, prepare
 from ingest.probe_file import ProbeFile
 from ingest.probing import probe_scored
@@ -38,47 +41,104 @@ class Report:
         return [o for o in self.tried if o.error]
 
 
-def run(source: str | Path, text: str | Path, store: Path, options: Options) -> Report:
+def run(source: str | Path, text: str | Path, store: str | Path, options: Options) -> Report:
     """Score what is not scored yet. A failed checkpoint is recorded, the others go on.
 
-    Raises IngestError for unusable input, or a store that holds something else.
+    `store` is a folder or an fsspec URL. Raises IngestError for unusable input, or a store that
+    holds something else.
     """
     refuse_inside(source, store)
     refuse_unusable(options)
-    opened = open_source(source, store, options.keep_cache)
+    opened = opened_for(source, store, options)
     return fill(opened, prepare(opened, text, options), store, options)
 
 
-def fill(opened: Source, plan: Plan, store: Path, options: Options) -> Report:
-    """Score what of the plan is not scored yet, into its store."""
-    layout = Layout(store)
-    with only_writer(layout):
-        open_store(layout, plan.corpus, plan.manifest)
+def opened_for(source: str | Path, store: str | Path, options: Options) -> Source:
+    """The source of that name, whose downloads are kept apart from those of all other runs."""
+    own = options.shard.beside(key(store)) if options.shard else key(store)
+    return open_source(source, own, options.keep_cache)
+
+
+def fill(opened: Source, plan: Plan, store: str | Path, options: Options) -> Report:
+    """Score what of the plan, or of this shard's share of it, is not scored yet, into its store."""
+    shard = options.shard
+    share = shard.share(plan.checkpoints) if shard else plan.checkpoints
+    with standing_at(store, shard) as (layout, mirror), only_writer(layout, shard):
+        known = _open(layout, mirror, plan, share if shard else None)
         done = layout.scored()
-        todo = [c for c in plan.checkpoints if c.checkpoint not in done]
-        known = known_outcomes(layout, plan.checkpoints)
+        todo = [c for c in share if c.checkpoint not in done]
         opened.tidy(todo[: options.prefetch])
-        record = _recording(layout, known)
+        record = _recording(layout, mirror, known, share if shard else None)
         probes = ProbeFile(layout, plan.repeats) if plan.repeats else None
-        tried = list(score(layout, plan, todo, opened, options, record, probes))
+        tried = list(_engine(options)(layout, plan, todo, opened, options, record, probes))
         if probes:
             device = options.device or best_device()
             probe_scored(probes, plan.checkpoints, known, opened, options, device)
+            mirror.send([p for p in (layout.probes,) if p.exists()])
         opened.tidy([])
+        if shard and is_url(store):  # shards may have overwritten what others had recorded
+            known = _put_right(layout, mirror, plan, tried)
     same = writer.duplicates(known[number] for number in sorted(known))
-    return Report(tried, len(plan.checkpoints) - len(todo), plan.corpus.n_tokens, same, probes)
+    return Report(tried, len(share) - len(todo), plan.corpus.n_tokens, same, probes)
 
 
-def _recording(layout: Layout, known: dict[int, Outcome]) -> Callable[[Outcome], None]:
+def _open(
+    layout: Layout, mirror: Mirror, plan: Plan, share: list[Checkpoint] | None
+) -> dict[int, Outcome]:
+    with alone(layout):
+        open_store(layout, plan.corpus, plan.manifest, share)
+        known = known_outcomes(layout, plan.checkpoints)
+        mirror.send([layout.docs, layout.tokens, layout.checkpoints, layout.manifest])
+    return known
+
+
+def _put_right(
+    layout: Layout, mirror: Mirror, plan: Plan, tried: list[Outcome]
+) -> dict[int, Outcome]:
+    mirror.fetch()
+    known = known_outcomes(layout, plan.checkpoints)
+    known.update({o.checkpoint.checkpoint: o for o in tried})
+    writer.write_outcomes(layout, known.values())
+    mirror.send([layout.checkpoints])
+    return known
+
+
+def _engine(options: Options) -> Callable[..., Iterator[Outcome]]:
+    """What scores checkpoints: this process, or Ray's; both are called alike."""
+    if options.engine != "ray":
+        return score
+    from ingest.ray_engine import score_on_ray  # seconds to load: only where it is asked for
+
+    return score_on_ray
+
+
+def _recording(
+    layout: Layout, mirror: Mirror, known: dict[int, Outcome], share: list[Checkpoint] | None
+) -> Callable[[Outcome], None]:
+    """Writes checkpoints.parquet again; what is not of the `share`, others may have written."""
+    own = {c.checkpoint for c in share or []}
+
     def record(outcome: Outcome) -> None:
-        known[outcome.checkpoint.checkpoint] = outcome
-        writer.write_outcomes(layout, known.values())
+        number = outcome.checkpoint.checkpoint
+        known[number] = outcome
+        if not outcome.error:
+            mirror.send([layout.loss_file(number)])
+        with alone(layout):
+            if share is not None:
+                mirror.fetch_outcomes()
+                found = writer.read_outcomes(layout)
+                known.update({n: o for n, o in found.items() if n not in own})
+            writer.write_outcomes(layout, known.values())
+            mirror.send([layout.checkpoints])
 
     return record
 
 
-def refuse_inside(source: str | Path, store: Path) -> None:
+def refuse_inside(source: str | Path, store: str | Path) -> None:
     """Raises IngestError for a store that would lie among the checkpoints, or is a file."""
+    if is_url(store):
+        return
+    store = Path(store)
     if not is_repository(source) and store.resolve() == Path(source).resolve():
         raise IngestError(f"--store {store} is the folder of checkpoints itself: name another")
     if store.exists() and not store.is_dir():
@@ -86,7 +146,12 @@ def refuse_inside(source: str | Path, store: Path) -> None:
 
 
 def refuse_unusable(options: Options) -> None:
-    """Raises IngestError for options that this machine cannot fulfil."""
+    """Raises IngestError for options that do not go together, or not on this machine."""
+    if options.probes and options.shard:
+        raise IngestError(
+            "--probes and --shard cannot be had at once: give --probes to a run without --shard "
+            "when all shards are done; nothing is scored again"
+        )
     refuse_device(options.device or best_device())
     if options.compile:
         refuse_compiling()

@@ -33,7 +33,7 @@ Record = Callable[[Outcome], None]
 
 
 @dataclass(frozen=True)
-class _Bench:
+class Bench:
     """What all checkpoints of a share have in common."""
 
     standing: Standing
@@ -41,7 +41,7 @@ class _Bench:
     budget: Budget
     writing: Background
     progress: "tqdm[Any]"
-    probes: ProbeFile | None
+    probes: ProbeFile | None = None
 
 
 def score(
@@ -57,29 +57,39 @@ def score(
     # The rows of the store itself, so that a loss file repeats exactly what stands there.
     tokens = pq.read_table(layout.tokens, columns=schema.REPEATED).combine_chunks()
     total = len(todo) * plan.corpus.n_tokens
-    device = options.device or best_device()
-    standing = Standing(options.dtype, device, options.attention, options.compile)
     progress: tqdm[Any]
     with (
         tqdm(total=total, unit="tok", unit_scale=True, disable=not todo) as progress,
         background("write") as writing,
     ):
-        budget = Budget(options.batch_tokens, progress.write)
-        bench = _Bench(standing, plan.corpus, budget, writing, progress, probes)
+        bench = new_bench(plan.corpus, options, writing, progress, probes)
         for arrival in arriving(source, todo, options.prefetch):
             progress.set_description(arrival.checkpoint.revision)
-            outcome, losses = _score(arrival, bench)
+            outcome, losses = score_one(arrival, bench)
             if losses is None:
                 total -= plan.corpus.n_tokens
                 progress.total = total
                 progress.write(f"failed: {outcome.error}")
-            writing.start(_keeping(layout, tokens, outcome, losses, record))
+            writing.start(keeping(layout, tokens, outcome, losses, record))
             yield outcome
 
 
-def _keeping(
+def new_bench(
+    corpus: Corpus, options: Options, writing: Background, progress: "tqdm[Any]",
+    probes: ProbeFile | None = None,
+) -> Bench:  # fmt: skip
+    """A bench on which no model stands yet."""
+    device = options.device or best_device()
+    standing = Standing(options.dtype, device, options.attention, options.compile)
+    budget = Budget(options.batch_tokens, progress.write)
+    return Bench(standing, corpus, budget, writing, progress, probes)
+
+
+def keeping(
     layout: Layout, tokens: pa.Table, outcome: Outcome, losses: np.ndarray | None, record: Record
 ) -> Callable[[], None]:
+    """Work that writes the loss file, if there are losses, and then records the outcome."""
+
     def keep() -> None:
         if losses is not None:
             writer.write_losses(layout, outcome, tokens, losses)
@@ -88,7 +98,7 @@ def _keeping(
     return keep
 
 
-def _score(arrival: Arrival, bench: _Bench) -> tuple[Outcome, np.ndarray | None]:
+def score_one(arrival: Arrival, bench: Bench) -> tuple[Outcome, np.ndarray | None]:
     """Outcome and losses float32 (tokens,), or an outcome with an error and None."""
     started = time.perf_counter()
     checkpoint, scored = arrival.checkpoint, 0

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from queries import analysis_commands, comparison_commands, kind_commands
+from queries import analysis_commands, comparison_commands, kind_commands, report_command
 from queries.errors import QueryError
 from queries.group_commands import add_options, change_groups
 from queries.runs import MATCHED_BY, compare
@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     analysis_commands.add_commands(add)
     kind_commands.add_commands(add)
     comparison_commands.add_commands(add)
+    report_command.add_command(add)
     add_options(add("groups", _groups, "the named groups of a store: list, save, rename, delete"))
     add("catalog", _catalog, "make DIR/catalog.duckdb again: views and macros for any DuckDB")
     add("sql", _sql, "one SELECT over losses, tokens, docs, checkpoints").add_argument("query")

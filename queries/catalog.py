@@ -12,27 +12,20 @@ from glob import escape
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import pandas as pd
-from scipy import stats
 
-from queries import sql
+from queries import relations, sql
 from queries.clauses import check_clause
 from queries.database import Database
 from queries.errors import QueryError
 from queries.groups import NamedGroup
-from queries.statistics import LEVEL
 from store.files import whole_file
 from store.layout import Layout
 
 # The oldest format that table macros need: DuckDB 1.5 cannot open what 2.x writes by itself.
 CONFIGURATION = {"storage_compatibility_version": "v1.0.0"}
 PROBES = "catalog/probes"  # where the store has any
-VIEWS = ("tokens", "docs", "catalog/losses", "catalog/loss_rows")
-MACROS = (
-    "catalog/group_influence", "catalog/trajectory", "catalog/difference", "catalog/ratio",
-    "catalog/in_context_score", "catalog/zoom", "catalog/loss_at",
-)  # fmt: skip
+MACROS = (*relations.MACROS, "catalog/loss_at")  # in the app, loss_at is a Python function
 _making = threading.Lock()  # two sessions that open a store would make it twice
 
 
@@ -68,8 +61,8 @@ def make(layout: Layout, database: Database, groups: Iterable[NamedGroup]) -> pd
 def _make(layout: Layout, database: Database, groups: list[NamedGroup]) -> pd.DataFrame:
     with whole_file(layout.catalog) as temporary:
         with duckdb.connect(str(temporary), config=CONFIGURATION) as connection:
-            _create_views(connection, Layout(layout.root.resolve()), _features(layout, database))
-            _create_macros(connection)
+            root = Layout(layout.root.resolve())
+            _create_relations(connection, root, _features(layout, database))
             left_out = [g.name for g in groups if not _create_group(connection, database, g)]
             made: pd.DataFrame = connection.sql(sql.read("catalog/contents")).df()
         # A journal that somebody's DuckDB left belongs to the file that is replaced here.
@@ -79,7 +72,7 @@ def _make(layout: Layout, database: Database, groups: list[NamedGroup]) -> pd.Da
     return pd.concat([made, pd.DataFrame({"name": left_out, "kind": "left out"})])
 
 
-def _create_views(
+def _create_relations(
     connection: duckdb.DuckDBPyConnection, root: Layout, features: list[Path]
 ) -> None:
     # A view's SQL takes no bound values. The star finds what is scored after the catalog was made.
@@ -94,18 +87,8 @@ def _create_views(
     for path in features:
         tokens = tokens.join(connection.read_parquet(escape(str(path))), "row")
     tokens.create_view("token_rows")
-    for name in VIEWS:
-        connection.execute(sql.read(name))
-
-
-def _create_macros(connection: duckdb.DuckDBPyConnection) -> None:
-    ((n_sources,),) = connection.sql("select count(distinct source) from docs").fetchall()
-    degrees = np.arange(1, n_sources)
-    quantiles = np.asarray(stats.t.ppf((1 + LEVEL) / 2, degrees))
-    values = {"degrees": degrees.tolist(), "quantiles": quantiles.tolist()}
-    connection.execute(sql.read("catalog/t_quantiles"), values)
-    for name in MACROS:
-        connection.execute(sql.read(name))
+    relations.create(connection)
+    connection.execute(sql.read("catalog/loss_at"))
 
 
 def _create_group(
@@ -133,7 +116,7 @@ def _digest(layout: Layout, database: Database, groups: list[NamedGroup]) -> str
     """Changes with the store's place, tokens, docs, features, groups, our SQL; and with probes."""
     paths = [layout.tokens, layout.docs, *_features(layout, database)]
     files = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
-    ours = (*VIEWS, *MACROS, PROBES, "catalog/group", "catalog/t_quantiles")
+    ours = (*relations.VIEWS, *MACROS, PROBES, "catalog/group", "catalog/t_quantiles")
     texts = [sql.read(name) for name in ours]
     clauses = [(group.name, group.clause) for group in groups]
     facts = (str(layout.root.resolve()), files, texts, clauses, layout.probes.exists())

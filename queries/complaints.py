@@ -34,3 +34,11 @@ def character(statement: str, position: str | None) -> int | None:
     if position is None:
         return None
     return len(statement.encode(errors="replace")[: int(position)].decode(errors="ignore"))
+
+
+def place(text: str, at: int) -> str:
+    """A character of a text, counted from 0, as people count: in its line, where it has several."""
+    if "\n" not in text.strip():
+        return f"at character {at + 1}"
+    before = text[:at]
+    return f"at line {before.count(chr(10)) + 1}, character {at - before.rfind(chr(10))}"

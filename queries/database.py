@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from queries import sql
-from queries.complaints import complaint
+from queries import relations, sql
+from queries.complaints import complaint, place
 from queries.errors import QueryError
 from queries.following import Share, followed
 from queries.statements import objection
@@ -35,7 +35,7 @@ _VECTORS = 10  # of 2,048 rows, fetched at a time
 
 
 class Database:
-    """Tables token_rows, doc_rows, checkpoints; views tokens, docs, losses. Read-only in effect.
+    """Tables token_rows, doc_rows, checkpoints; views and macros over them. Read-only in effect.
 
     And the table probes, where the store has any.
     """
@@ -49,14 +49,17 @@ class Database:
         self._has_probes = layout.probes.exists()
         if self._has_probes:
             self._connection.execute(sql.read("load_probes"), {"path": str(layout.probes)})
-        self._connection.execute(sql.read("docs"))
         self._token_file = str(layout.tokens)
+        self.tokens_loaded = 0
+        """How often the tokens were read: their columns may have changed each time."""
         self.load_tokens(features)
         self.unusable_columns: dict[str, str] = {}
         """Features that are no columns, and why."""
         # A view's SQL takes no bound values, and a variable would be unknown to other cursors.
         files = [str(path.absolute()) for path in loss_files]
-        self._connection.read_parquet(files).create_view("losses")
+        self._connection.read_parquet(files, file_row_number=True).create_view("loss_files")
+        relations.create(self._connection)
+        self._connection.execute("create schema token_groups")  # see group_views.py
         self._deadlines: list[float] = []  # of the running queries
         self._changing = False
         self._changed = threading.Condition()
@@ -76,6 +79,7 @@ class Database:
         if features is not None:
             self._connection.unregister("feature_columns")
         self._connection.execute(sql.read("tokens"))
+        self.tokens_loaded += 1
 
     def register(self, name: str, function: Any, **how: Any) -> None:
         """Make a Python function callable in SQL; also after `lock`, which binds only SQL."""
@@ -84,6 +88,14 @@ class Database:
     def unregister(self, name: str) -> None:
         """Take back a function that `register` made."""
         self._connection.remove_function(name)
+
+    def define(self, statement: str) -> None:
+        """Run our own `create view` or `drop view`; also after `lock`. Raises duckdb.Error."""
+        cursor = self._connection.cursor()
+        try:
+            cursor.execute(statement)
+        finally:
+            cursor.close()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -116,6 +128,7 @@ class Database:
             cursor = self._connection.cursor()
             cursor.execute("set enable_progress_bar = true")
             cursor.execute("set enable_progress_bar_print = false")
+            cursor.execute("set search_path = 'main,token_groups'")
             self._cursors.put(cursor)
         self._connection.execute("set memory_limit = $limit", {"limit": MEMORY_LIMIT})
         # Else what does not fit in memory is spilled to .tmp in the working directory, and stays.
@@ -173,17 +186,18 @@ class Database:
         query: str,
         progress: Share | None = None,
         cancel: threading.Event | None = None,
+        values: Mapping[str, Any] | None = None,
     ) -> pd.DataFrame:
         """The result of a query that a person wrote: one SELECT statement and nothing else.
 
-        `progress` and `cancel` are as in `following`. Raises QueryError for anything else, for what
-        DuckDB refuses, past the time limit, where it was cancelled, and for an answer above the
-        limit of its size.
+        `values` are those of its parameters; `progress` and `cancel` are as in `following`. Raises
+        QueryError for anything else, for what DuckDB refuses, past the time limit, where it was
+        cancelled, and for an answer above the limit of its size.
         """
         try:
             self._refuse_all_but_reading(query)
             with self._pooled_cursor() as cursor, followed(cursor, progress, cancel):
-                return _bounded(cursor.execute(query))
+                return _bounded(cursor.execute(query, dict(values or {})))
         except duckdb.InterruptException as error:
             if cancel and cancel.is_set():
                 raise QueryError("the query was cancelled") from error
@@ -191,7 +205,7 @@ class Database:
         except duckdb.Error as error:
             found = complaint(error, query)
             # What a Python function says of its trouble, without DuckDB's words around it.
-            where = f"; at character {found.at + 1}" if found.at is not None else ""
+            where = f"; {place(query, found.at)}" if found.at is not None else ""
             raise QueryError(found.message.rpartition("QueryError: ")[2] + where) from error
 
     def _refuse_all_but_reading(self, query: str) -> None:

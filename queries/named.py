@@ -6,6 +6,7 @@ from pathlib import Path
 from queries import clauses
 from queries.database import Database
 from queries.errors import GroupError
+from queries.group_views import GroupViews
 from queries.groups import (
     SHARED,
     NamedGroup,
@@ -28,10 +29,15 @@ class NamedGroups:
         self._database = database
         self._own = folder
         self._changed = changed
+        self._views = GroupViews(database, self.all)
 
     def all(self) -> dict[str, NamedGroup]:
         """By name, in order. Raises GroupError for a file that is none."""
         return read_groups(SHARED, self._own)
+
+    def show_in_sql(self) -> None:
+        """Let people's own SQL find the groups, as they are now, as views of tokens."""
+        self._views.follow()
 
     @property
     def own(self) -> set[str]:

@@ -30,7 +30,7 @@ def session() -> "SparkSession":
         from pyspark.sql import SparkSession
     except ImportError as error:
         raise QueryError(
-            "the engine spark needs pyspark: `pip install -r requirements-spark.lock`"
+            "the engine spark needs pyspark: `pip install -r requirements-cluster.lock`"
         ) from error
     try:
         return SparkSession.builder.appName("Token Trails").getOrCreate()

@@ -14,6 +14,8 @@ TABLE_FUNCTIONS = {
     "glob", "histogram", "histogram_values", "json_each", "json_tree", "parquet_file_metadata",
     "parquet_metadata", "parquet_schema", "parquet_scan", "query_table", "range", "read_json",
     "read_parquet", "read_text", "repeat", "summary", "unnest",
+    # our own macros, which are made of nothing else (relations.py)
+    "difference", "group_influence", "in_context_score", "ratio", "trajectory", "zoom",
 }  # fmt: skip
 
 CHANCE = {"gen_random_uuid", "nextval", "random", "setseed", "uuid", "uuidv4", "uuidv7"}

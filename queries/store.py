@@ -72,8 +72,7 @@ class Store:
     def make_catalog(self) -> pd.DataFrame:
         """Make catalog.duckdb again; returns name, kind of each view and macro in it.
 
-        Opening a store makes it where it is missing or not up to date, if that can be written.
-        Raises QueryError where it cannot.
+        Opening a store does so where it is out of date. Raises QueryError if it cannot be written.
         """
         return catalog.make(self._layout, self._database, self.named_groups.values())
 
@@ -279,13 +278,14 @@ class Store:
         query: str,
         progress: Share | None = None,
         cancel: threading.Event | None = None,
+        values: Mapping[str, object] | None = None,
     ) -> pd.DataFrame:
-        """Any one SELECT over losses, tokens, docs, checkpoints and, where there are any, probes.
+        """Any one SELECT over the catalog's names, groups as views too. Raises QueryError.
 
-        `progress` is called with the share done, 0 to 1, from another thread; once `cancel` is set
-        the query stops. Raises QueryError.
+        `values` fill its `$parameters`; the rest is as in `followed`, of queries/following.py.
         """
-        return self._database.select(query, progress, cancel)
+        self.groups.show_in_sql()
+        return self._database.select(query, progress, cancel, values)
 
     def _trajectory(self, sums: GroupSums) -> pd.DataFrame:
         frame = statistics.mean_band(sums).frame(np.array(self.steps), "mean_loss")

@@ -8,6 +8,8 @@ import streamlit as st
 import queries
 from queries import Comparison, Preview, Store, remote
 from queries.regions import Region
+from queries.report import Report
+from queries.report import report as ask_report
 from queries.zoom import Zoom
 
 ENTRIES = 64
@@ -128,6 +130,12 @@ def explain(_store: Store, store_key: object, region: tuple[int, int]) -> pd.Dat
 def suggested_regions(_store: Store, store_key: object) -> tuple[Region, Region]:
     """`Store.suggested_regions`."""
     return _store.suggested_regions()
+
+
+@st.cache_data(max_entries=4, show_spinner="Asking the report's ten questions …")
+def report(_store: Store, store_key: object) -> Report:
+    """`queries.report`."""
+    return ask_report(_store)
 
 
 @st.cache_data(max_entries=ENTRIES, show_spinner=False)

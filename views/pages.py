@@ -12,6 +12,7 @@ from views import (
     kinds,
     ngrams,
     positions,
+    report,
     sql_page,
     text,
     tour,
@@ -36,6 +37,7 @@ def pages(store: Store, others: Sequence[str], default: str = DEFAULT) -> dict[s
         "evidence": ("Evidence", ":material/troubleshoot:", lambda: evidence.page(store)),
         "text": ("Text", ":material/article:", lambda: text.page(store)),
         "sql": ("SQL", ":material/database:", lambda: sql_page.page(store)),
+        "report": ("Report", ":material/description:", lambda: report.page(store)),
         "tour": ("Tour", ":material/explore:", lambda: tour.page(store)),
     }  # fmt: skip
     return {

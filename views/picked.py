@@ -25,15 +25,28 @@ def occurrences(store: Store, zoom: Zoom, name: str, title: str) -> None:
         return
     rows = tuple(int(row) for row in tokens["row"])
     context = answers.context(store, answers.key(store), rows)
-    st.dataframe(
-        charts.in_context(tokens.merge(context, on="row")),
-        hide_index=True, key=f"{name}_table",
+    shown = charts.in_context(tokens.merge(context, on="row"))
+    event = st.dataframe(
+        shown, hide_index=True, key=f"{name}_table", on_select="rerun",
+        selection_mode="single-row",
         column_config={
             "change": _CHANGE,
             "text": st.column_config.TextColumn("text, the ⟦token⟧ marked", width="large"),
         },
     )  # fmt: skip
+    for at in event["selection"]["rows"][:1]:
+        _offer_text(int(shown["row"].iloc[at]), zoom)
     offer(Rows(rows), f"{title}, {zoom.first:,} to {zoom.last:,}")
+
+
+def _offer_text(row: int, zoom: Zoom) -> None:
+    st.page_link(
+        st.session_state["pages"]["text"],
+        label=f"Read row {row:,} in its document",
+        icon=":material/article:",
+        query_params={"token": str(row), "colour": "change", "first": str(zoom.first),
+                      "last": str(zoom.last)},
+    )  # fmt: skip
 
 
 def types(store: Store, zoom: Zoom, where: str, min_count: int, k: int) -> None:

@@ -197,3 +197,17 @@ def test_the_tour_leads_to_each_finding(page, app):
     settled(page)
     assert query(page)["group"] == ["position_50", "position_500"]
     has_charts(page, 2)
+
+
+def test_a_token_of_a_list_is_read_in_its_text(page, app):
+    opened(page, f"{app}/zoom")
+    table = page.locator('[data-testid="stDataFrame"]').first
+    table.scroll_into_view_if_needed()
+    box = table.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + 18, box["y"] + 50)
+    settled(page)
+    page.get_by_role("link", name=re.compile("^(.* )?Read row")).click()
+    page.wait_for_url("**/text*")
+    settled(page)
+    expect(page.get_by_text(re.compile("the largest fall of all")).first).to_be_visible()

@@ -110,7 +110,7 @@ def test_downloads_are_freed_and_never_more_than_prefetch_are_on_disk(
 
 def test_the_next_checkpoint_arrives_while_one_is_scored(published, score, monkeypatch):
     arrived = {step: threading.Event() for step in STEPS}
-    fetch, scored = client.Repository._fetch, scoring._score
+    fetch, scored = client.Repository._fetch, scoring.score_one
 
     def fetching(self, checkpoint):
         found = fetch(self, checkpoint)
@@ -123,7 +123,7 @@ def test_the_next_checkpoint_arrives_while_one_is_scored(published, score, monke
         return scored(arrival, *rest)
 
     monkeypatch.setattr(client.Repository, "_fetch", fetching)
-    monkeypatch.setattr(scoring, "_score", slowly)
+    monkeypatch.setattr(scoring, "score_one", slowly)
     assert score().status == 0
 
 

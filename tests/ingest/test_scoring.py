@@ -57,7 +57,7 @@ def test_one_file_is_written_while_the_next_checkpoint_is_scored(
     tmp_path, ingest, run_folder, text, monkeypatch
 ):
     begun = {step: threading.Event() for step in STEPS}
-    score, write = scoring._score, writer.write_losses
+    score, write = scoring.score_one, writer.write_losses
 
     def watched(arrival, bench):
         begun[arrival.checkpoint.step].set()
@@ -68,7 +68,7 @@ def test_one_file_is_written_while_the_next_checkpoint_is_scored(
         assert all(begun[step].wait(20) for step in following), "scoring waits for the file"
         write(layout, outcome, *rest)
 
-    monkeypatch.setattr(scoring, "_score", watched)
+    monkeypatch.setattr(scoring, "score_one", watched)
     monkeypatch.setattr(writer, "write_losses", slow)
     assert ingest("run", run_folder, "--text", text, "--store", tmp_path / "s").status == 0
     assert list(Layout(tmp_path / "s").scored()) == list(STEPS)

@@ -193,3 +193,16 @@ def test_more_queries_than_cursors_wait_their_turn(exposed):
     for thread in threads:
         thread.join()
     assert sorted(found) == list(range(3 * database.FOLLOWED))
+
+
+@pytest.mark.parametrize(
+    ("query", "where"),
+    [
+        ("select 1 frm tokens", "at character 14"),
+        ("\nselect nothing_such\nfrom tokens", "at line 2, character 8"),
+        ("select 1,\n  'naïve' || nothing_such\nfrom tokens", "at line 2, character 14"),
+    ],
+)
+def test_an_error_says_where_it_is(store, query, where):
+    with pytest.raises(QueryError, match=f"{where}$"):
+        store.sql(query)

@@ -70,7 +70,7 @@ def test_a_file_that_spark_cannot_read_gets_a_sentence(own):
 
 def test_without_pyspark_there_is_a_sentence(own, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyspark.sql", None)
-    with pytest.raises(QueryError, match=r"requirements-spark\.lock"):
+    with pytest.raises(QueryError, match=r"requirements-cluster\.lock"):
         Store(own, engine="spark").trajectories({"g": "true"})
 
 

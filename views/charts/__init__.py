@@ -5,11 +5,33 @@ from views.charts.evidence import leads
 from views.charts.fair import balance
 from views.charts.kinds import stability
 from views.charts.positions import heat_map
-from views.charts.trajectories import curves, relative, trajectories
+from views.charts.quick import BARS, LINE, MARKS, POINTS, quick
+from views.charts.text import one_token
+from views.charts.trajectories import curves, difference_everywhere, relative, trajectories
 from views.charts.zoom import histogram, in_context, token_trajectories
 
 __all__ = [
-    "AXES", "BRUSH", "LINEAR", "LOG_LIKE", "TOKENS_SEEN", "balance", "curves", "heat_map",
-    "histogram", "in_context", "leads", "look", "relative", "stability",
-    "token_trajectories", "trajectories",
+    "AXES",
+    "BARS",
+    "BRUSH",
+    "LINE",
+    "LINEAR",
+    "LOG_LIKE",
+    "MARKS",
+    "POINTS",
+    "TOKENS_SEEN",
+    "balance",
+    "curves",
+    "difference_everywhere",
+    "heat_map",
+    "histogram",
+    "in_context",
+    "leads",
+    "look",
+    "one_token",
+    "quick",
+    "relative",
+    "stability",
+    "token_trajectories",
+    "trajectories",
 ]  # fmt: skip

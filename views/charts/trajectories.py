@@ -62,12 +62,26 @@ def curves(
     """
     layers = _lines(frame, axis, value, title, bands)
     if nothing is not None:
-        at_nothing = alt.Chart(pd.DataFrame({"y": [nothing]}))
-        rule = at_nothing.mark_rule(strokeDash=[4, 4], color=axes.GREY)
-        layers.append(rule.encode(y="y:Q"))
+        layers.append(_rule(nothing))
     groups = ", ".join(dict.fromkeys(frame["token_group"]))
     told = f"{title} over training of {groups}"
     return axes.finish(alt.layer(*layers), height or axes_height(frame), told)
+
+
+def _rule(nothing: float) -> alt.Chart:
+    rule = alt.Chart(pd.DataFrame({"y": [nothing]})).mark_rule(strokeDash=[4, 4], color=axes.GREY)
+    return rule.encode(y="y:Q")
+
+
+def difference_everywhere(frame: pd.DataFrame, axis: str) -> alt.LayerChart:
+    """`relative` of a difference, over a paler band: everywhere_low, everywhere_high."""
+    title = "difference (nats)"
+    band = alt.Chart(frame).mark_area(opacity=0.13, color=frame["color"].iloc[0]).encode(
+        x=axes.step(frame, axis, "at"), y=axes.loss("everywhere_low", title),
+        y2="everywhere_high:Q",
+    )  # fmt: skip
+    layers = [band, *_lines(frame, axis, "difference", title, True), _rule(0)]
+    return axes.finish(alt.layer(*layers), axes_height(frame), f"{title} over training")
 
 
 def axes_height(frame: pd.DataFrame) -> int:

@@ -1,0 +1,103 @@
+"""The report as one HTML file: inline pictures, no script, no network; made for paper, too."""
+
+import html
+from collections.abc import Iterable
+from pathlib import Path
+from string import Template
+
+import pandas as pd
+
+from queries.figures import render
+from queries.report.nouns import Asked, Exhibit, Report, Section
+from queries.report.words import signed
+
+_PAGE = Path(__file__).with_name("page.html")
+
+
+def to_html(found: Report) -> str:
+    """One page that stands by itself. Texts of the store are shown as they are, never run."""
+    values = dict(zip(found.facts["fact"], found.facts["value"], strict=True))
+    return Template(_PAGE.read_text(encoding="utf-8")).substitute(
+        title=_text(f"Token loss trajectories of {values['Model']}"),
+        contents="".join(_entry(section) for section in found.sections),
+        facts=_facts(found.facts),
+        sections="\n".join(_section(section) for section in found.sections),
+        missing=_items(found.missing),
+    )
+
+
+def _entry(section: Section) -> str:
+    return f'<li><a href="#{_text(section.key)}">{_text(section.title)}</a></li>'
+
+
+def _section(section: Section) -> str:
+    parts = [
+        f'<section id="{_text(section.key)}"><h2>{_text(section.title)}</h2>',
+        f'<p class="question">{_text(section.question)}</p>',
+        _groups(section.groups),
+        f'<div class="seen"><h3>What is seen</h3>{_items(section.seen)}</div>',
+    ]
+    if section.compared:
+        parts.append(f"<h3>Beside the report's own figure</h3>{_items(section.compared)}")
+    parts += [_figure(exhibit) for exhibit in section.exhibits]
+    parts += [_table(title, frame) for title, frame in section.tables.items() if len(frame)]
+    return "\n".join([*parts, "</section>"])
+
+
+def _groups(groups: Iterable[Asked]) -> str:
+    lines = [
+        f"<tr><td>{_text(g.name)}</td><td><code>{_text(' '.join(g.clause.split()))}</code></td>"
+        f"<td class=n>{g.n_tokens:,}</td><td class=n>{g.n_docs:,}</td></tr>"
+        for g in groups
+    ]
+    if not lines:
+        return ""
+    head = "<th>Group</th><th>Tokens where</th><th class=n>Tokens</th><th class=n>Documents</th>"
+    return f"<table class=groups><tr>{head}</tr>{''.join(lines)}</table>"
+
+
+def _figure(exhibit: Exhibit) -> str:
+    svg = render(exhibit.spec, "svg").decode()
+    title = f"Figure {exhibit.number}. {exhibit.title}"
+    return (
+        f'<figure><div role="img" aria-label="{_text(title)}">{svg}</div>'
+        f"<figcaption><b>{_text(title)}.</b> {_text(exhibit.note)}</figcaption>"
+        f"<details><summary>The SQL behind it</summary><pre>{_text(exhibit.script)}</pre>"
+        "</details></figure>"
+    )
+
+
+def _table(title: str, frame: pd.DataFrame) -> str:
+    head = "".join(_heading(name, frame[name].dtype.kind) for name in frame.columns)
+    lines = "".join(
+        f"<tr>{''.join(map(_cell, line, frame.columns))}</tr>"
+        for line in frame.itertuples(index=False, name=None)
+    )
+    return f"<h3>{_text(title)}</h3><div class=wide><table><tr>{head}</tr>{lines}</table></div>"
+
+
+def _heading(name: str, kind: str) -> str:
+    return f"<th{' class=n' if kind in 'iuf' else ''}>{_text(name.replace('_', ' '))}</th>"
+
+
+def _cell(value: object, column: str) -> str:
+    if isinstance(value, float):
+        text = f"{value:,.3g}" if column.startswith("p_") else f"{value:,.2f}"
+        return f"<td class=n>{signed(value) if column == 'change' else text}</td>"
+    if isinstance(value, int) or hasattr(value, "dtype"):
+        return f"<td class=n>{value:,}</td>"
+    kind = {"before": " class=before", "token": " class=token"}.get(column, "")
+    return f"<td{kind}>{_text(' '.join(str(value).split()) or repr(value))}</td>"
+
+
+def _facts(facts: pd.DataFrame) -> str:
+    lines = zip(facts["fact"], facts["value"], strict=True)
+    return "".join(f"<dt>{_text(fact)}</dt><dd>{_text(value)}</dd>" for fact, value in lines)
+
+
+def _items(sentences: Iterable[str]) -> str:
+    return f"<ul>{''.join(f'<li>{_text(told)}</li>' for told in sentences)}</ul>"
+
+
+def _text(value: str) -> str:
+    return html.escape(value)

@@ -1,0 +1,2 @@
+-- grain: one row: a doc with its text
+select source, part, text from docs where doc = $doc

@@ -1,0 +1,2 @@
+-- a named group is gone
+drop view if exists token_groups."{name}"
