@@ -132,7 +132,7 @@ def _squares(store: Store, rows: np.ndarray, at: np.ndarray, n_docs: int) -> np.
         n = len(rows[part])
         by_document = sparse.csr_array((np.ones(n), (at[part], np.arange(n))), shape=(n_docs, n))
         squared = store.matrix.rows(rows[part]).astype(np.float64) ** 2
-        sums += by_document @ squared
+        sums += np.asarray(by_document @ squared)
     return sums
 
 

@@ -40,18 +40,25 @@ def page(store: Store) -> None:
 def _told(store: Store, found: pd.DataFrame) -> None:
     """When the mean came down to each baseline, and when the losses were most like it."""
     for name, title in TITLES.items():
-        level, short = found[name].iloc[0], name.removesuffix("_loss")
+        level = found[name].iloc[0]
         below = found.loc[found["mean_loss"] <= level, "checkpoint"]
         reached = f"first at step {below.iloc[0]:,}" if len(below) else "never"
         told = f"- Down to the loss of **{title}** ({level:.3f} nats): **{reached}**. "
-        r = found[f"{short}_correlation"]
-        if r.notna().any():
-            at = r.idxmax()
-            told += (
-                f"Most like it token by token at step {found['checkpoint'][at]:,} "
-                f"(r = {r[at]:.2f}); at step {store.steps[-1]:,} r = {r.iloc[-1]:.2f}."
-            )
-        st.markdown(told)
+        st.markdown(told + _alike(store, found, name.removesuffix("_loss")))
+
+
+def _alike(store: Store, found: pd.DataFrame, short: str) -> str:
+    """When the tokens' losses were most like the baseline's, if they ever surely were."""
+    r = found[f"{short}_correlation"]
+    if r.isna().all():
+        return ""
+    at = r.idxmax()
+    if not found[f"{short}_low"][at] > 0:
+        return f"Token by token they are never surely alike (r at most {r[at]:.2f})."
+    return (
+        f"Most alike token by token at step {found['checkpoint'][at]:,} (r = {r[at]:.2f}); at "
+        f"step {store.steps[-1]:,} r = {r.iloc[-1]:.2f}."
+    )
 
 
 def _losses(store: Store, found: pd.DataFrame, axis: str, call: str) -> None:
