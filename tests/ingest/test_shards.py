@@ -49,6 +49,16 @@ def run_all(line: list[str], store: Path) -> list[BaseProcess]:
     return [start([*line, str(store), "--shard", shard]) for shard in SHARDS]
 
 
+def stop(pid: int) -> None:
+    """Returns once all its threads stand still."""
+    os.kill(pid, signal.SIGSTOP)
+    while not all(
+        path.read_text().rpartition(")")[2].split()[0] == "T"
+        for path in Path(f"/proc/{pid}/task").glob("*/stat")
+    ):
+        time.sleep(0.001)
+
+
 @given(n=st.integers(0, 50), of=st.integers(1, 20))
 def test_shares_hold_each_checkpoint_once(n, of):
     every = [Checkpoint(i, f"step{i}", Path(), i) for i in range(n)]
@@ -105,11 +115,11 @@ def test_who_would_write_the_same_is_refused(tmp_path, ingest, line, first, seco
     process = start([*line, str(store), *first])
     while not Layout(store).scored():
         time.sleep(0.001)
-    os.kill(process.pid, signal.SIGSTOP)
+    stop(process.pid)
     while (store / ".files.lock").exists():  # which all wait for, though for moments only
         os.kill(process.pid, signal.SIGCONT)
         time.sleep(0.001)
-        os.kill(process.pid, signal.SIGSTOP)
+        stop(process.pid)
     try:
         ended = ingest(*line, store, *second)
     finally:
