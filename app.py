@@ -19,13 +19,14 @@ def main() -> None:
     path = _choose_store(paths)
     try:
         store = open_store(path, version_of(path), options.functions)
+        store.features.follow()  # what the command line saved since
     except QueryError as error:
         st.title("Token Trails")
         st.error(f"This store cannot be opened: {error}")
         return
     found = pages.pages(store, [other for other in paths if other != path])
     st.session_state["pages"] = found
-    chosen = st.navigation({"Token Trails": list(found.values())})
+    chosen = st.navigation(pages.sections(found))
     about.describe(store)
     try:
         chosen.run()

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from queries import sql
+from queries.positions import PER_DOUBLING, position_clauses, position_edges
 from queries.store import Store
 from queries.zoom import BINS
 
@@ -41,6 +42,25 @@ def histogram_sql(store: Store, first: int, last: int, where: str) -> str:
 def token_trajectories_sql(rows: Iterable[int]) -> str:
     """Losses of single tokens at every checkpoint."""
     return _filled("behind/token_trajectories", {"rows": ", ".join(str(int(r)) for r in rows)})
+
+
+def positions_sql(store: Store, where: str) -> str:
+    """`queries.loss_by_position`. Raises GroupError."""
+    last = int(store.facts["position"].iloc[store.some_members(where)].max())
+    edges = ", ".join(map(str, position_edges(last, PER_DOUBLING).tolist()))
+    question = _filled("behind/positions", {"edges": edges})
+    return _script(store, {"token_group": where}, "", question)
+
+
+def position_slope_sql(store: Store, where: str) -> str:
+    """`queries.position_slope`."""
+    return _script(store, {"token_group": where}, "", sql.read("behind/position_slope"))
+
+
+def in_context_sql(store: Store, late: int, early: int, where: str) -> str:
+    """`queries.in_context_score`."""
+    first, second = position_clauses(store, late, early, where)
+    return beside_sql(store, "difference", {f"position {late}": first}, second)
 
 
 def _views(groups: Mapping[str, str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ from store.layout import Layout
 from store.manifest import Manifest
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+Version = tuple[tuple[str, int, int], ...]
+"""Of each file its name, size in bytes, and when it was written, in nanoseconds."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Found:
     usable: dict[str, Feature]
     problems: dict[str, str]
     """Name -> why it is no column."""
+    version: Version
+    """Of the files, before they were read."""
 
     @property
     def table(self) -> pa.Table | None:
@@ -45,6 +49,7 @@ class Found:
 
 def find(layout: Layout, manifest: Manifest) -> Found:
     """Read a store's features, in order of name."""
+    version = _version(layout)
     usable: dict[str, Feature] = {}
     problems: dict[str, str] = {}
     for path in sorted(layout.features.glob("*.parquet")):
@@ -56,7 +61,16 @@ def find(layout: Layout, manifest: Manifest) -> Found:
             usable[name] = read_feature(path, manifest)
         except FeatureError as error:
             problems[name] = str(error)
-    return Found(layout, manifest, usable, problems)
+    return Found(layout, manifest, usable, problems, version)
+
+
+def _version(layout: Layout) -> Version:
+    found = []
+    for path in sorted(layout.features.glob("*.parquet")):
+        with suppress(FileNotFoundError):  # somebody deletes it just now
+            facts = path.stat()
+            found.append((path.stem, facts.st_size, facts.st_mtime_ns))
+    return tuple(found)
 
 
 class Features:
@@ -113,6 +127,18 @@ class Features:
         with self._written():
             (self._layout.features / f"{name}.parquet").unlink(missing_ok=True)
         self.load()
+
+    @property
+    def version(self) -> Version:
+        """What tells these features from those after a change: for caches of answers."""
+        return self._found.version
+
+    def follow(self) -> bool:
+        """`load` where somebody else, such as the command line, changed the folder. Was it so?"""
+        if _version(self._layout) == self._found.version:
+            return False
+        self.load()
+        return True
 
     def load(self) -> None:
         """Read the folder again, for all queries that begin from now on."""

@@ -84,9 +84,14 @@ def in_context_score(
     Returns checkpoint, difference, low, high (nats), as `Store.difference`; more negative is more
     in-context learning. Raises GroupError where no token stands at such a position.
     """
+    return store.difference(*position_clauses(store, late, early, where))
+
+
+def position_clauses(store: Store, late: int, early: int, where: str) -> tuple[str, str]:
+    """The groups that `in_context_score` compares."""
     clause = store.groups.clause(where)
     first, second = (f"position = {int(at)} and (\n{clause}\n)" for at in (late, early))
-    return store.difference(first, second)
+    return first, second
 
 
 def _positions(store: Store, where: str) -> tuple[np.ndarray, np.ndarray]:

@@ -4,10 +4,14 @@ import os
 from pathlib import Path
 
 import fsspec
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from queries import Store
+from tests.queries.probed import write_probes
 from tests.queries.stores import add_checkpoint, build_store, random_losses
+from views.answers import version_of
 
 ROOT = Path(__file__).parent.parent
 
@@ -57,6 +61,26 @@ def test_new_checkpoints_are_offered_and_shown(opened, small):
     assert "8 checkpoints" in said(app)
     app.button(key="show_new").click().run()
     assert "9 checkpoints" in said(app)
+
+
+def test_a_feature_that_the_command_line_saved_is_a_column_at_the_next_run(opened, small):
+    app = opened(small)
+    app.query_params["group"] = ["mine > 3", "true"]
+    app.run()
+    assert "mine" in said(app) and n_charts(app) == 1
+    Store(small).features.save("mine", range(Store(small).manifest.n_tokens))
+    app.run()
+    assert n_charts(app) == 2 and not app.error
+
+
+def test_probes_that_were_added_are_shown_when_looked_for(opened, small):
+    app = opened(small)
+    version = version_of(str(small))
+    write_probes(small, Store(small).steps, np.ones((8, 2)), None)
+    assert version_of(str(small)) == version
+    version_of.clear()
+    assert version_of(str(small)) != version
+    assert not app.run().exception
 
 
 def test_a_groups_file_that_is_none_gets_a_sentence(opened, small):

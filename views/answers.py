@@ -17,10 +17,12 @@ ENTRIES = 64
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def version_of(path: str) -> tuple[str, ...]:
-    """The loss files there were when this was first asked; cleared to look again."""
+    """The loss files and probes there were when this was first asked; cleared to look again."""
     if remote.is_url(path):
         return tuple(sorted(remote.listing(path)))
-    return tuple(sorted(p.name for p in (Path(path) / "losses").glob("*.parquet")))
+    losses = sorted(p.name for p in (Path(path) / "losses").glob("*.parquet"))
+    probes = [f"{p.name} {p.stat().st_mtime_ns}" for p in Path(path).glob("probes.parquet")]
+    return (*losses, *probes)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -37,9 +39,9 @@ def open_store(path: str, version: tuple[str, ...], functions: str | None) -> St
     return store
 
 
-def key(store: Store) -> tuple[str, int, int]:
+def key(store: Store) -> tuple[object, ...]:
     """What tells one state of a store from another, for the caches below."""
-    return str(store.path), len(store.steps), store.steps[-1]
+    return str(store.path), len(store.steps), store.steps[-1], store.features.version
 
 
 @st.cache_data(max_entries=ENTRIES, show_spinner="Averaging the group's losses …")

@@ -37,17 +37,23 @@ def choose(store: Store, others: Sequence[Store]) -> Display:
             help="What is drawn below the mean losses: each group minus the first one (the "
             "baseline), or over it.",
         )  # fmt: skip
-        known = charts.AXES if spans.has_tokens_seen(store) else charts.AXES[:2]
-        axis = st.segmented_control(
-            "Training axis", known, default=charts.LOG_LIKE, required=True, key="axis",
-            bind="query-params", persist_state="session",
-            help="Log-like is linear below step 10 and logarithmic above, so that step 0 has a "
-            "place. Tokens seen is offered where the store says them.",
-        )  # fmt: skip
+        axis = training_axis(store)
         with st.popover("Bands, smoothing, events", icon=":material/tune:"):
             bands, smooth, events = _finer()
         chosen = _runs(others)
-    return Display(str(axis), str(below), bands, smooth or None, events, chosen)
+    return Display(axis, str(below), bands, smooth or None, events, chosen)
+
+
+def training_axis(store: Store) -> str:
+    """The widget for one of charts.AXES; the same on every page that has it."""
+    known = charts.AXES if spans.has_tokens_seen(store) else charts.AXES[:2]
+    axis = st.segmented_control(
+        "Training axis", known, default=charts.LOG_LIKE, required=True, key="axis",
+        bind="query-params", persist_state="session",
+        help="Log-like is linear below step 10 and logarithmic above, so that step 0 has a "
+        "place. Tokens seen is offered where the store says them.",
+    )  # fmt: skip
+    return str(axis)
 
 
 def _finer() -> tuple[bool, float, str]:

@@ -50,14 +50,17 @@ def page(title: str, facts: str, figures: Sequence[Figure]) -> str:
 
 
 def _figure(at: int, shown: Figure) -> str:
-    script = ""
-    if shown.script:
-        sql = html.escape(shown.script)
-        script = f"<details><summary>The SQL behind it</summary><pre>{sql}</pre></details>"
+    texts = {"SQL": shown.script, "Python": shown.call}
+    behind = "".join(
+        f"<details><summary>The {language} behind it</summary><pre>{html.escape(text)}</pre>"
+        "</details>"
+        for language, text in texts.items()
+        if text
+    )
     return (
         f"<figure><h2>{html.escape(shown.title)}</h2>"
         f'<div class="chart" id="figure-{at}"></div>'
-        f"<figcaption>{html.escape(shown.caption)}</figcaption>{script}</figure>"
+        f"<figcaption>{html.escape(shown.caption)}</figcaption>{behind}</figure>"
     )
 
 

@@ -19,13 +19,17 @@ FIGURES = "figures"
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart of `frame`; `script` is SQL for the same numbers, `caption` says what is seen."""
+    """A chart of `frame`; `caption` says what is seen.
+
+    `script` is SQL for the same numbers, or `call` is Python where SQL has no such question.
+    """
 
     title: str
     chart: alt.TopLevelMixin
     frame: pd.DataFrame
     script: str | None = None
     caption: str = ""
+    call: str | None = None
 
     @property
     def stem(self) -> str:
@@ -88,6 +92,9 @@ def _belongings(figure: Figure, key: str) -> None:
         st.code(
             figure.script, language="sql", height=220 if figure.script.count("\n") > 9 else None
         )
+    if figure.call:
+        st.caption("The Python behind it")
+        st.code(figure.call, language="python", wrap_lines=True)
     st.caption("A link that restores this page")
     st.code(link(), language=None, wrap_lines=True)
 

@@ -110,3 +110,12 @@ def test_bands_of_correlations_cover_them(tmp_path):
         width.append(found.high[run] - found.low[run])
     assert np.mean(covered) >= 0.85
     assert np.mean(width) < 0.15
+
+
+def test_what_does_not_vary_has_no_correlation(tmp_path):
+    n = blank_store(tmp_path / "run", sources=9)
+    rng = np.random.default_rng(0)
+    store = with_losses(tmp_path / "run", np.stack([np.full(n, 6.6), rng.normal(6.6, 1, n)], 1))
+    found = correlation(store, np.arange(n), rng.normal(0, 1, n))
+    assert np.isnan(found.estimate).tolist() == np.isnan(found.low).tolist() == [True, False]
+    assert np.isnan(correlation(store, np.arange(n), np.ones(n)).estimate).all()

@@ -56,6 +56,18 @@ def test_what_was_asked_before_is_asked_again_after_a_change(asked):
     assert before["n_tokens"].unique().tolist() == [5]
 
 
+def test_what_somebody_else_saves_or_deletes_is_followed(asked, own):
+    other, before = Store(own), asked.features.version
+    assert not asked.features.follow()
+    other.features.save("parity", parity(other))
+    assert asked.features.follow() and not asked.features.follow()
+    assert asked.features.version not in (before, ())
+    assert asked.members("parity = 'odd'").tolist() == asked.members("row % 2 = 1").tolist()
+    other.features.delete("parity")
+    assert asked.features.follow()
+    assert "parity" not in asked.token_columns and asked.features.version == before
+
+
 def test_a_deleted_feature_is_no_column(asked, own):
     asked.features.save("parity", parity(asked))
     asked.features.delete("parity")

@@ -16,7 +16,7 @@ LOG_LIKE, LINEAR, TOKENS_SEEN = "log-like", "linear", "tokens seen"
 AXES = (LOG_LIKE, LINEAR, TOKENS_SEEN)
 PLAIN = "format(datum.value, ',d')"  # a symlog axis ignores `format` and writes 1e+3
 _SHORT = "datum.value ? format(datum.value, '.2~s') : '0'"  # 2M, 1.5G
-_CONSTANT = {LOG_LIKE: 10, TOKENS_SEEN: 1e6}
+CONSTANT = {LOG_LIKE: 10, TOKENS_SEEN: 1e6}
 
 
 def step(frame: pd.DataFrame, axis: str, column: str = "checkpoint") -> alt.X:
@@ -26,8 +26,8 @@ def step(frame: pd.DataFrame, axis: str, column: str = "checkpoint") -> alt.X:
     label = _SHORT if axis == TOKENS_SEEN else PLAIN
     ticks = alt.Axis(labelExpr=label, labelFlush=True, labelOverlap="greedy", grid=False)
     scale = alt.Scale(domain=domain, nice=False, zero=False)
-    if axis in _CONSTANT:
-        scale = alt.Scale(type="symlog", constant=_CONSTANT[axis], domain=domain, nice=False)
+    if axis in CONSTANT:
+        scale = alt.Scale(type="symlog", constant=CONSTANT[axis], domain=domain, nice=False)
         ticks.values = _log_ticks(domain[1])
     title = (
         "tokens seen in training (log-like)" if axis == TOKENS_SEEN else f"training step ({axis})"

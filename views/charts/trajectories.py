@@ -44,9 +44,28 @@ def relative(
 
     `nothing` is the value of no difference, where a dashed line stands.
     """
-    layers = [*_lines(frame, axis, value, title, bands), _rule(nothing)]
+    return curves(frame, axis, value, title, nothing=nothing, bands=bands)
+
+
+def curves(
+    frame: pd.DataFrame,
+    axis: str,
+    value: str,
+    title: str,
+    height: int | None = None,
+    nothing: float | None = None,
+    bands: bool = True,
+) -> alt.LayerChart:
+    """Any values over training: at, checkpoint, token_group, color, dash, `value`, low, high.
+
+    Where `nothing` is given, the value of no difference, a dashed line stands.
+    """
+    layers = _lines(frame, axis, value, title, bands)
+    if nothing is not None:
+        layers.append(_rule(nothing))
     groups = ", ".join(dict.fromkeys(frame["token_group"]))
-    return axes.finish(alt.layer(*layers), axes_height(frame), f"{title} over training of {groups}")
+    told = f"{title} over training of {groups}"
+    return axes.finish(alt.layer(*layers), height or axes_height(frame), told)
 
 
 def _rule(nothing: float) -> alt.Chart:
