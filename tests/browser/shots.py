@@ -31,6 +31,8 @@ class Look:
 IN_README = {
     "trajectories": Look("/?events=all+tokens"),
     "zoom": Look("/zoom"),
+    "text": Look("/text?token=39174"),
+    "positions": Look("/positions"),
 }
 LOOKS = IN_README | {
     "trajectories-dark": Look("/", "dark"),
@@ -48,7 +50,6 @@ LOOKS = IN_README | {
     "zoom-narrow": Look("/zoom?lists_of=types&explain=true", width=1024),
     "zoom-609": Look("/zoom", store="report"),
     "zoom-error": Look("/zoom?first=1000&last=0"),
-    "text": Look("/text?token=340"),
     "text-dark": Look("/text?token=340", "dark"),
     "text-loss-narrow": Look("/text?colour=loss", width=1024),
     "text-group-dark": Look("/text?colour=group", "dark"),
@@ -71,7 +72,6 @@ LOOKS = IN_README | {
     "kinds-asked-for": Look("/kinds", width=1024),
     "kinds-rho-dark": Look("/kinds?sorted_by=Rho-1's+four+categories", "dark"),
     "kinds-609": Look("/kinds?find_kinds=true", store="report"),
-    "positions": Look("/positions"),
     "positions-dark": Look("/positions?colour=loss+less+its+step's+mean", "dark", 1024),
     "positions-609": Look("/positions", store="report"),
     "ngrams": Look("/ngrams"),
