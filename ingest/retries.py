@@ -1,6 +1,7 @@
 """Try again what fails in a way that passes: resets, rate limits, servers down, damaged files."""
 
 import logging
+import socket
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -41,6 +42,8 @@ def passes(error: BaseException | None) -> bool:
     """Is it worth trying again?"""
     if isinstance(error, LocalEntryNotFoundError):  # "cannot find it here", for the reason below
         return passes(error.__cause__)
+    if _is_unresolved(error):
+        return False
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
         return status in _PASSING_STATUS or status >= 500
@@ -52,7 +55,18 @@ def passes(error: BaseException | None) -> bool:
 def reason(error: Exception) -> str:
     """One line; the client's "cannot find it locally" is no reason, what lies behind it is."""
     behind = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else None
-    return first_line(behind if isinstance(behind, Exception) else error)
+    found = behind if isinstance(behind, Exception) else error
+    offline = ": is this machine on the network?" if _is_unresolved(found) else ""
+    return first_line(found) + offline
+
+
+def _is_unresolved(error: BaseException | None) -> bool:
+    """The server's name is not known; a name server that is slow or away says otherwise."""
+    while error is not None:
+        if isinstance(error, socket.gaierror):
+            return error.errno == socket.EAI_NONAME
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def is_of_this_machine(error: Exception) -> bool:

@@ -35,10 +35,7 @@ _VECTORS = 10  # of 2,048 rows, fetched at a time
 
 
 class Database:
-    """Tables token_rows, doc_rows, checkpoints; views and macros over them. Read-only in effect.
-
-    And the table probes, where the store has any.
-    """
+    """Tables token_rows, doc_rows, checkpoints, maybe probes; views and macros. It only reads."""
 
     def __init__(
         self, layout: Layout, loss_files: list[Path], features: pa.Table | None = None
@@ -46,9 +43,9 @@ class Database:
         self._connection = duckdb.connect(":memory:")
         for name, path in (("load_docs", layout.docs), ("load_checkpoints", layout.checkpoints)):
             self._connection.execute(sql.read(name), {"path": str(path)})
-        self._has_probes = layout.probes.exists()
+        self._has_probes, self._trouble = layout.probes.exists(), ""
         if self._has_probes:
-            self._connection.execute(sql.read("load_probes"), {"path": str(layout.probes)})
+            self._load_probes(layout.probes)
         self._token_file = str(layout.tokens)
         self.tokens_loaded = 0
         """How often the tokens were read: their columns may have changed each time."""
@@ -159,7 +156,15 @@ class Database:
 
     def probes(self, scored: list[int]) -> pd.DataFrame | None:
         """checkpoint, probe, layer, head, value of the checkpoints `scored`; None without any."""
+        if self._trouble:
+            raise QueryError(self._trouble)
         return self.frame(sql.read("probes"), {"scored": scored}) if self._has_probes else None
+
+    def _load_probes(self, path: Path) -> None:
+        try:
+            self._connection.execute(sql.read("load_probes"), {"path": str(path)})
+        except duckdb.Error:  # nothing else needs them
+            self._trouble = f"{path} cannot be read: delete it and run ingest with --probes"
 
     def table(self, query: str) -> pa.Table:
         """The same as an Arrow table: for millions of rows, a third of a frame's memory."""

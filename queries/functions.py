@@ -33,11 +33,11 @@ class Functions:
     """
 
     def __init__(
-        self, database: Database, matrix: Callable[[], LossMatrix], named: Path | None
+        self, database: Database, matrix: Callable[[], LossMatrix], named: str | Path | None
     ) -> None:
         matrix_functions.register(database, matrix)
         self._database = database
-        self._files = [OURS, *([named.absolute()] if named else [])]
+        self._files = [OURS, *([Path(named).absolute()] if named else [])]
         self._taken = {name for (name,) in database.rows(sql.read("function_names"))}
         self._loaded: list[str] = []
         self.load()

@@ -17,6 +17,7 @@ from queries.groups import (
     save_group,
     taken,
 )
+from queries.relations import RELATIONS
 
 
 class NamedGroups:
@@ -89,6 +90,8 @@ class NamedGroups:
         """A group would hide the column of its name, and its namesake in the other folder."""
         if name in clauses.token_columns(self._database):
             raise GroupError(f"{name} cannot name a group: it is a column of tokens")
+        if name in RELATIONS:
+            raise GroupError(f"{name} cannot name a group: it is a table of every store")
         if name in self.all() and not overwrite:
             raise GroupError(taken(name))
 

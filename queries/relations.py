@@ -12,6 +12,11 @@ from queries import sql
 from queries.statistics import LEVEL
 
 VIEWS = ("tokens", "docs", "catalog/losses", "catalog/loss_rows")
+RELATIONS = {
+    "checkpoints", "doc_rows", "docs", "loss_files", "loss_rows", "losses", "probes",
+    "t_quantiles", "token_rows", "tokens", "tokens_500th", "tokens_50th",
+}  # fmt: skip
+"""Tables and views that a group may not be named as."""
 MACROS = (
     "catalog/group_influence", "catalog/trajectory", "catalog/difference", "catalog/ratio",
     "catalog/in_context_score", "catalog/zoom",

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from queries.groups import NamedGroup
 from queries.index import Progress, open_matrix
 from queries.matrix import LossMatrix
 from queries.named import NamedGroups
+from queries.opened import Opened
 from queries.opening import open_tables
 from queries.regions import Region
 from queries.smoothing import smoothed
@@ -57,12 +59,12 @@ class Store:
             self.manifest = read_manifest(self._layout.manifest)
         except ManifestError as error:
             raise StoreError(str(error)) from error
-        self._files = self._layout.scored()
+        self.opened = Opened(self._layout)
+        self._files = self.opened.files
         if not self._files:
             raise StoreError(f"{path} has no scored checkpoint yet: run `python -m ingest run`")
         self._database, found = open_tables(self._layout, self.manifest, self._files)
-        named = Path(functions) if functions else None
-        self._functions = Functions(self._database, lambda: self.matrix, named)
+        self._functions = Functions(self._database, lambda: self.matrix, functions)
         self._database.lock(self.path)
         self._asked = AskedSums(self.some_members, lambda: self._summation)
         self.groups = NamedGroups(self._database, self._layout.groups, self._refresh_catalog)
@@ -70,10 +72,7 @@ class Store:
         self._refresh_catalog()
 
     def make_catalog(self) -> pd.DataFrame:
-        """Make catalog.duckdb again; returns name, kind of each view and macro in it.
-
-        Opening a store does so where it is out of date. Raises QueryError if it cannot be written.
-        """
+        """Make catalog.duckdb again; returns name, kind. Raises QueryError if it cannot be."""
         return catalog.make(self._layout, self._database, self.named_groups.values())
 
     def _features_changed(self) -> None:
@@ -86,8 +85,7 @@ class Store:
     @cached_property
     def facts(self) -> pd.DataFrame:
         """row, doc, position, token_id, token_str, word, source of each token, by row."""
-        facts: pd.DataFrame = self._database.table(sql.read("token_facts")).to_pandas()
-        return facts
+        return cast(pd.DataFrame, self._database.table(sql.read("token_facts")).to_pandas())
 
     @cached_property
     def _summation(self) -> Summation | SparkSummation:
@@ -139,9 +137,9 @@ class Store:
         return list(self._files)
 
     @property
-    def has_new_checkpoints(self) -> bool:
-        """Were checkpoints scored since this store was opened?"""
-        return self._layout.scored().keys() != self._files.keys()
+    def on_disk(self) -> str:
+        """Its files since it was opened: see `queries.opened`."""
+        return self.opened.state()
 
     @property
     def functions(self) -> list[str]:

@@ -1,6 +1,7 @@
 """The pages run, and say what is wrong, on the bundled store and on small ones."""
 
 import os
+import shutil
 from pathlib import Path
 
 import fsspec
@@ -112,3 +113,14 @@ def test_a_store_at_a_url_is_drawn(opened, small, tmp_path, monkeypatch):
     app = opened("memory://app/run")
     assert "8 checkpoints" in said(app)
     assert n_charts(app) > 0
+
+
+def test_a_store_that_was_replaced_is_told_and_opened_again(opened, small, tmp_path):
+    app = opened(small)
+    shutil.rmtree(small)
+    build_store(small, sources=3, seed=7)
+    app.run()
+    assert "files were changed" in said(app)
+    app.button(key="show_new").click().run()
+    assert "files were changed" not in said(app)
+    assert f"{Store(small).manifest.n_tokens:,} tokens" in said(app)

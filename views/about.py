@@ -6,6 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from queries import QueryError, Store, remote
+from queries.opened import NEW, REPLACED
 from views.answers import open_store, version_of
 
 
@@ -51,9 +52,7 @@ def describe(store: Store) -> None:
             f"scored in {about.dtype}, attention {about.attention}"
         )
         _warn(store)
-        if store.has_new_checkpoints:
-            st.info("New checkpoints were scored since this store was opened.")
-            st.button("Show new checkpoints", on_click=version_of.clear, key="show_new")
+        _offer_reopening(store.on_disk)
         if store.functions_changed:
             _offer_reload(store)
 
@@ -72,6 +71,16 @@ def _warn(store: Store) -> None:
             f"Step {int(first['checkpoint']):,} has the very same weights as step "
             f"{int(first['duplicate_of']):,}{more}: one of them is published under a wrong name"
         )
+
+
+def _offer_reopening(state: str) -> None:
+    """New checkpoints are shown on request; of a store that was replaced, nothing old may stay."""
+    if state == NEW:
+        st.info("New checkpoints were scored since this store was opened.")
+        st.button("Show new checkpoints", on_click=version_of.clear, key="show_new")
+    elif state == REPLACED:
+        st.warning("This store's files were changed since it was opened: what is shown is old.")
+        st.button("Open it again", on_click=version_of.clear, key="show_new")
 
 
 def _offer_reload(store: Store) -> None:

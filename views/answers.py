@@ -17,12 +17,18 @@ ENTRIES = 64
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def version_of(path: str) -> tuple[str, ...]:
-    """The loss files and probes there were when this was first asked; cleared to look again."""
+    """The files there were when this was first asked; cleared to look again."""
     if remote.is_url(path):
         return tuple(sorted(remote.listing(path)))
-    losses = sorted(p.name for p in (Path(path) / "losses").glob("*.parquet"))
-    probes = [f"{p.name} {p.stat().st_mtime_ns}" for p in Path(path).glob("probes.parquet")]
-    return (*losses, *probes)
+    names = (
+        "losses/*.parquet",
+        "manifest.json",
+        "docs.parquet",
+        "tokens.parquet",
+        "probes.parquet",
+    )
+    files = sorted(p for name in names for p in Path(path).glob(name))
+    return tuple(f"{p.name} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -41,7 +47,7 @@ def open_store(path: str, version: tuple[str, ...], functions: str | None) -> St
 
 def key(store: Store) -> tuple[object, ...]:
     """What tells one state of a store from another, for the caches below."""
-    return str(store.path), len(store.steps), store.steps[-1], store.features.version
+    return str(store.path), store.opened.stamp, store.features.version
 
 
 @st.cache_data(max_entries=ENTRIES, show_spinner="Averaging the group's losses …")

@@ -8,17 +8,18 @@ from queries import GroupError, Store
 from queries.templates import And, Not, Or, Template, Written, from_json
 from queries.templates.data import to_data
 from views import conditions
+from views.fitting import fits
 
 ALL, ANY = "all of them", "any of them"
 _KEPT = "builder_conditions"
 
 
-def start(built: str) -> None:
+def start(store: Store, built: str) -> None:
     """Begin with the group of such JSON, or with one condition where there is none."""
     template = from_json(built) if built else None
     whole = template if isinstance(template, And | Or) else None
     parts = whole.of if whole else [template] if template else []
-    st.session_state[_KEPT] = [_as_row(n, part) for n, part in enumerate(parts)] or [_row(0)]
+    st.session_state[_KEPT] = [_as_row(store, n, part) for n, part in enumerate(parts)] or [_row(0)]
     st.session_state["builder_joined"] = ANY if isinstance(whole, Or) else ALL
 
 
@@ -70,12 +71,12 @@ def _row(n: int) -> dict[str, Any]:
     return {"n": n, "title": first, "negated": False, "values": {}}
 
 
-def _as_row(n: int, part: Template) -> dict[str, Any]:
-    """A template as the widgets' start; what they cannot show is shown as SQL."""
+def _as_row(store: Store, n: int, part: Template) -> dict[str, Any]:
+    """A template as the widgets' start; what they cannot show as it is, is shown as SQL."""
     negated = isinstance(part, Not)
     inner = part.of if isinstance(part, Not) else part
     data = to_data(inner)
-    title = conditions.title(data)
+    title = conditions.title(data) if fits(store, data) else None
     if title is None:
         title, data = conditions.SQL, to_data(Written(inner.sql()))
     return {"n": n, "title": title, "negated": negated, "values": data}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -14,6 +15,7 @@ from queries.templates import from_data, from_json, to_json
 TRAJECTORIES = "group"
 """The parameter of the groups on the Trajectories page; the first one is the baseline."""
 DEFAULTS = ("not_copyable", "copyable")
+_COLOR = re.compile("#[0-9a-fA-F]{6}")
 _ids = count()
 
 
@@ -59,6 +61,8 @@ def from_url(value: str) -> Chosen:
         if "built" in facts:
             facts["built"] = to_json(from_data(facts["built"]))
         made = Chosen(**{k: str(facts[k]) for k in names if k in facts})
+        if not _COLOR.fullmatch(made.color):
+            made = dataclasses.replace(made, color="")
         _ = made.clause
     except (ValueError, RecursionError, GroupError):
         return Chosen(value)

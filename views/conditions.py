@@ -149,7 +149,7 @@ def _function(store: Store, values: Values, key: str) -> Template:
 
 def _sql(store: Store, values: Values, key: str) -> Template:
     return Written(
-        st.text_input("SQL condition", values.get("condition", "is_word_start"), key=key)
+        st.text_area("SQL condition", values.get("condition", "is_word_start"), key=key, height=70)
     )
 
 

@@ -75,7 +75,8 @@ def _step(docs: pd.DataFrame, at: int, label: str, icon: str) -> None:
 def _follow_link(docs: pd.DataFrame, store: Store) -> None:
     """A token that the URL names opens its doc; a selected one is kept in the URL."""
     named = st.query_params.get(TOKEN, "")
-    row = int(named) if named.isdecimal() and int(named) < store.manifest.n_tokens else None
+    short = named.isdecimal() and len(named) < 19  # longer ones are no row of any store
+    row = int(named) if short and int(named) < store.manifest.n_tokens else None
     if row is not None and row != selected():
         open_at(text_answers.token(store, answers.key(store), row)["doc"], row, docs)
     elif named and row is None:

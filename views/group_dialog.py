@@ -20,7 +20,7 @@ def show(store: Store, parameter: str, place: int | None) -> None:
     groups = st.session_state[f"{parameter}_groups"]
     group = Chosen() if place is None else groups[place]
     st.session_state[_OPENED] = st.session_state.get(_OPENED, 0) + 1  # fresh widgets each time
-    builder.start(group.built)
+    builder.start(store, group.built)
     title = "Add a group of tokens" if place is None else "Change the group"
     st.dialog(title, width="large")(_dialog)(store, parameter, place, group)
 

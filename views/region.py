@@ -1,5 +1,6 @@
 """A region of training: brushed on a chart, kept in the URL, handed to the Zoom page."""
 
+import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -10,6 +11,7 @@ from views import answers
 
 Region = tuple[int, int]
 PARAMETER = "region"
+_STEP = re.compile(r"\d{1,18}", re.ASCII)
 
 
 def at_start() -> Region | None:
@@ -104,7 +106,7 @@ def _snap(store: Store, brushed: Sequence[float]) -> Region | None:
 
 def _parse(text: str) -> Region | None:
     first, dash, last = text.partition("-")
-    if not (dash and first.isdecimal() and last.isdecimal() and int(first) < int(last)):
+    if not (dash and _STEP.fullmatch(first) and _STEP.fullmatch(last) and int(first) < int(last)):
         return None
     return int(first), int(last)
 

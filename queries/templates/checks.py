@@ -21,8 +21,8 @@ def check_number(name: str, value: Any) -> None:
 
 def check_amount(name: str, value: Any) -> None:
     """A finite number that is not negative."""
-    if type(value) not in (int, float) or not 0 <= value < float("inf"):
-        raise GroupError(f"the {name} is {value!r}: expected a number, 0 or more")
+    if type(value) not in (int, float) or not 0 <= value < 1e100:
+        raise GroupError(f"the {name} is {value!r:.40}: expected a number, 0 or more")
 
 
 def check_range(name: str, first: Any, last: Any) -> None:

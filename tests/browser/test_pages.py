@@ -120,6 +120,24 @@ def test_unknown_values_in_the_url_fall_back(page, app):
     has_charts(page, 2)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        '/?group={"text":"copyable","color":"red; <script>"}',
+        '/?group={"built":{"kind":"changed","first":400,"last":700,"least":1' + 400 * "0"
+        + ',"how":"rose"}}&group=copyable',
+        "/?region=1-" + 5_000 * "9",
+        "/text?token=" + 5_000 * "9",
+    ],
+    ids=["colour", "number", "region", "token"],
+)  # fmt: skip
+def test_nonsense_in_the_url_breaks_no_page(page, app, address):
+    opened(page, app + address)
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    expect(page.get_by_text("encountered an error")).to_have_count(0)
+    assert page.locator('[data-testid="stVegaLiteChart"]').count() > 0 or "text" in address
+
+
 def test_zoom_shows_lists_overlap_and_keeps_its_state_in_the_url(page, app):
     opened(page, f"{app}/zoom")
     has_charts(page, 2)

@@ -1,13 +1,14 @@
 """What passes is tried again, with growing pauses or the Hub's own; what does not is raised."""
 
 import errno
+import socket
 import time
 
 import httpx2
 import pytest
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-from ingest.retries import DELAYS, DamagedError, patiently
+from ingest.retries import DELAYS, DamagedError, patiently, reason
 
 
 @pytest.fixture
@@ -93,3 +94,16 @@ def test_the_client_hides_reasons_behind_what_it_did_not_find(pauses):
 def test_the_hub_says_how_long_to_wait(pauses, headers, pause):
     assert patiently(failing(1, answer(429, **headers))) == 2
     assert pauses == [pause]
+
+
+@pytest.mark.parametrize(("code", "again"), [(socket.EAI_NONAME, []), (socket.EAI_AGAIN, [1.0])])
+def test_a_name_that_does_not_exist_is_not_asked_for_again(pauses, code, again):
+    error = httpx2.ConnectError("name")
+    error.__cause__ = socket.gaierror(code, "no such name")
+    if again:
+        assert patiently(failing(1, error)) == 2
+    else:
+        with pytest.raises(httpx2.ConnectError):
+            patiently(failing(1, error))
+        assert "is this machine on the network?" in reason(error)
+    assert pauses == again

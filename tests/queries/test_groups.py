@@ -102,8 +102,9 @@ def test_a_file_of_another_editor_is_read(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["", "A", "1a", "a-b", "a b", "../a", "a/b", "a.sql", "ä", "a\n", "select", "true", "a" * 64],
-)
+    ["", "A", "1a", "a-b", "a b", "../a", "a/b", "a.sql", "ä", "a\n", "select", "true", "a" * 64,
+     "tokens", "losses"],
+)  # fmt: skip
 def test_a_name_that_is_none_is_refused(own, name):
     store, before = Store(own), hashes(own)
     with pytest.raises(GroupError, match="cannot name a group"):
