@@ -9,9 +9,13 @@ from urllib.parse import urlencode
 import altair as alt
 import pandas as pd
 import streamlit as st
+from altair.utils.schemapi import disable_debug_mode
 
 from queries import figures
 
+# Altair checks each chart against a schema, which takes longer than all else that a page does;
+# the browser draws every one of them in the tests.
+disable_debug_mode()
 PICTURE_WIDTH = 800
 FIGURES = "figures"
 """Where a run of the script keeps what it has drawn, for the page to be saved."""
