@@ -1,14 +1,12 @@
-"""From hidden states to losses, in float32 over chunks: logits never stand for a whole batch."""
-
-from collections.abc import Iterator
+"""From hidden states to losses, in float32 over blocks: logits never stand for a whole batch."""
 
 import numpy as np
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-# Logits of one chunk: 64 MB in float32, and as much again for their logarithms.
-CHUNK = 2**24
+# Logits that stand at once, of so many tokens and token types: 16 MB in float32.
+ROWS, TYPES = 1_024, 4_096
 _PROBED = 8  # tokens
 _WIDE = 1_000.0  # logits beyond any cap
 
@@ -51,36 +49,50 @@ def head_losses(hidden: torch.Tensor, head: nn.Linear, targets: torch.Tensor) ->
     """Losses float32 (tokens,) of hidden states (tokens, width) and their targets int64 (tokens,).
 
     Both the product and the softmax are in float32: in bfloat16 a token's loss would be off by up
-    to 0.07 nats.
+    to 0.07 nats. The vocabulary is gone through in blocks that stay in a CPU's cache, with the
+    running normaliser of Milakov and Gimelshein (2018, "Online normalizer calculation for
+    softmax"), so that logits never stand for all token types either.
     """
-    weight = head.weight.float()
-    bias = None if head.bias is None else head.bias.float()
-    room = torch.empty(_per_chunk(len(weight)), len(weight), device=hidden.device)
-    losses = [torch.empty(0, device=hidden.device)]
-    for part in _chunks(len(hidden), len(weight)):
-        states = hidden[part].float()
-        logits = torch.mm(states, weight.T, out=room[: len(states)])
-        logits = logits if bias is None else logits.add_(bias)
-        losses.append(nn.functional.cross_entropy(logits, targets[part], reduction="none"))
-    return torch.cat(losses)
+    room = torch.empty(ROWS * TYPES, device=hidden.device)
+    parts = zip(hidden.split(ROWS), targets.split(ROWS), strict=True)
+    return torch.cat([_losses(states.float(), head, wanted, room) for states, wanted in parts])
+
+
+def _losses(
+    states: torch.Tensor, head: nn.Linear, targets: torch.Tensor, room: torch.Tensor
+) -> torch.Tensor:
+    lowest = torch.finfo(torch.float32).min  # not infinity, which less itself is not a number
+    highest = states.new_full((len(states),), lowest)
+    total, wanted = torch.zeros_like(highest), torch.zeros_like(highest)
+    for start in range(0, len(head.weight), TYPES):
+        logits = _logits(states, head, slice(start, start + TYPES), room)
+        place = targets - start
+        found = logits.gather(1, place.clamp(0, logits.shape[1] - 1)[:, None])[:, 0]
+        wanted = torch.where((place >= 0) & (place < logits.shape[1]), found, wanted)
+        before, highest = highest, torch.maximum(highest, logits.amax(1))
+        total *= (before - highest).exp_()
+        total += logits.sub_(highest[:, None]).exp_().sum(1)
+    return highest - wanted + total.log_()
+
+
+def _logits(
+    states: torch.Tensor, head: nn.Linear, types: slice, room: torch.Tensor
+) -> torch.Tensor:
+    """Logits float32 (tokens, types) in `room`, which each block writes over."""
+    weight = head.weight[types].float()
+    logits = room[: len(states) * len(weight)].view(len(states), len(weight))
+    torch.mm(states, weight.T, out=logits)
+    return logits if head.bias is None else logits.add_(head.bias[types].float())
 
 
 def logit_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Losses float32 (tokens,) of a full forward's logits (tokens, vocabulary), of any dtype."""
+    size = max(4 * ROWS * TYPES // logits.shape[1], 1)
     losses = [
-        nn.functional.cross_entropy(logits[part].float(), targets[part], reduction="none")
-        for part in _chunks(*logits.shape)
+        nn.functional.cross_entropy(part.float(), wanted, reduction="none")
+        for part, wanted in zip(logits.split(size), targets.split(size), strict=True)
     ]
     return torch.cat(losses)
-
-
-def _chunks(n_tokens: int, vocabulary: int) -> Iterator[slice]:
-    size = _per_chunk(vocabulary)
-    return (slice(start, start + size) for start in range(0, n_tokens, size))
-
-
-def _per_chunk(vocabulary: int) -> int:
-    return max(CHUNK // vocabulary, 1)
 
 
 def _equal(given: torch.Tensor, alone: torch.Tensor) -> bool:

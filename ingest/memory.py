@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import torch
 from transformers import PreTrainedModel
 
-# Activations of one batch stay near this many bytes, whatever was asked for.
-_ACTIVATIONS = 2**28
+# Activations of one batch stay near this many bytes, whatever was asked for; on a CPU near what its
+# cache holds, where GPT-2 small is a third faster than with four times as many.
+_ACTIVATIONS, _ON_CPU = 2**28, 2**26
 # Logits of a full forward, of which a cap holds three copies at once.
 _LOGITS = 2**26
 _SAID = (
@@ -32,7 +33,8 @@ class Budget:
 
     def fitting(self, model: PreTrainedModel, longest: int, full_logits: bool) -> int:
         """Tokens of a batch of windows of `longest` tokens, by what each is known to need."""
-        known = _ACTIVATIONS // _bytes_per_token(model, longest)
+        most = _ON_CPU if model.device.type == "cpu" else _ACTIVATIONS
+        known = most // _bytes_per_token(model, longest)
         if full_logits:
             known = min(known, _LOGITS // model.config.get_text_config().vocab_size)
         return min(self.tokens, known)

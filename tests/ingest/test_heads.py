@@ -72,10 +72,11 @@ def test_caps_and_scales_are_seen_whatever_the_weights(dtype):
         model.to(torch.float32)
 
 
-@pytest.mark.parametrize("chunk", [1, 7 * VOCABULARY, heads.CHUNK])
+@pytest.mark.parametrize("block", [(1, 1), (7, VOCABULARY - 1), (heads.ROWS, heads.TYPES)])
 @pytest.mark.parametrize("name", [*SPECIAL, *PLAIN])
-def test_losses_are_those_of_the_full_forward_whatever_the_chunks(monkeypatch, name, chunk):
-    monkeypatch.setattr(heads, "CHUNK", chunk)
+def test_losses_are_those_of_the_full_forward_whatever_the_blocks(monkeypatch, name, block):
+    monkeypatch.setattr(heads, "ROWS", block[0])
+    monkeypatch.setattr(heads, "TYPES", block[1])
     model, windows = {**SPECIAL, **PLAIN}[name], some_windows(LENGTHS)
     expected = np.concatenate([losses_by_hand(model, w.tolist()) for w in windows])
     np.testing.assert_allclose(scored(model, windows), expected, rtol=0, atol=1e-4)
