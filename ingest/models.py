@@ -19,6 +19,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.activations import NewGELUActivation
 
 from ingest.checkpoints import Checkpoint, weight_files
 from ingest.errors import CheckpointError, IngestError, first_line
@@ -128,7 +129,17 @@ def load_model(
     except Exception as error:  # any library error: the files are not a model
         raise CheckpointError(_unreadable(checkpoint, error)) from error
     _refuse_incomplete(checkpoint, info)
-    return model.eval().to(device)
+    return _fused(model.eval()).to(device)
+
+
+def _fused(model: PreTrainedModel) -> PreTrainedModel:
+    """GPT-2's activation as one operation; transformers writes the same formula in eight, which
+    costs a tenth of the forward."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, NewGELUActivation):
+                setattr(module, name, torch.nn.GELU(approximate="tanh"))
+    return model
 
 
 def _read_config(checkpoint: Checkpoint) -> PretrainedConfig:
