@@ -18,8 +18,10 @@ from store.files import whole_file
 from store.layout import Layout
 
 ROW_GROUP = 122_880  # one DuckDB scan unit
-# Of loss files, which are many: each row group repeats the text of its token types.
+# Of loss files, which are many: each row group repeats the text of its token types, and each page
+# is compressed without knowledge of the others.
 _LOSS_ROW_GROUP = 2**20
+_LOSS_PAGE = 2**23  # bytes: a whole row group's column
 _DIGESTS = ("weights_sha256", "losses_sha256")
 
 
@@ -70,6 +72,8 @@ def write_losses(layout: Layout, outcome: Outcome, tokens: pa.Table, losses: np.
             compression="zstd",
             compression_level=9,
             row_group_size=_LOSS_ROW_GROUP,
+            data_page_size=_LOSS_PAGE,
+            max_rows_per_page=_LOSS_ROW_GROUP,
             write_page_checksum=True,
             use_dictionary=["token_id", "token_str"],
             column_encoding={
