@@ -2,9 +2,11 @@
 
 `ours` is what a run does once its plan is made: read the weights of each checkpoint, hash them,
 score, write the loss files. `bare` is a forward and a cross-entropy over batches that are ready,
-with the model in memory. `report`, of GPT-2 small alone, is the report's way, one line at a time;
-`lm-eval`, too, is lm-evaluation-harness's `loglikelihood_rolling`, where it is installed
-(requirements-peers.lock). Bare and lm-eval have the best of some batch sizes on a part of the text.
+with the model in memory. `report`, of GPT-2 small alone, is the report's way: load a checkpoint and
+score one line at a time; `lm-eval`, too, of a model in memory, is lm-evaluation-harness's
+`loglikelihood_rolling`, where it is installed (requirements-peers.lock). Bare and lm-eval have the
+best of some batch sizes on a part of the text. `products` is the model's matrix products and
+nothing else, at the speed of one that suits this machine: what no way in float32 can pass.
 """
 
 import argparse
@@ -58,7 +60,7 @@ class Case:
 def main() -> None:
     """Print tokens per second of each side and the ratios, bytes per row, and peak memory."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lines", type=int, default=40, help="of the GPT-2 text (%(default)s)")
+    parser.add_argument("--lines", type=int, default=120, help="of the GPT-2 text (%(default)s)")
     parser.add_argument("--repeat", type=int, default=3, help="(%(default)s)")
     parser.add_argument("--case", choices=("gpt2", "demo", "files"), help="one of them alone")
     options = parser.parse_args()
@@ -87,7 +89,8 @@ def _compare(case: Case, folder: Path) -> None:
         "bare": _bare(model, plan),
     }
     if case.name == "GPT-2 small":
-        sides["report"] = lambda: _report(model, tokenizer, lines)
+        sides["report"] = lambda: _report(plan.checkpoints[0].path, tokenizer, lines)
+        sides["products"] = lambda: _products(model)
         sides |= _lm_eval(model, tokenizer, lines, 1_024)
     rates: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(case.repeat):
@@ -105,7 +108,8 @@ def _compare(case: Case, folder: Path) -> None:
 
 def _ours(source: Folder, plan: Plan, store: Path, options: Options) -> int:
     shutil.rmtree(store, ignore_errors=True)
-    report = fill(source, plan, store, options)
+    with redirect_stderr(io.StringIO()):  # it draws a bar
+        report = fill(source, plan, store, options)
     assert not report.failed
     return len(report.tried) * plan.corpus.n_tokens
 
@@ -143,7 +147,8 @@ def _forward(model: PreTrainedModel, batches: list[tuple[torch.Tensor, int]]) ->
 
 
 @torch.inference_mode()
-def _report(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, lines: list[str]) -> int:
+def _report(checkpoint: Path, tokenizer: PreTrainedTokenizerFast, lines: list[str]) -> int:
+    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype="float32").eval()
     scored = 0
     for line in lines:
         ids = tokenizer(line, return_tensors="pt", truncation=True, max_length=512).input_ids
@@ -151,6 +156,17 @@ def _report(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, lines: l
         losses = torch.nn.functional.cross_entropy(logits[0, :-1], ids[0, 1:], reduction="none")
         scored += len(losses.tolist())
     return scored
+
+
+@torch.inference_mode()
+def _products(model: PreTrainedModel) -> int:
+    n_tokens, width = 1_024, model.config.hidden_size
+    states, weight = torch.randn(n_tokens, width), torch.randn(width, 4 * width)
+    learned = sum(p.numel() for p in model.parameters() if p.dim() == 2)
+    times = round(learned / weight.numel())
+    for _ in range(times):
+        states @ weight
+    return n_tokens
 
 
 def _lm_eval(
