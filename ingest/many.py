@@ -7,7 +7,7 @@ from pathlib import Path
 from ingest.errors import IngestError
 from ingest.mirrors import below
 from ingest.prepare import Options, prepare_all
-from ingest.run import Report, fill, opened_for, refuse_inside, refuse_unusable
+from ingest.run import Report, fill, opened_for, refuse_place, refuse_unusable
 from ingest.sources import Source, is_repository
 
 
@@ -34,7 +34,7 @@ def run_many(
     if options.name:
         raise IngestError("--name is for one source: several are named by their folders")
     for source in sources:
-        refuse_inside(source, store)
+        refuse_place(source, store, options)
     runs = _runs(sources, store, options, variants)
     plans = prepare_all([(r.source, r.options) for r in runs], text)
     for run, plan in zip(runs, plans, strict=True):

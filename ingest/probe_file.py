@@ -1,5 +1,7 @@
 """probes.parquet: what probes found, checkpoint by checkpoint, each bound to the weights it saw."""
 
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
@@ -7,6 +9,7 @@ import pyarrow.parquet as pq
 from transformers import PreTrainedModel
 
 from ingest.errors import CheckpointError, IngestError, first_line
+from ingest.locks import alone
 from ingest.probes import Probe, gives_attentions, probe
 from ingest.repeats import Repeats
 from ingest.tables import read_table
@@ -16,7 +19,8 @@ from store.layout import Layout
 
 
 class ProbeFile:
-    """The probes of a store, written anew after each checkpoint, in order, whole or not at all.
+    """The probes of a store, written anew after each checkpoint, in order, whole or not at all;
+    several shards of one store may each add theirs.
 
     A checkpoint's probes name the sha256 of its weights, as its loss file does: what was made from
     other weights than the losses, or on other sequences, counts as missing.
@@ -31,8 +35,7 @@ class ProbeFile:
         """Checkpoints that could not be probed in this run, and why."""
         self.without_attention = False
         """Was there a model in this run that gives no attention weights?"""
-        if layout.probes.exists():
-            self._read()
+        self._read()
 
     def lacks(self, checkpoint: int, weights_sha256: str | None) -> bool:
         """Are there no probes of this checkpoint with these weights?"""
@@ -52,9 +55,15 @@ class ProbeFile:
     def add(self, checkpoint: int, weights_sha256: str, found: list[Probe]) -> None:
         """Put down a checkpoint's probes, for whatever was known of it, and write the file."""
         self.without_attention |= not gives_attentions(found)
-        self._found[checkpoint] = [
-            {"checkpoint": checkpoint, **vars(p), "weights_sha256": weights_sha256} for p in found
-        ]
+        with alone(self._layout):
+            self._read()
+            self._found[checkpoint] = [
+                {"checkpoint": checkpoint, **vars(p), "weights_sha256": weights_sha256}
+                for p in found
+            ]
+            self._write()
+
+    def _write(self) -> None:
         rows = [row for number in sorted(self._found) for row in self._found[number]]
         table = pa.Table.from_pylist(rows, schema.PROBES.with_metadata(self._facts))
         with whole_file(self._layout.probes) as temporary:
@@ -63,6 +72,8 @@ class ProbeFile:
                            column_encoding={"value": "BYTE_STREAM_SPLIT"})  # fmt: skip
 
     def _read(self) -> None:
+        if not self._layout.probes.exists():
+            return
         table = read_table(self._layout.probes)
         if not table.schema.equals(schema.PROBES, check_metadata=False):
             raise IngestError(
@@ -72,5 +83,5 @@ class ProbeFile:
         metadata = table.schema.metadata or {}
         if any(metadata.get(k.encode()) != v.encode() for k, v in self._facts.items()):
             return  # made on other sequences: all is made anew
-        for row in table.to_pylist():
-            self._found.setdefault(row["checkpoint"], []).append(row)
+        for number, rows in groupby(table.to_pylist(), itemgetter("checkpoint")):
+            self._found[number] = list(rows)

@@ -47,7 +47,7 @@ def run(source: str | Path, text: str | Path, store: str | Path, options: Option
     `store` is a folder or an fsspec URL. Raises IngestError for unusable input, or a store that
     holds something else.
     """
-    refuse_inside(source, store)
+    refuse_place(source, store, options)
     refuse_unusable(options)
     opened = opened_for(source, store, options)
     return fill(opened, prepare(opened, text, options), store, options)
@@ -73,7 +73,7 @@ def fill(opened: Source, plan: Plan, store: str | Path, options: Options) -> Rep
         tried = list(_engine(options)(layout, plan, todo, opened, options, record, probes))
         if probes:
             device = options.device or best_device()
-            probe_scored(probes, plan.checkpoints, known, opened, options, device)
+            probe_scored(probes, share, known, opened, options, device)
             mirror.send([p for p in (layout.probes,) if p.exists()])
         opened.tidy([])
         if shard and is_url(store):  # shards may have overwritten what others had recorded
@@ -134,9 +134,16 @@ def _recording(
     return record
 
 
-def refuse_inside(source: str | Path, store: str | Path) -> None:
-    """Raises IngestError for a store that would lie among the checkpoints, or is a file."""
+def refuse_place(source: str | Path, store: str | Path, options: Options) -> None:
+    """Raises IngestError for a store that would lie among the checkpoints, is a file, or cannot
+    have what is asked for."""
     if is_url(store):
+        if options.probes and options.shard:
+            raise IngestError(
+                f"--probes and --shard cannot be had at once at {store}, where shards cannot lock "
+                "each other out: give --probes to a run without --shard when all shards are done; "
+                "nothing is scored again"
+            )
         return
     store = Path(store)
     if not is_repository(source) and store.resolve() == Path(source).resolve():
@@ -146,12 +153,7 @@ def refuse_inside(source: str | Path, store: str | Path) -> None:
 
 
 def refuse_unusable(options: Options) -> None:
-    """Raises IngestError for options that do not go together, or not on this machine."""
-    if options.probes and options.shard:
-        raise IngestError(
-            "--probes and --shard cannot be had at once: give --probes to a run without --shard "
-            "when all shards are done; nothing is scored again"
-        )
+    """Raises IngestError for options that cannot be had on this machine."""
     refuse_device(options.device or best_device())
     if options.compile:
         refuse_compiling()

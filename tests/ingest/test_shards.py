@@ -132,11 +132,21 @@ def test_who_would_write_the_same_is_refused(tmp_path, ingest, line, first, seco
     assert not list(store.glob(".*"))
 
 
-def test_probes_are_left_to_a_run_of_all(ingest, line, tmp_path):
-    ended = ingest(*line, tmp_path / "s", "--shard", "1/3", "--probes")
+def test_probes_of_shards_at_once_are_those_of_a_single_run(line, tmp_path):
+    alone, store = tmp_path / "alone", tmp_path / "store"
+    finish([*line, str(alone), "--probes"])
+    going = [start([*line, str(store), "--shard", shard, "--probes"]) for shard in SHARDS]
+    for process in going:
+        process.join()
+    assert [p.exitcode for p in going] == [0] * 3
+    assert_same(store, alone)
+    assert verify(store) == []
+
+
+def test_probes_of_shards_at_a_url_are_left_to_a_run_of_all(ingest, line):
+    ended = ingest(*line, "memory://s", "--shard", "1/3", "--probes")
     assert ended.status == 2
-    assert "error: --probes and --shard cannot be had at once: give --probes to a" in ended.error
-    assert not (tmp_path / "s").exists()
+    assert "error: --probes and --shard cannot be had at once at memory://s, where" in ended.error
 
 
 def test_downloads_of_shards_are_apart(tmp_path):
