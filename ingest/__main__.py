@@ -18,8 +18,6 @@ from ingest.text_arguments import add_text, positive, text_options
 
 if TYPE_CHECKING:
     from ingest.prepare import Options
-    from ingest.probe_file import ProbeFile
-    from ingest.run import Report
 
 EPILOG = """\
 exit status: 0 all is well; 1 a checkpoint failed, a store is not whole, or two differ;
@@ -134,7 +132,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("reference", type=Path)
     parser.add_argument(
-        "--tolerance", type=float, default=1e-3, help="nats that are no difference (%(default)s)"
+        "--tolerance", type=_nats, default=1e-3, help="nats that are no difference (%(default)s)"
     )
 
 
@@ -162,6 +160,13 @@ def _shard(text: str) -> Shard:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no shard: expected 1/16 to 16/16, for example"
         ) from error
+
+
+def _nats(text: str) -> float:
+    number = float(text)
+    if not number >= 0:  # nor NaN
+        raise argparse.ArgumentTypeError(f"{text!r} is no distance: expected 0 or more, in nats")
+    return number
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -217,43 +222,16 @@ def _options(options: argparse.Namespace) -> "Options":
 def _run(options: argparse.Namespace) -> int:
     from ingest.many import run_many  # torch takes seconds to load: only where it is needed
     from ingest.run import run
+    from ingest.telling import tell
 
     here = ("name", "keep_cache", "probes", "shard", "engine")  # and not in `plan`
     chosen = replace(_options(options), **{name: getattr(options, name) for name in here})
     variants = _names(options.variant or "")
     if len(options.sources) == 1 and len(variants) < 2:
         report = run(options.sources[0], options.text, options.store, chosen)
-        return _tell(options.store, report)
+        return tell(options.store, report)
     several = run_many(options.sources, options.text, options.store, chosen, variants)
-    return max([_tell(store, report) for store, report in several])
-
-
-def _tell(store: str | Path, report: "Report") -> int:
-    scored = len(report.tried) - len(report.failed)
-    print(
-        f"{store}: {scored} checkpoints scored on {report.n_tokens:,} tokens, "
-        f"{report.skipped} were there already, {len(report.failed)} failed"
-    )
-    for number, same in report.duplicates.items():
-        print(f"odd: checkpoint {number} {same}", file=sys.stderr)
-    for outcome in report.failed:
-        print(f"failed: {outcome.error}", file=sys.stderr)
-    return 1 if report.failed or _unprobed(report.probes) else 0
-
-
-def _unprobed(probes: "ProbeFile | None") -> int:
-    """Say what is odd about the probes; how many checkpoints have none."""
-    if probes is None:
-        return 0
-    if probes.without_attention:
-        print(
-            "note: the model gives no attention weights: it has the losses on repeats, and no "
-            "prefix-matching scores (NULL)",
-            file=sys.stderr,
-        )
-    for number, reason in probes.unprobed.items():
-        print(f"not probed: checkpoint {number}: {reason}", file=sys.stderr)
-    return len(probes.unprobed)
+    return max([tell(store, report) for store, report in several])
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -34,7 +34,7 @@ def run_many(
     if options.name:
         raise IngestError("--name is for one source: several are named by their folders")
     for source in sources:
-        refuse_place(source, store, options)
+        refuse_place(source, text, store, options)
     runs = _runs(sources, store, options, variants)
     plans = prepare_all([(r.source, r.options) for r in runs], text)
     for run, plan in zip(runs, plans, strict=True):

@@ -16,7 +16,7 @@ from ingest.prepare import Options, Plan, prepare
 from ingest.probe_file import ProbeFile
 from ingest.probing import probe_scored
 from ingest.scoring import best_device, score
-from ingest.sources import Source, is_repository, open_source
+from ingest.sources import Source, open_source
 from ingest.standing import refuse_compiling
 from ingest.writer import Duplicate, Outcome
 from store.layout import Layout
@@ -27,6 +27,7 @@ class Report:
     """What a run did: outcomes of the checkpoints that it tried, and how many it skipped.
 
     `duplicates`: the store's checkpoints that an earlier one equals, and that one.
+    `moved`: scored before, at another commit than their revision is at now.
     `probes`: the store's probes where they were asked for.
     """
 
@@ -34,6 +35,7 @@ class Report:
     skipped: int
     n_tokens: int
     duplicates: dict[int, Duplicate]
+    moved: list[Checkpoint]
     probes: ProbeFile | None = None
 
     @property
@@ -47,7 +49,7 @@ def run(source: str | Path, text: str | Path, store: str | Path, options: Option
     `store` is a folder or an fsspec URL. Raises IngestError for unusable input, or a store that
     holds something else.
     """
-    refuse_place(source, store, options)
+    refuse_place(source, text, store, options)
     refuse_unusable(options)
     opened = opened_for(source, store, options)
     return fill(opened, prepare(opened, text, options), store, options)
@@ -67,6 +69,7 @@ def fill(opened: Source, plan: Plan, store: str | Path, options: Options) -> Rep
         known = _open(layout, mirror, plan, share if shard else None)
         done = layout.scored()
         todo = [c for c in share if c.checkpoint not in done]
+        moved = [c for c in share if c.checkpoint in done and _moved(known[c.checkpoint], c)]
         opened.tidy(todo[: options.prefetch])
         record = _recording(layout, mirror, known, share if shard else None)
         probes = ProbeFile(layout, plan.repeats) if plan.repeats else None
@@ -79,7 +82,13 @@ def fill(opened: Source, plan: Plan, store: str | Path, options: Options) -> Rep
         if shard and is_url(store):  # shards may have overwritten what others had recorded
             known = _put_right(layout, mirror, plan, tried)
     same = writer.duplicates(known[number] for number in sorted(known))
-    return Report(tried, len(share) - len(todo), plan.corpus.n_tokens, same, probes)
+    return Report(tried, len(share) - len(todo), plan.corpus.n_tokens, same, moved, probes)
+
+
+def _moved(outcome: Outcome, now: Checkpoint) -> bool:
+    """A folder has no commits."""
+    before = outcome.checkpoint.commit
+    return before is not None and now.commit is not None and before != now.commit
 
 
 def _open(
@@ -134,9 +143,9 @@ def _recording(
     return record
 
 
-def refuse_place(source: str | Path, store: str | Path, options: Options) -> None:
-    """Raises IngestError for a store that would lie among the checkpoints, is a file, or cannot
-    have what is asked for."""
+def refuse_place(source: str | Path, text: str | Path, store: str | Path, options: Options) -> None:
+    """Raises IngestError for a store that would lie among the checkpoints or the text, is a file,
+    or cannot have what is asked for."""
     if is_url(store):
         if options.probes and options.shard:
             raise IngestError(
@@ -146,8 +155,9 @@ def refuse_place(source: str | Path, store: str | Path, options: Options) -> Non
             )
         return
     store = Path(store)
-    if not is_repository(source) and store.resolve() == Path(source).resolve():
-        raise IngestError(f"--store {store} is the folder of checkpoints itself: name another")
+    for what, place in (("checkpoints", source), ("the text", text)):
+        if Path(place).is_dir() and store.resolve() == Path(place).resolve():
+            raise IngestError(f"--store {store} is the folder of {what} itself: name another")
     if store.exists() and not store.is_dir():
         raise IngestError(f"--store {store} is a file: name a folder")
 

@@ -56,6 +56,7 @@ def case(tmp_path: Path, run_folder: Path) -> Path:
         ({"--store": "t.txt"}, "t.txt is a file: name a folder"),
         ({"--store": "t.txt/store"}, "Not a directory: .*mend that and run the same command again"),
         ({"--store": "run"}, "is the folder of checkpoints itself: name another"),
+        ({"--text": "empty", "--store": "empty"}, "is the folder of the text itself: name another"),
     ],
 )
 def test_unusable_input_gets_a_sentence(case, ingest, change, sentence):

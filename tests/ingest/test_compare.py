@@ -36,6 +36,13 @@ def test_a_tolerance_is_what_counts_as_no_difference(store, whole_store, ingest)
     assert ingest("compare", store, whole_store, "--tolerance", 101).status == 0
 
 
+@pytest.mark.parametrize("tolerance", ["nan", "-1", "some"])
+def test_what_is_no_tolerance_is_refused(store, ingest, capsys, tolerance):
+    with pytest.raises(SystemExit):
+        ingest("compare", store, store, f"--tolerance={tolerance}")
+    assert "--tolerance: " in capsys.readouterr().err
+
+
 def test_stores_that_cannot_be_compared_get_a_sentence(store, whole_store, ingest, run_folder):
     for step in (0, 10):
         Layout(store).loss_file(step).unlink()

@@ -17,6 +17,7 @@ from ingest.checkpoints import weights_sha256
 from ingest.verify import verify
 from store.layout import Layout
 from store.manifest import read_manifest
+from tests.ingest import hub as served
 from tests.ingest.conftest import STEPS
 from tests.ingest.hub import Hub, commit_of, serving, use
 
@@ -185,6 +186,25 @@ def test_what_does_not_pass_is_recorded_and_run_again_tries_just_that(
     assert weights == [WEIGHTS_OF_10]
     assert losses(tmp_path / "s") == losses(whole_store)
     assert verify(tmp_path / "s") == []
+
+
+def test_a_revision_that_has_moved_since_it_was_scored_is_told(
+    published, score, tmp_path, monkeypatch
+):
+    assert score().status == 0
+    before = losses(tmp_path / "s")
+    moved = {"checkpoint-10": commit_of("another")}
+    monkeypatch.setattr(served, "commit_of", lambda name: moved.get(name) or commit_of(name))
+    ended = score()
+    assert (ended.status, losses(tmp_path / "s")) == (0, before)
+    assert ended.error == (
+        "odd: checkpoint-10 is at another commit now than it was scored at: to score it again, "
+        "delete losses/checkpoint-000000010.parquet from the store"
+    )
+    assert rows(tmp_path / "s")[10]["commit"] == commit_of("checkpoint-10")
+    Layout(tmp_path / "s").loss_file(10).unlink()
+    assert (score().status, score().error) == (0, "")
+    assert rows(tmp_path / "s")[10]["commit"] == moved["checkpoint-10"]
 
 
 def test_the_first_checkpoint_may_be_the_one_that_fails(published, score, tmp_path, whole_store):
