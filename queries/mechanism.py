@@ -1,11 +1,12 @@
 """Evidence for the mechanism: probes beside a group's curve, and which of them moves first."""
 
 from dataclasses import astuple, dataclass, fields
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from queries.errors import StoreError
+from queries.errors import QueryError, StoreError
 from queries.lags import Lag, lag
 from queries.store import Store
 
@@ -19,14 +20,20 @@ GROUP = "group"
 class Mechanism:
     """Probes and a group of tokens on one axis of checkpoints."""
 
+    wide: pd.DataFrame
+    """The same as `curves`, one column per curve, by checkpoint."""
     curves: pd.DataFrame
     """checkpoint, curve, value, low, high: loss_first and loss_second on repeats and repeat_gain,
     the first minus the second (nats); prefix_matching_layer_0, …, the highest score of the layer's
     heads (0 to 1); and group, its mean loss, or that minus the baseline's (nats), with its band."""
-    lags: pd.DataFrame
-    """One line per probe that may come before the group: probe, probe_change, group_change (from
-    the first checkpoint to the farthest value), half_way_probe, half_way_group (steps), and lead,
-    lag in decades of the step, above 0 where the probe moves first; see `queries.lags.Lag`."""
+
+    @cached_property
+    def lags(self) -> pd.DataFrame:
+        """One line per probe that may come before the group: probe, probe_change, group_change
+        (from the first checkpoint to the farthest value), half_way_probe, half_way_group (steps),
+        and lead, lag in decades of the step, above 0 where the probe moves first; see
+        `queries.lags.Lag`. Raises QueryError for under 20 checkpoints."""
+        return _lags(self.wide)
 
 
 def mechanism(
@@ -39,9 +46,9 @@ def mechanism(
     """Does a group's loss move when the heads that copying needs appear, before or after?
 
     With `baseline` the group's mean loss minus the baseline's, which leaves out what all tokens
-    have in common. `first` and `last` are checkpoints between which to look (all). A score says
-    where a head looks, a lead that something came first: neither is a proof of cause. Raises
-    StoreError for a store without probes, GroupError, and QueryError for under 20 checkpoints.
+    have in common. `first` and `last` are steps between which to look (all). A score says where a
+    head looks, a lead that something came first: neither is a proof of cause. Raises StoreError
+    for a store without probes, GroupError, and QueryError where there is no probe between.
     """
     found = store.probes
     if found is None or found.empty:
@@ -50,9 +57,13 @@ def mechanism(
             "nothing is scored again"
         )
     asked = _of_group(store, group, baseline)
-    wide = _wide(found).join(asked.set_index("checkpoint"), how="inner")
-    wide = wide.loc[slice(first, last)]
-    return Mechanism(_curves(wide), _lags(wide))
+    wide = _wide(found).join(asked.set_index("checkpoint"), how="inner").loc[slice(first, last)]
+    if wide.empty:
+        raise QueryError(
+            f"no checkpoint between {first or 'the first'} and {last or 'the last'} has probes and "
+            f"losses: probes are at {found['checkpoint'].min():,} to {found['checkpoint'].max():,}"
+        )
+    return Mechanism(wide, _curves(wide))
 
 
 def _of_group(store: Store, group: str, baseline: str | None) -> pd.DataFrame:

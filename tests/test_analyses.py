@@ -189,7 +189,8 @@ def test_models_whose_attention_is_not_known_have_no_scores(probed):
     assert n_charts(app) == 3 and "prefix matching" not in said(app)
 
 
-def test_too_few_checkpoints_to_tell_get_a_sentence(small):
+def test_too_few_checkpoints_to_tell_have_curves_and_a_sentence(small):
     write_probes(small, Store(small).steps, np.ones((8, 2)), None)
     app = shown(small, "evidence", evidence="position > 5", minus="false")
-    assert "expected at least 20" in app.error[0].value
+    assert "expected at least 20" in app.info[0].value
+    assert n_charts(app) == 2

@@ -103,7 +103,13 @@ def baselines(_store: Store, store_key: object, group: str) -> pd.DataFrame:
     return queries.baselines(_store, group)
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner="Looking which moves first …")
+@st.cache_data(max_entries=ENTRIES, show_spinner="Reading the probes …")
 def mechanism(_store: Store, store_key: object, group: str, baseline: str | None) -> Mechanism:
     """`queries.mechanism`."""
     return queries.mechanism(_store, group, baseline)
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner="Looking which moves first …")
+def leads(_store: Store, store_key: object, group: str, baseline: str | None) -> pd.DataFrame:
+    """The lags of `queries.mechanism`."""
+    return queries.mechanism(_store, group, baseline).lags

@@ -42,9 +42,15 @@ def page(store: Store) -> None:
         st.error(str(error), icon=":material/error:")
         return
     call = called(store, "mechanism", group, baseline)
-    _told(found)
+    try:
+        leads = analysis_answers.leads(store, key, group, baseline)
+    except QueryError as error:  # too few checkpoints to tell
+        st.info(str(error), icon=":material/info:")
+        leads = pd.DataFrame()
+    _told(leads)
     _curves(store, found, axis, call, minus)
-    _lags(found, call)
+    if not leads.empty:
+        _lags(leads, call)
 
 
 def _nothing(store: Store) -> None:
@@ -64,8 +70,8 @@ def _nothing(store: Store) -> None:
                  label="Without probes: what the position does to the loss")  # fmt: skip
 
 
-def _told(found: Mechanism) -> None:
-    for line in found.lags.itertuples():
+def _told(leads: pd.DataFrame) -> None:
+    for line in leads.itertuples():
         st.markdown(f"- {_sentence(line)}")
     st.caption(
         "A score says where a head looks, a lead that something came first in this one run: "
@@ -132,14 +138,14 @@ def _looking(frame: pd.DataFrame, names: list[str], first: int) -> pd.DataFrame:
     )
 
 
-def _lags(found: Mechanism, call: str) -> None:
-    known = found.lags.dropna(subset=["lead", "lag"], how="all")
+def _lags(leads: pd.DataFrame, call: str) -> None:
+    known = leads.dropna(subset=["lead", "lag"], how="all")
     if known.empty:
         return
     st.subheader("Which moves first?")
     chart = charts.leads(known.assign(probe=known["probe"].map(_title)))
     figure.show(
-        Figure("Leads and lags of the probes", chart, found.lags, call=f"{call}.lags",
+        Figure("Leads and lags of the probes", chart, leads, call=f"{call}.lags",
                caption="By half-way points: how much later the group is half-way from its start "
                "to its farthest value. By increments: the shift at which both curves' steps "
                "correlate best. Intervals say how far noise moves the answer, not whether another "

@@ -122,10 +122,15 @@ def test_a_store_without_probes_gets_a_sentence_that_says_how_to_get_them(store)
         mechanism(store)
 
 
-def test_too_few_checkpoints_get_a_sentence(probed):
-    with pytest.raises(QueryError, match="expected at least 20"):
-        mechanism(probed, GROUP, None, 0, 10)
-    with pytest.raises(QueryError, match="0 checkpoints"):
+def test_too_few_checkpoints_have_curves_and_no_lags(probed):
+    found = mechanism(probed, GROUP, None, STEPS[0], STEPS[5])
+    assert found.curves["checkpoint"].nunique() == 6
+    with pytest.raises(QueryError, match=r"6 checkpoints .* expected at least 20"):
+        _ = found.lags
+
+
+def test_where_no_checkpoint_is_left_it_is_said_where_they_are(probed):
+    with pytest.raises(QueryError, match=r"no checkpoint between 5000 and the last .* are at 0 to"):
         mechanism(probed, GROUP, None, 5000)
 
 
