@@ -63,7 +63,7 @@ def finish(run: Run, folder: Path) -> None:
     assert list((folder / "home" / "token-trails").iterdir()) == []  # no download is left
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(10))
 def test_killed_at_random_moments(tmp_path, run, undisturbed, seed):
     expected, duration = undisturbed
     moments = random.Random(seed)
