@@ -1,4 +1,4 @@
-"""README tells the truth: its commands, its Python and its SQL run as they stand."""
+"""README and docs/ tell the truth: their commands, Python and SQL run as they stand."""
 
 import re
 import shlex
@@ -15,13 +15,19 @@ import queries.__main__
 from tests.queries.catalogs import COMMAND_LINE
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    name: (ROOT / name).read_text(encoding="utf-8")
+    for name in ("README.md", "docs/ingest.md", "docs/queries.md", "docs/groups.md",
+                 "docs/methods.md", "data/README.md")
+}  # fmt: skip
 MAINS = {"queries": queries.__main__.main, "ingest": ingest.__main__.main}
 OURS = ("data", "ingest", "queries", "store")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language: str, name: str = "") -> list[str]:
+    """Of all pages, in order, or of one."""
+    text = PAGES[name] if name else "\n".join(PAGES.values())
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +78,8 @@ def test_the_python_runs(clone):
 
 def test_other_tools_give_the_same_means(monkeypatch):
     monkeypatch.chdir(ROOT)
-    section = README.partition("## The same question from other tools")[2].partition("\n## ")[0]
     means = []
-    for block in re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL):
+    for block in [b for b in blocks("python", "docs/queries.md") if "means" in b][-3:]:
         names: dict[str, Any] = {}
         exec(block, names)
         means.append(names["means"])
@@ -94,15 +99,21 @@ def test_the_groups_in_the_table_are_groups():
     from queries import Store
 
     store = Store(ROOT / "data" / "demo")
-    clauses = re.findall(r"^\| [^|]+ \| `(.+)` \|$", README, flags=re.MULTILINE)
+    clauses = re.findall(r"^\| [^|]+ \| `(.+)` \|$", PAGES["docs/groups.md"], flags=re.MULTILINE)
     assert len(clauses) == 6
     for clause in clauses:
         assert len(store.members(clause)) > 0
 
 
-def test_every_file_and_target_that_is_named_exists():
+def test_every_page_is_tested():
+    pages = {str(p.relative_to(ROOT)) for p in (ROOT / "docs").glob("*.md")}
+    assert pages == {name for name in PAGES if name.startswith("docs/")}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_file_and_target_that_is_named_exists(name):
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in set(re.findall(r"make ([a-z][a-z-]+)", README)):
+    for target in set(re.findall(r"`make ([a-z][a-z-]+)", PAGES[name])):
         assert f"\n{target}:" in makefile, target
-    for path in re.findall(r"\]\(([^)]+)\)", README):
-        assert (ROOT / path).exists(), path
+    for path in re.findall(r"\]\(([^)]+)\)", PAGES[name]):
+        assert (ROOT / name).parent.joinpath(path).exists(), path
