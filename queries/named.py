@@ -1,5 +1,7 @@
 """The named groups that a store knows: the shared ones and its own, found, saved and renamed."""
 
+import difflib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +20,9 @@ from queries.groups import (
     taken,
 )
 from queries.relations import RELATIONS
+
+_WORD = re.compile(r"[^\W\d]\w*")
+_CONSTANTS = ("true", "false", "null")
 
 
 class NamedGroups:
@@ -46,9 +51,24 @@ class NamedGroups:
         return {path.stem for path in self._own.glob("*.sql")}
 
     def clause(self, group: str) -> str:
-        """The WHERE expression of a named group, or `group` itself where it is no name."""
-        named = find_group(group.strip(), SHARED, self._own)
+        """The WHERE expression of a named group, or `group` itself where it is no name.
+
+        Raises GroupError for a single word that is neither a group nor a column.
+        """
+        name = group.strip()
+        named = find_group(name, SHARED, self._own)
+        if named is None and _WORD.fullmatch(name) and name.lower() not in _CONSTANTS:
+            self._refuse_unknown(name)
         return named.clause if named else group
+
+    def _refuse_unknown(self, name: str) -> None:
+        known = {c.lower(): f"the column {c}" for c in clauses.token_columns(self._database)}
+        if name.lower() in {*known, "loss", *self._database.unusable_columns}:
+            return  # what is wrong about it, if anything, is said where it is evaluated
+        known |= {group: f"the group {group}" for group in self.all()}
+        near = difflib.get_close_matches(name.lower(), known, n=1)
+        hint = f"did you mean {known[near[0]]}?" if near else f"for text, write word = '{name}'"
+        raise GroupError(f"{name} is neither a group nor a column of tokens: {hint}")
 
     def save(
         self,

@@ -189,6 +189,11 @@ def test_models_whose_attention_is_not_known_have_no_scores(probed):
     assert n_charts(app) == 3 and "prefix matching" not in said(app)
 
 
+def test_a_link_that_names_no_group_gets_the_usual_one(small):
+    write_probes(small, Store(small).steps, np.ones((8, 2)), None)
+    assert "copyable" in said(shown(small, "evidence", evidence=""))
+
+
 def test_too_few_checkpoints_to_tell_have_curves_and_a_sentence(small):
     write_probes(small, Store(small).steps, np.ones((8, 2)), None)
     app = shown(small, "evidence", evidence="position > 5", minus="false")

@@ -16,6 +16,7 @@ TRAJECTORIES = "group"
 """The parameter of the groups on the Trajectories page; the first one is the baseline."""
 DEFAULTS = ("not_copyable", "copyable")
 _COLOR = re.compile("#[0-9a-fA-F]{6}")
+_NONE = ""  # in a URL: no group, and not the defaults
 _ids = count()
 
 
@@ -74,17 +75,21 @@ def groups(parameter: str, defaults: Sequence[str]) -> list[Chosen]:
     kept = f"{parameter}_groups"
     in_url = st.query_params.get_all(parameter)
     if kept not in st.session_state:
-        st.session_state[kept] = [from_url(v) for v in in_url or defaults]
+        st.session_state[kept] = _from_urls(in_url or defaults)
     elif in_url and in_url != st.session_state.get(f"{parameter}_written"):
-        st.session_state[kept] = [from_url(v) for v in in_url]
+        st.session_state[kept] = _from_urls(in_url)
     found: list[Chosen] = st.session_state[kept]
     keep(parameter, found)
     return found
 
 
+def _from_urls(values: Sequence[str]) -> list[Chosen]:
+    return [from_url(value) for value in values if value != _NONE]
+
+
 def keep(parameter: str, chosen: Sequence[Chosen]) -> None:
     """Into the session and the URL."""
-    values = [group.url() for group in chosen]
+    values = [group.url() for group in chosen] or [_NONE]
     st.session_state[f"{parameter}_groups"] = list(chosen)
     st.session_state[f"{parameter}_written"] = values
     if st.query_params.get_all(parameter) != values:

@@ -45,6 +45,8 @@ def panel(
 
 def one(store: Store, label: str, parameter: str, default: str) -> str | None:
     """One group, with a button to change it; its clause, or None, and a sentence, if it is none."""
+    if not chosen.groups(parameter, [default]):  # a link that names none
+        chosen.keep(parameter, [Chosen(default)])
     group = chosen.groups(parameter, [default])[0]
     text, button = st.columns([9, 2], vertical_alignment="center")
     if button.button("Change", icon=":material/edit:", key=f"{parameter}_change",

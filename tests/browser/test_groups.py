@@ -93,6 +93,8 @@ def test_groups_are_ordered_and_removed(page, app):
     has_charts(page, 1)
     press(page, "Remove")
     expect(page.get_by_text("No group yet")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("No group yet")).to_be_visible()
 
 
 def test_a_group_is_kept_renamed_and_deleted(page, own_app):

@@ -223,3 +223,18 @@ def test_a_broken_file_stops_only_who_asks_for_it(own):
     for ask in (lambda: store.members("broken"), lambda: store.named_groups):
         with pytest.raises(GroupError, match=r"broken\.sql holds no expression"):
             ask()
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("Copyabel", "did you mean the group copyable?"),
+        ("positon", "did you mean the column position?"),
+        (" Obama ", "for text, write word = 'Obama'"),
+    ],
+)
+def test_a_word_that_is_no_group_is_held_against_groups_and_columns(store, word, hint):
+    with pytest.raises(GroupError) as raised:
+        store.members(word)
+    told = f"{word.strip()} is neither a group nor a column of tokens: {hint}"
+    assert str(raised.value) == told
