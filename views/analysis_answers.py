@@ -104,12 +104,16 @@ def baselines(_store: Store, store_key: object, group: str) -> pd.DataFrame:
 
 
 @st.cache_data(max_entries=ENTRIES, show_spinner="Reading the probes …")
-def mechanism(_store: Store, store_key: object, group: str, baseline: str | None) -> Mechanism:
+def mechanism(
+    _store: Store, store_key: object, group: str, baseline: str | None, between: tuple[int, int]
+) -> Mechanism:
     """`queries.mechanism`."""
-    return queries.mechanism(_store, group, baseline)
+    return queries.mechanism(_store, group, baseline, *between)
 
 
 @st.cache_data(max_entries=ENTRIES, show_spinner="Looking which moves first …")
-def leads(_store: Store, store_key: object, group: str, baseline: str | None) -> pd.DataFrame:
+def leads(
+    _store: Store, store_key: object, group: str, baseline: str | None, between: tuple[int, int]
+) -> pd.DataFrame:
     """The lags of `queries.mechanism`."""
-    return queries.mechanism(_store, group, baseline).lags
+    return queries.mechanism(_store, group, baseline, *between).lags

@@ -5,11 +5,21 @@ import streamlit as st
 
 from queries import QueryError, Store
 from queries.mechanism import GAIN, GROUP, LOSSES, SCORE, Mechanism
-from views import analysis_answers, answers, charts, display, figure, group_panel, spans
+from views import (
+    analysis_answers,
+    answers,
+    charts,
+    display,
+    figure,
+    group_panel,
+    region,
+    spans,
+)
 from views.called import called
 from views.figure import Figure
 
 TITLES = {LOSSES[0]: "first time", LOSSES[1]: "repeated", GAIN: "gain on repeats"}
+HARDLY = 0.02  # of a score from 0 to 1, of which a head has about 0.01 by chance
 COMMAND = "python -m ingest run SOURCE --text TEXT --store DIR --probes"
 
 
@@ -32,18 +42,19 @@ def page(store: Store) -> None:
         )  # fmt: skip
         usual = "not_copyable"
         baseline = group_panel.one(store, "Baseline", "baseline", usual) if minus else None
+        between = region.choose(store, "Look at", "between_", (store.steps[0], store.steps[-1]))
     if group is None or (minus and baseline is None):
         return
     axis = display.training_axis(store)
     try:
         key = (*answers.key(store), len(probes))
-        found = analysis_answers.mechanism(store, key, group, baseline)
+        found = analysis_answers.mechanism(store, key, group, baseline, between)
     except QueryError as error:
         st.error(str(error), icon=":material/error:")
         return
-    call = called(store, "mechanism", group, baseline)
+    call = called(store, "mechanism", group, baseline, *between)
     try:
-        leads = analysis_answers.leads(store, key, group, baseline)
+        leads = analysis_answers.leads(store, key, group, baseline, between)
     except QueryError as error:  # too few checkpoints to tell
         st.info(str(error), icon=":material/info:")
         leads = pd.DataFrame()
@@ -75,7 +86,8 @@ def _told(leads: pd.DataFrame) -> None:
         st.markdown(f"- {_sentence(line)}")
     st.caption(
         "A score says where a head looks, a lead that something came first in this one run: "
-        "neither is a proof of cause. Two curves that each move once always lag by something."
+        "neither is a proof of cause. Two curves that each move once always lag by something; of a "
+        "curve that moves more than once, look at the steps of one move alone."
     )
 
 
@@ -84,6 +96,9 @@ def _sentence(line: object) -> str:
     values = line._asdict()  # type: ignore[attr-defined]
     name = f"**{_title(values['probe'])}**"
     lead, low, high = values["lead"], values["lead_low"], values["lead_high"]
+    change = values["probe_change"]
+    if values["probe"].startswith(SCORE) and abs(change) < HARDLY:
+        return f"{name}: it hardly moves ({change:+.3f}), so which is first says nothing."
     if pd.isna(lead):
         return f"{name}: it, or the group, never moves, so neither is first."
     places = (

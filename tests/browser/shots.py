@@ -76,7 +76,9 @@ LOOKS = IN_README | {
     "positions-609": Look("/positions", store="report"),
     "ngrams": Look("/ngrams"),
     "ngrams-dark": Look("/ngrams", "dark", 1024),
-    "evidence-empty": Look("/evidence"),
+    "evidence": Look("/evidence?between_first=1000"),
+    "evidence-dark": Look("/evidence", "dark"),
+    "evidence-empty": Look("/evidence", store="report"),
     "no-store": Look("/", store="none"),
 }
 

@@ -6,6 +6,7 @@ import numpy as np
 from playwright.sync_api import Page, expect
 
 from queries import Store
+from store.layout import Layout
 from tests.browser.conftest import settled
 from tests.browser.test_pages import has_charts, opened, query
 from tests.queries.probed import write_probes
@@ -78,6 +79,7 @@ def test_ngrams_are_drawn(page, app):
 
 def test_probes_are_asked_for_and_shown_once_they_are_there(page, own_app):
     url, folder = own_app
+    Layout(folder).probes.unlink()
     opened(page, f"{url}/evidence")
     expect(page.get_by_role("heading", name="This store has no probes")).to_be_visible()
     steps = Store(folder).steps
@@ -92,3 +94,10 @@ def test_probes_are_asked_for_and_shown_once_they_are_there(page, own_app):
     settled(page)
     assert query(page)["minus"] == ["false"]
     has_charts(page, 4)
+
+
+def test_the_bundled_probes_are_looked_at_between_steps(page, app):
+    opened(page, f"{app}/evidence?between_first=1000")
+    has_charts(page, 4)
+    expect(page.get_by_text("layer 0: it hardly moves")).to_be_visible()
+    expect(page.get_by_text(re.compile("layer 1: half-way at step 1,658"))).to_be_visible()

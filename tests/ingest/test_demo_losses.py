@@ -1,12 +1,15 @@
-"""Losses of the bundled store equal those that its bundled checkpoints give, computed by hand."""
+"""The bundled losses and probes are those of the bundled checkpoints, computed by hand."""
 
 import re
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from ingest.repeats import random_repeats
+from ingest.windows import Convention
 from store.layout import Layout
 from store.manifest import read_manifest
 from tests.ingest.by_hand import losses_by_hand, windows_by_hand
@@ -52,3 +55,26 @@ def test_every_loss_of_a_checkpoint_equals_one_computed_by_hand(windows, step):
     expected = np.concatenate([losses_by_hand(model, window) for window in windows])
     found = pq.read_table(LAYOUT.loss_file(step))["loss"].to_numpy()
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("step", (0, 1_640, 3_000))
+def test_the_scores_of_heads_are_those_computed_by_hand(step):
+    model = AutoModelForCausalLM.from_pretrained(
+        FOLDERS[step], dtype="float32", attn_implementation="eager"
+    ).eval()
+    tokenizer = AutoTokenizer.from_pretrained(FOLDERS[step])
+    manifest = read_manifest(LAYOUT.manifest)
+    convention = Convention(manifest.context_length, manifest.bos_id)
+    repeats = random_repeats(tokenizer, model.config.vocab_size, convention)
+    looked = np.zeros((2, 4))
+    for window in repeats.windows:
+        with torch.inference_mode():
+            found = model(torch.from_numpy(window)[None], output_attentions=True).attentions
+        for at in range(1 + repeats.length, len(window) - 1):  # the last has no next one there
+            before = int(np.flatnonzero(window[:at] == window[at])[-1])
+            looked += np.array([layer[0, :, at, before + 1].numpy() for layer in found])
+    rows = pq.read_table(LAYOUT.probes).to_pylist()
+    shipped = {(r["layer"], r["head"]): r["value"] for r in rows if r["checkpoint"] == step}
+    expected = looked / (len(repeats.windows) * (repeats.length - 1))
+    for (layer, head), score in np.ndenumerate(expected):
+        assert shipped[layer, head] == pytest.approx(score, abs=1e-5)
