@@ -96,9 +96,8 @@ def _sentence(line: object) -> str:
     values = line._asdict()  # type: ignore[attr-defined]
     name = f"**{_title(values['probe'])}**"
     lead, low, high = values["lead"], values["lead_low"], values["lead_high"]
-    change = values["probe_change"]
-    if values["probe"].startswith(SCORE) and abs(change) < HARDLY:
-        return f"{name}: it hardly moves ({change:+.3f}), so which is first says nothing."
+    if _hardly_moves(values["probe"], values["probe_change"]):
+        return f"{name}: it hardly moves (by less than {HARDLY}), so which is first says nothing."
     if pd.isna(lead):
         return f"{name}: it, or the group, never moves, so neither is first."
     places = (
@@ -116,6 +115,10 @@ def _sentence(line: object) -> str:
     if values["lag_low"] > 0 > lead or values["lag_high"] < 0 < lead:
         told += " The increments say the opposite: look at the curves before you trust either."
     return told
+
+
+def _hardly_moves(probe: str, change: float) -> bool:
+    return probe.startswith(SCORE) and abs(change) < HARDLY
 
 
 def _curves(store: Store, found: Mechanism, axis: str, call: str, minus: bool) -> None:
@@ -154,7 +157,8 @@ def _looking(frame: pd.DataFrame, names: list[str], first: int) -> pd.DataFrame:
 
 
 def _lags(leads: pd.DataFrame, call: str) -> None:
-    known = leads.dropna(subset=["lead", "lag"], how="all")
+    still = leads.apply(lambda x: _hardly_moves(x["probe"], x["probe_change"]), axis=1)
+    known = leads[~still].dropna(subset=["lead", "lag"], how="all")
     if known.empty:
         return
     st.subheader("Which moves first?")

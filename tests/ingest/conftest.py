@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerFast
 
+from ingest import retries
 from ingest.__main__ import main
+from tests.ingest.hub import Hub, serving, use
 from tests.models import PROSE, byte_level, save_run
 
 STEPS = (0, 10, 400)
+REPO = "owner/run-x1"
 ODD = "Naïve 🎉 café\r\n\r\n\u200bzero\u200bwidth — “quoted” 12,345.67 👨‍👩‍👧 \x00 end"
 
 
@@ -70,3 +73,21 @@ def whole_store(run_folder: Path, text: Path, tmp_path_factory: pytest.TempPathF
     store = tmp_path_factory.mktemp("whole") / "store"
     assert main(["run", str(run_folder), "--text", str(text), "--store", str(store)]) == 0
     return store
+
+
+@pytest.fixture
+def published(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """`run_folder` on a Hub: main is the last of its checkpoints."""
+    refs = {p.name: p for p in run_folder.iterdir()}
+    refs["main"] = run_folder / f"checkpoint-{STEPS[-1]}"
+    with serving(Hub(REPO, refs)) as hub:
+        use(monkeypatch, hub.url, tmp_path / "home")
+        monkeypatch.setattr(retries, "DELAYS", (0.01,) * 3)
+        yield hub
+
+
+@pytest.fixture
+def score(ingest, text, tmp_path):
+    """`run` on the repository into tmp_path/s."""
+    store = tmp_path / "s"
+    return lambda *more: ingest("run", REPO, "--text", text, "--store", store, *more)

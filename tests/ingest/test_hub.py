@@ -8,39 +8,17 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-import torch
-from transformers import AutoModelForCausalLM
 
 from ingest import hub as client
-from ingest import retries, scoring
-from ingest.checkpoints import weights_sha256
+from ingest import scoring
 from ingest.verify import verify
 from store.layout import Layout
 from store.manifest import read_manifest
 from tests.ingest import hub as served
-from tests.ingest.conftest import STEPS
-from tests.ingest.hub import Hub, commit_of, serving, use
+from tests.ingest.conftest import REPO, STEPS
+from tests.ingest.hub import commit_of
 
-REPO = "owner/run-x1"
 WEIGHTS_OF_10 = f"GET /{REPO}/resolve/{commit_of('checkpoint-10')}/model.safetensors"
-
-
-@pytest.fixture
-def published(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """`run_folder` on a Hub: main is the last of its checkpoints."""
-    refs = {p.name: p for p in run_folder.iterdir()}
-    refs["main"] = run_folder / f"checkpoint-{STEPS[-1]}"
-    with serving(Hub(REPO, refs)) as hub:
-        use(monkeypatch, hub.url, tmp_path / "home")
-        monkeypatch.setattr(retries, "DELAYS", (0.01,) * 3)
-        yield hub
-
-
-@pytest.fixture
-def score(ingest, text, tmp_path):
-    """`run` on the repository into tmp_path/s."""
-    store = tmp_path / "s"
-    return lambda *more: ingest("run", REPO, "--text", text, "--store", store, *more)
 
 
 def losses(store: Path) -> dict[int, bytes]:
@@ -232,69 +210,6 @@ def test_a_full_disk_ends_the_run_with_a_sentence(published, score, monkeypatch)
     ended = score()
     assert ended.status == 2
     assert "No space left on device: mend that and run the same command again" in ended.error
-
-
-def test_one_format_is_fetched_and_pickles_where_there_is_no_other(
-    published, score, tmp_path, whole_store
-):
-    """step 0 has both formats, step 10 only a pickle, step 400 only safetensors."""
-    both = shutil.copytree(published.refs["checkpoint-0"], tmp_path / "both")
-    (both / "pytorch_model.bin").write_bytes(b"never read")
-    pickled = shutil.copytree(published.refs["checkpoint-10"], tmp_path / "pickled")
-    model = AutoModelForCausalLM.from_pretrained(pickled)
-    (pickled / "model.safetensors").unlink()
-    torch.save(model.state_dict(), pickled / "pytorch_model.bin")
-    published.refs |= {"checkpoint-0": both, "checkpoint-10": pickled}
-    assert score().status == 0
-    got = [r.rpartition("/")[2] for r in published.requests if r.startswith("GET")]
-    assert got.count("pytorch_model.bin") == 1
-    assert got.count("model.safetensors") == 2
-    stores = (tmp_path / "s", whole_store)
-    tables = [pq.read_table(Layout(s).loss_file(10))["loss"] for s in stores]
-    assert tables[0].equals(tables[1])
-
-
-def test_weights_in_several_files_are_fetched_with_their_index(
-    published, score, tmp_path, whole_store
-):
-    model = AutoModelForCausalLM.from_pretrained(published.refs["checkpoint-10"])
-    split = shutil.copytree(published.refs["checkpoint-10"], tmp_path / "split")
-    (split / "model.safetensors").unlink()
-    model.save_pretrained(split, max_shard_size="10kB")
-    assert len(list(split.glob("model-*.safetensors"))) > 1
-    published.refs["checkpoint-10"] = split
-    assert score().status == 0
-    stores = (tmp_path / "s", whole_store)
-    tables = [pq.read_table(Layout(s).loss_file(10))["loss"] for s in stores]
-    assert tables[0].equals(tables[1])
-    assert rows(tmp_path / "s")[10]["weights_sha256"] == weights_sha256(split)
-
-
-def test_the_tokenizer_comes_from_main_where_the_steps_have_none(
-    published, score, tmp_path, whole_store
-):
-    for step in STEPS:
-        bare = shutil.copytree(published.refs[f"checkpoint-{step}"], tmp_path / f"bare{step}")
-        for path in bare.glob("*token*"):
-            path.unlink()
-        published.refs[f"checkpoint-{step}"] = bare
-    assert score().status == 0
-    assert losses(tmp_path / "s") == losses(whole_store)
-
-
-def test_tags_count_like_branches_and_stages_go_on(published, score, tmp_path):
-    old = published.refs
-    published.refs = {"main": old["main"], "stage1-step10": old["checkpoint-0"]}
-    published.tags = {"stage2-step10": old["checkpoint-10"], "stage2-step20": old["checkpoint-0"]}
-    ended = score("--tokens-per-step", 5)
-    assert (ended.status, ended.error) == (0, "odd: checkpoint 30 has the very same weights as 10")
-    found = rows(tmp_path / "s")
-    keys = ("revision", "stage", "step", "tokens_seen", "duplicate_of")
-    assert {n: tuple(r[k] for k in keys) for n, r in found.items()} == {
-        10: ("stage1-step10", 1, 10, 50, None),
-        20: ("stage2-step10", 2, 10, 100, None),
-        30: ("stage2-step20", 2, 20, 150, 10),
-    }
 
 
 def test_what_is_no_repository_gets_a_sentence(published, ingest, text, tmp_path):

@@ -12,9 +12,8 @@ from tests.queries.catalogs import ask
 
 def test_every_column_has_a_type_and_a_meaning(demo):
     told = dictionary.columns(demo)
-    there = [r for r in dictionary.RELATIONS if r != "probes"]  # which the bundled store lacks
-    assert list(told["relation"].unique()) == there
-    for relation in there:
+    assert list(told["relation"].unique()) == list(dictionary.RELATIONS)
+    for relation in dictionary.RELATIONS:
         described = demo.sql(f"describe {relation}")
         of_it = told[told["relation"] == relation]
         assert of_it["column"].tolist() == described["column_name"].tolist()

@@ -79,6 +79,7 @@ def test_where_nothing_is_there_nothing_is_claimed(nothing):
         assert any("never told apart" in line for line in section(found, key).missing)
     assert "No spike" in told(found, "region")
     assert any("No spike" in line for line in found.missing)
+    assert any("This store has no probes" in line for line in found.missing)
 
 
 def test_a_planted_spike_is_found(tmp_path):
@@ -136,7 +137,7 @@ def test_the_demo_spike_and_its_overlap(demo, demo_report):
 def test_what_the_demo_does_not_show_is_said(demo_report):
     missing = " ".join(demo_report.missing)
     for fact in ("500th tokens are never told apart", "no tokens of the six surnames",
-                 "one group is in 2 source documents", "one run", "no probes"):  # fmt: skip
+                 "one group is in 2 source documents", "one run", "store has probes"):  # fmt: skip
         assert fact in missing
     assert "None of the six surnames occurs" in told(demo_report, "surnames")
     assert not any(s.compared for s in demo_report.sections)
