@@ -36,9 +36,8 @@ demo: .venv/all  ## score the bundled checkpoints, compare with the bundled stor
 app: .venv/app  ## open the app on STORE
 	$(BIN)/streamlit run app.py -- $(STORE)
 
-# Half as many again as there are cores, as browser tests mostly wait; these, the slowest, come first.
 test: lint  ## check everything
-	$(BIN)/python -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-peers: .venv/peers  ## check our losses against lm-evaluation-harness and minicons
 	$(BIN)/python -m pytest tests/peers

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from tests.bench.large import MISTRAL
 from tests.browser.conftest import running
-from tests.browser.test_pages import brush, choose, groups, has_charts, opened, query
+from tests.browser.test_pages import brush_region, choose, groups, has_charts, opened
 from tests.queries.stores import build_store
 
 
@@ -23,10 +23,9 @@ def test_trajectories_of_609_checkpoints(page, long_app, axis):
     opened(page, f"{long_app}/?{groups('word_start', 'position < 9')}&axis={axis}")
     has_charts(page, 2)
     expect(page.get_by_text("609 checkpoints")).to_be_visible()
-    brush(page, 0.5, 0.8)
-    first, last = query(page)["region"][0].split("-")
-    assert {int(first), int(last)} <= set(MISTRAL)
-    assert int(first) < int(last)
+    first, last = brush_region(page, 0.5, 0.8)
+    assert {first, last} <= set(MISTRAL)
+    assert first < last
 
 
 def test_events_of_609_checkpoints_are_marked_or_denied(page, long_app):

@@ -36,6 +36,8 @@ def brush(page: Page, start: float, end: float, chart: int = 0) -> None:
     """Drag over a chart, between two shares of its width."""
     area = page.locator('[data-testid="stVegaLiteChart"]').nth(chart)
     area.scroll_into_view_if_needed()
+    area.locator("svg, canvas").first.wait_for()
+    settled(page)
     box = area.bounding_box()
     assert box
     y = box["y"] + box["height"] * 0.6
@@ -45,6 +47,14 @@ def brush(page: Page, start: float, end: float, chart: int = 0) -> None:
     page.mouse.move(box["x"] + box["width"] * end, y, steps=5)
     page.mouse.up()
     settled(page)
+
+
+def brush_region(page: Page, start: float, end: float) -> tuple[int, int]:
+    """Brush the first chart; the region that the URL names then."""
+    brush(page, start, end)
+    page.wait_for_url("**region=**")
+    first, last = query(page)["region"][0].split("-")
+    return int(first), int(last)
 
 
 def has_charts(page: Page, count: int) -> None:
@@ -97,13 +107,12 @@ def test_a_bad_group_gets_a_sentence_and_the_other_stays(page, app, clause, sent
 
 def test_a_brushed_region_leads_to_its_zoom(page, app):
     opened(page, app)
-    brush(page, 0.6, 0.9)
-    first, last = query(page)["region"][0].split("-")
-    assert int(first) < int(last)
+    first, last = brush_region(page, 0.6, 0.9)
+    assert first < last
     page.get_by_role("link", name="Zoom into steps").click()
     page.wait_for_url("**/zoom*")
     settled(page)
-    title = f"Change in loss from step {int(first):,} to {int(last):,}"
+    title = f"Change in loss from step {first:,} to {last:,}"
     expect(page.get_by_role("heading", name=title)).to_be_visible()
     page.reload()  # the URL names the region, or omits what is the page's own suggestion
     settled(page)
@@ -113,7 +122,7 @@ def test_a_brushed_region_leads_to_its_zoom(page, app):
 
 def test_a_reloaded_region_is_still_brushed(page, app):
     opened(page, app)
-    brush(page, 0.6, 0.9)
+    brush_region(page, 0.6, 0.9)
     url = page.url
     opened(page, url)
     assert page.url == url

