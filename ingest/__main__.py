@@ -99,7 +99,9 @@ def _add_scoring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cuda, cpu, … (cuda where it is)")
     parser.add_argument("--attention", help="sdpa, eager, flash_attention_2, … (the model's)")
     parser.add_argument("--compile", action="store_true", help="with torch.compile")
-    parser.add_argument("--batch-tokens", type=positive, default=4_096, help="(%(default)s)")
+    parser.add_argument(
+        "--batch-tokens", type=positive, default=4_096, help="at most (%(default)s)"
+    )
 
 
 def _add_source(parser: argparse.ArgumentParser, several: bool) -> None:
