@@ -165,7 +165,10 @@ def _shard(text: str) -> Shard:
 
 
 def _nats(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1
     if not number >= 0:  # nor NaN
         raise argparse.ArgumentTypeError(f"{text!r} is no distance: expected 0 or more, in nats")
     return number
@@ -238,25 +241,32 @@ def _run(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from ingest.verify import verify
+    from store.layout import Layout
 
     problems = verify(options.store)
     for problem in problems:
         print(f"problem: {problem}", file=sys.stderr)
-    print(f"{options.store}: {'whole and consistent' if not problems else 'not whole'}")
+    n = len(Layout(options.store).scored())
+    whole = "not whole" if problems else "whole and consistent"
+    print(f"{options.store}: {whole}; checkpoints scored: {n}")
     return 1 if problems else 0
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from ingest.compare import compare
+    from ingest.compare import compare, only_in_one
 
-    far = []
+    distances = []
     for d in compare(options.store, options.reference):
         print(
             f"step {d.checkpoint:>9,}: largest difference {d.largest:.1e}, mean {d.mean:.1e} nats"
         )
-        # Written so that NaN, too, is too far.
-        far += [d] if not d.largest <= options.tolerance else []
-    verdict = f"{len(far)} checkpoints differ by more" if far else "all agree"
+        distances.append(d)
+    # Written so that NaN, too, is too far.
+    far = [d for d in distances if not d.largest <= options.tolerance]
+    apart = only_in_one(options.store, options.reference)
+    if apart:
+        print(f"not compared: {apart} checkpoints that only one of them has")
+    verdict = f"{len(far)} checkpoints differ by more" if far else f"all {len(distances)} agree"
     print(f"{options.store} and {options.reference}: {verdict} (to {options.tolerance:g} nats)")
     return 1 if far else 0
 

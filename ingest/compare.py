@@ -36,6 +36,11 @@ def compare(store: Path, reference: Path) -> Iterator[Distance]:
         yield Distance(checkpoint, float(away.max()), float(away.mean()))
 
 
+def only_in_one(store: Path, reference: Path) -> int:
+    """How many checkpoints `compare` has left out."""
+    return len(Layout(store).scored().keys() ^ Layout(reference).scored().keys())
+
+
 def _refuse_other_tokens(one: Layout, other: Layout) -> None:
     try:
         prints = [read_manifest(layout.manifest).token_fingerprint for layout in (one, other)]

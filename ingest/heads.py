@@ -51,8 +51,11 @@ def head_losses(hidden: torch.Tensor, head: nn.Linear, targets: torch.Tensor) ->
     Both the product and the softmax are in float32: in bfloat16 a token's loss would be off by up
     to 0.07 nats. The vocabulary is gone through in blocks that stay in a CPU's cache, with the
     running normaliser of Milakov and Gimelshein (2018, "Online normalizer calculation for
-    softmax"), so that logits never stand for all token types either.
+    softmax"), so that logits never stand for all token types either. Raises IndexError for a target
+    that the head does not have.
     """
+    if len(targets) and int(targets.max()) >= len(head.weight):
+        raise IndexError(f"token {int(targets.max())} is not among {len(head.weight):,} types")
     room = torch.empty(ROWS * TYPES, device=hidden.device)
     parts = zip(hidden.split(ROWS), targets.split(ROWS), strict=True)
     return torch.cat([_losses(states.float(), head, wanted, room) for states, wanted in parts])

@@ -39,6 +39,11 @@ def load_tokenizer(
     source: Path, checkpoints: list[Checkpoint], named: str | None
 ) -> PreTrainedTokenizerBase:
     """The tokenizer that was named, else the first one found in the folder or its checkpoints."""
+    if named and not Path(named).is_dir():
+        raise IngestError(
+            f"--tokenizer {named} is no folder here: name one that holds tokenizer.json, or a "
+            "repository on the Hub"
+        )
     folders = [Path(named)] if named else [source, *(c.path for c in checkpoints)]
     for folder in folders:
         if any((folder / name).exists() for name in TOKENIZER_FILES):
@@ -124,6 +129,7 @@ def load_model(
             dtype=DTYPES[dtype],
             attn_implementation=attention,
             local_files_only=True,
+            ignore_mismatched_sizes=True,  # refused below, with their names
             output_loading_info=True,
         )
     except Exception as error:  # any library error: the files are not a model
@@ -143,6 +149,8 @@ def _fused(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def _read_config(checkpoint: Checkpoint) -> PretrainedConfig:
+    if not (checkpoint.path / "config.json").exists():
+        raise CheckpointError(f"{checkpoint.revision} has no config.json: copy it there")
     try:
         return AutoConfig.from_pretrained(checkpoint.path, local_files_only=True)
     except Exception as error:  # any library error: the file is not a configuration

@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from ingest import writer
 from ingest.checkpoints import Checkpoint
 from ingest.corpus import Corpus
@@ -43,7 +46,11 @@ def open_store(
 
 
 def known_outcomes(layout: Layout, checkpoints: list[Checkpoint]) -> dict[int, Outcome]:
-    """Outcomes so far; those that a kill left unrecorded are read from their loss files."""
+    """Outcomes so far; those that a kill left unrecorded are read from their loss files.
+
+    Raises IngestError for a loss file that is damaged, or not what its name says.
+    """
+    _refuse_unusable(layout)
     known = writer.read_outcomes(layout)
     by_number = {c.checkpoint: c for c in checkpoints}
     for number, path in layout.scored().items():
@@ -53,6 +60,22 @@ def known_outcomes(layout: Layout, checkpoints: list[Checkpoint]) -> dict[int, O
             known[number] = writer.scored_outcome(path, checkpoint)
     writer.write_outcomes(layout, known.values())
     return known
+
+
+def _refuse_unusable(layout: Layout) -> None:
+    """A loss file that is there counts as scored; its footer tells what it holds."""
+    n_tokens = pq.read_metadata(layout.tokens).num_rows
+    for number, path in layout.scored().items():
+        advice = "delete it and run again; it is made anew"
+        try:
+            found = pq.read_metadata(path)
+        except (OSError, pa.ArrowException) as error:
+            raise IngestError(f"{path} is damaged: {advice}") from error
+        groups = [found.row_group(i).column(0).statistics for i in range(found.num_row_groups)]
+        held = {step for s in groups if s and s.has_min_max for step in (s.min, s.max)}
+        # A file without rows stands for one at a URL.
+        if held - {number} or found.num_rows not in (0, n_tokens):
+            raise IngestError(f"{path} holds other losses than its name says: {advice}")
 
 
 def _half_written(layout: Layout, share: list[Checkpoint] | None) -> list[Path]:

@@ -15,6 +15,7 @@ from ingest.opening import known_outcomes, open_store
 from ingest.prepare import Options, Plan, prepare
 from ingest.probe_file import ProbeFile
 from ingest.probing import probe_scored
+from ingest.revisions import parse_revision
 from ingest.scoring import best_device, score
 from ingest.sources import Source, open_source
 from ingest.standing import refuse_compiling
@@ -146,6 +147,9 @@ def _recording(
 def refuse_place(source: str | Path, text: str | Path, store: str | Path, options: Options) -> None:
     """Raises IngestError for a store that would lie among the checkpoints or the text, is a file,
     or cannot have what is asked for."""
+    for name, place in (("source", source), ("--text", text), ("--store", store)):
+        if not str(place).strip():
+            raise IngestError(f"{name} is empty: name a file or folder")
     if is_url(store):
         if options.probes and options.shard:
             raise IngestError(
@@ -158,6 +162,18 @@ def refuse_place(source: str | Path, text: str | Path, store: str | Path, option
     for what, place in (("checkpoints", source), ("the text", text)):
         if Path(place).is_dir() and store.resolve() == Path(place).resolve():
             raise IngestError(f"--store {store} is the folder of {what} itself: name another")
+    if Path(text).is_dir() and store.resolve().is_relative_to(Path(text).resolve()):
+        raise IngestError(
+            f"--store {store} is inside the folder of the text, and would be read as text the next "
+            "time: name another"
+        )
+    if Path(source).is_dir() and store.resolve().is_relative_to(Path(source).resolve()):
+        within = store.resolve().relative_to(Path(source).resolve()).parts[0]
+        if parse_revision(within, options.naming.pattern, folder=True):
+            raise IngestError(
+                f"--store {store} would be taken for a checkpoint of {source}, as {within} names a "
+                "step: name another"
+            )
     if store.exists() and not store.is_dir():
         raise IngestError(f"--store {store} is a file: name a folder")
 
@@ -172,7 +188,7 @@ def refuse_unusable(options: Options) -> None:
 def refuse_device(device: str) -> None:
     """Raises IngestError for a device that this machine does not have."""
     try:
-        torch.empty(0, device=device)
+        torch.empty(0, device=device).cpu()
     except (RuntimeError, AssertionError) as error:  # torch has no common class for it
         raise IngestError(
             f"--device {device} cannot be used ({first_line(error)}): leave it out, or name cpu, "

@@ -48,7 +48,7 @@ def mechanism_spec(curves: pd.DataFrame) -> dict[str, Any]:
     kinds = {
         "loss on random repeats (nats)": curves["curve"].str.startswith("loss_"),
         "highest prefix-matching score": curves["curve"].str.startswith("prefix_matching"),
-        "the group's loss (nats)": curves["curve"] == "group",
+        "the group's loss, less the baseline's if any (nats)": curves["curve"] == "group",
     }
     panels = [
         panel(curves[chosen], "value", title, 180, color_of("curve", "curve"))

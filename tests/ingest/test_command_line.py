@@ -41,7 +41,7 @@ def case(tmp_path: Path, run_folder: Path) -> Path:
         ({"source": "empty"}, "empty has no checkpoint folders .it is empty.: expected"),
         ({"source": "run/checkpoint-10"}, "is a single checkpoint .*name the folder above it"),
         ({"source": "."}, "no tokenizer in .* name a folder that holds one with --tokenizer"),
-        ({"source": "no_tokenizer", "--tokenizer": "gone"}, "no tokenizer in .*gone"),
+        ({"source": "no_tokenizer", "--tokenizer": "empty"}, "no tokenizer in .*empty"),
         ({"source": "no_tokenizer"}, "no tokenizer in .*no_tokenizer nor in its checkpoints"),
         ({"--text": "gone.txt"}, "gone.txt does not exist: expected a .txt"),
         ({"--text": "empty"}, "empty has no .txt, .jsonl, .parquet files"),
@@ -57,6 +57,13 @@ def case(tmp_path: Path, run_folder: Path) -> Path:
         ({"--store": "t.txt/store"}, "Not a directory: .*mend that and run the same command again"),
         ({"--store": "run"}, "is the folder of checkpoints itself: name another"),
         ({"--text": "empty", "--store": "empty"}, "is the folder of the text itself: name another"),
+        ({"--text": "empty", "--store": "empty/s"}, "is inside the folder of the text, and would"),
+        ({"--store": "run/checkpoint-9"}, "would be taken for a checkpoint of .* names a step"),
+        (
+            {"--store": "run/step7/s"},
+            "would be taken for a checkpoint of .*, as step7 names a step",
+        ),
+        ({"--tokenizer": "gone"}, "--tokenizer .*gone is no folder here"),
     ],
 )
 def test_unusable_input_gets_a_sentence(case, ingest, change, sentence):
@@ -71,6 +78,16 @@ def test_unusable_input_gets_a_sentence(case, ingest, change, sentence):
     assert re.match(f"error: .*{sentence}", ended.error)
     assert len(ended.error.splitlines()) == 1
     assert sorted(case.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["source", "--text", "--store"])
+def test_an_empty_place_is_refused(case, ingest, monkeypatch, name):
+    monkeypatch.chdir(case / "empty")
+    places = {"source": case / "run", "--text": case / "t.txt", "--store": case / "s"} | {name: ""}
+    source = places.pop("source")
+    ended = ingest("run", source, *(x for place in places.items() for x in place))
+    assert (ended.status, ended.error) == (2, f"error: {name} is empty: name a file or folder")
+    assert not list((case / "empty").iterdir())
 
 
 @pytest.mark.parametrize("bad", [["--context-length", "0"], ["--max-parts", "x"], []])

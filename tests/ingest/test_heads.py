@@ -86,3 +86,10 @@ def test_a_plain_head_is_left_as_it_was():
     model = tiny("gpt2", VOCABULARY)
     plain_head(model, some_windows([9])[0])
     assert not model.get_output_embeddings()._forward_hooks
+
+
+def test_a_token_that_the_head_does_not_have_is_an_error_and_no_loss():
+    model = tiny("gpt2", VOCABULARY)
+    window = np.append(some_windows([9])[0], VOCABULARY)  # the last of a window is never embedded
+    with pytest.raises(IndexError, match="is not among"):
+        scored(model, [window])

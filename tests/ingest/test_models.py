@@ -110,7 +110,7 @@ def test_the_first_readable_configuration_counts(tmp_path):
     config = models.first_config([broken, saved(tmp_path)])
     assert models.context_length(config) == CONTEXT
     assert models.attention_backend(config) == "sdpa"
-    with pytest.raises(IngestError, match=r"first says: step1 has no readable config\.json"):
+    with pytest.raises(IngestError, match=r"first says: step1 has no config\.json"):
         models.first_config([broken])
 
 

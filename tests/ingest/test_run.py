@@ -236,3 +236,27 @@ def test_a_checkpoint_of_other_sizes_fails_alone(tmp_path, ingest, bpe):
     assert ended.status == 1
     assert ended.error.startswith("failed: checkpoint-2 cannot score this text")
     assert list(Layout(tmp_path / "s").scored()) == [1, 3]
+
+
+@pytest.mark.parametrize("fault", ["cut", "folder", "another's", "short"])
+def test_a_loss_file_that_is_not_what_its_name_says_is_no_score(
+    tmp_path, ingest, whole_store, run_folder, text, fault
+):
+    store = shutil.copytree(whole_store, tmp_path / "s")
+    path, other = Layout(store).loss_file(10), Layout(store).loss_file(400)
+    content = path.read_bytes()
+    path.unlink()
+    if fault == "cut":
+        path.write_bytes(content[:-9])
+    elif fault == "folder":
+        path.mkdir()
+    elif fault == "another's":
+        shutil.copy(other, path)
+    else:
+        pq.write_table(pq.read_table(Layout(whole_store).loss_file(10)).slice(1), path)
+    ended = ingest("run", run_folder, "--text", text, "--store", store)
+    assert ended.status == 2
+    assert re.search("000010.parquet (is damaged|holds other losses).*: delete it", ended.error)
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert ingest("run", run_folder, "--text", text, "--store", store).status == 0
+    assert path.read_bytes() == content
