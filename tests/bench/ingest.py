@@ -5,8 +5,8 @@ score, write the loss files. `bare` is a forward and a cross-entropy over batche
 with the model in memory. `report`, of GPT-2 small alone, is the report's way: load a checkpoint and
 score one line at a time; `lm-eval`, too, of a model in memory, is lm-evaluation-harness's
 `loglikelihood_rolling`, where it is installed (requirements-peers.lock). Bare and lm-eval have the
-best of some batch sizes on a part of the text. `products` is the model's matrix products and
-nothing else, at the speed of one that suits this machine: what no way in float32 can pass.
+best of some batch sizes on a part of the text. `products` is as many of torch's matrix products as
+the model has, and nothing else; another library's may be faster, as oneDNN's are on some CPUs.
 """
 
 import argparse
