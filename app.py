@@ -6,8 +6,9 @@ import sys
 import streamlit as st
 
 from queries import QueryError
-from views import about, export, figure, pages
+from views import about, pages
 from views.answers import open_store, version_of
+from views.widgets import export, figure
 
 
 def main() -> None:

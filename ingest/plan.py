@@ -9,10 +9,9 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from ingest.checkpoints import Checkpoint, Naming
 from ingest.errors import CheckpointError
-from ingest.selection import Selection, select
-from ingest.sources import Source, Weights, open_source
+from ingest.sources.checkpoints import Checkpoint, Naming, Selection, select
+from ingest.sources.folder import Source, Weights, open_source
 
 if TYPE_CHECKING:  # torch takes seconds to load: only where there is a text to try
     from ingest.trial import Trial

@@ -6,16 +6,13 @@ from pathlib import Path
 
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from ingest import models
-from ingest.checkpoints import Checkpoint, Naming
-from ingest.corpus import Corpus, build_corpus
 from ingest.errors import IngestError
-from ingest.repeats import Repeats, random_repeats
-from ingest.selection import Selection, select
-from ingest.shards import Shard
-from ingest.sources import Source, tokenizer_folder
-from ingest.text_sources import Text, open_text
-from ingest.windows import Convention
+from ingest.model import loading
+from ingest.probes.repeats import Repeats, random_repeats
+from ingest.sources.checkpoints import Checkpoint, Naming, Selection, Shard, select
+from ingest.sources.folder import Source, tokenizer_folder
+from ingest.text.corpus import Convention, Corpus, build_corpus
+from ingest.text.documents import Text, open_text
 from store import schema
 from store.manifest import Manifest
 
@@ -102,11 +99,11 @@ def prepare_all(sources: list[tuple[Source, Options]], text: str | Path) -> list
 def _describe(source: Source, options: Options) -> _Described:
     checkpoints = select(source.checkpoints(options.naming), options.selection)
     with source.described(checkpoints) as described, tokenizer_folder(options.tokenizer) as named:
-        tokenizer = models.load_tokenizer(source.root, described, named)
-        config = models.first_config(described)
-        sha256 = models.tokenizer_sha256(tokenizer)
+        tokenizer = loading.load_tokenizer(source.root, described, named)
+        config = loading.first_config(described)
+        sha256 = loading.tokenizer_sha256(tokenizer)
     convention = Convention(
-        _context_length(options, models.context_length(config)),
+        _context_length(options, loading.context_length(config)),
         _bos_id(tokenizer) if options.use_bos else None,
         options.max_parts,
         options.stride,
@@ -154,7 +151,7 @@ def _manifest(described: _Described, corpus: Corpus, text: Text, options: Option
         limit_tokens=options.limit_tokens,
         text_commit=text.commit,
         dtype=options.dtype,
-        attention=models.attention_backend(described.config, options.attention),
+        attention=loading.attention_backend(described.config, options.attention),
         n_docs=corpus.docs.num_rows,
         n_tokens=corpus.n_tokens,
         token_fingerprint=schema.fingerprint(corpus.tokens),

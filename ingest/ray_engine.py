@@ -15,16 +15,15 @@ import numpy as np
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from ingest.background import Background, background
-from ingest.checkpoints import Checkpoint
-from ingest.corpus import Corpus
 from ingest.errors import CheckpointError, IngestError, first_line
+from ingest.output.writer import Outcome
 from ingest.prepare import Options, Plan
-from ingest.probe_file import ProbeFile
-from ingest.reading import Arrival, read
-from ingest.scoring import Record, keeping, new_bench, score_one
-from ingest.sources import Source
-from ingest.writer import Outcome
+from ingest.probes.probe_file import ProbeFile
+from ingest.scoring import Background, Record, background, keeping, new_bench, score_one
+from ingest.sources.checkpoints import Checkpoint
+from ingest.sources.folder import Source
+from ingest.sources.prefetch import Arrival, read
+from ingest.text.corpus import Corpus
 from store import schema
 from store.layout import Layout
 

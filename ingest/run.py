@@ -1,25 +1,24 @@
 """Score every checkpoint of a source on every token of a text, into a store; resume by skipping."""
 
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from ingest import writer
-from ingest.checkpoints import Checkpoint
 from ingest.errors import IngestError, first_line
-from ingest.locks import alone, only_writer
-from ingest.mirrors import Mirror, is_url, key, standing_at
-from ingest.opening import known_outcomes, open_store
-from ingest.prepare import Options, Plan, prepare
-from ingest.probe_file import ProbeFile
-from ingest.probing import probe_scored
-from ingest.revisions import parse_revision
+from ingest.model.resident_model import refuse_compiling
+from ingest.output import writer
+from ingest.output.locks import alone, only_writer
+from ingest.output.mirrors import Mirror, below, is_url, key, standing_at
+from ingest.output.writer import Duplicate, Outcome, known_outcomes, open_store
+from ingest.prepare import Options, Plan, prepare, prepare_all
+from ingest.probes.probe_file import ProbeFile, probe_scored
 from ingest.scoring import best_device, score
-from ingest.sources import Source, open_source
-from ingest.standing import refuse_compiling
-from ingest.writer import Duplicate, Outcome
+from ingest.sources.checkpoints import Checkpoint
+from ingest.sources.families import parse_revision
+from ingest.sources.folder import Source, is_repository, open_source
 from store.layout import Layout
 
 
@@ -194,3 +193,101 @@ def refuse_device(device: str) -> None:
             f"--device {device} cannot be used ({first_line(error)}): leave it out, or name cpu, "
             "cuda or cuda:0"
         ) from error
+
+
+# Several runs at once, such as seeds of one recipe: a store for each, all on the same tokens.
+
+
+@dataclass(frozen=True)
+class _Run:
+    source: Source
+    store: str | Path
+    options: Options
+
+
+def run_many(
+    sources: list[str],
+    text: str | Path,
+    store: str | Path,
+    options: Options,
+    variants: tuple[str, ...],
+) -> Iterator[tuple[str | Path, Report]]:
+    """Score each source, or each of its runs that `variants` names, into a folder in `store`.
+
+    Gives each store and what was done, when it is done. Nothing is written before all sources are
+    known to give the same tokens. Raises IngestError for unusable input.
+    """
+    refuse_unusable(options)
+    if options.name:
+        raise IngestError("--name is for one source: several are named by their folders")
+    for source in sources:
+        refuse_place(source, text, store, options)
+    runs = _runs(sources, store, options, variants)
+    plans = prepare_all([(r.source, r.options) for r in runs], text)
+    for run, plan in zip(runs, plans, strict=True):
+        yield run.store, fill(run.source, plan, run.store, run.options)
+
+
+def _runs(
+    sources: list[str], store: str | Path, options: Options, variants: tuple[str, ...]
+) -> list[_Run]:
+    runs = []
+    for source, name in zip(sources, _names(sources), strict=True):
+        for variant in variants or (options.naming.variant,):
+            parts = [name] if variant is None or len(sources) > 1 else []
+            folder = below(store, "-".join([*parts, *([variant] if variant else [])]))
+            opened = opened_for(source, folder, options)
+            model = " ".join([source if is_repository(source) else name, variant or ""]).strip()
+            naming = replace(options.naming, variant=variant)
+            runs.append(_Run(opened, folder, replace(options, name=model, naming=naming)))
+    return runs
+
+
+def _names(sources: list[str]) -> list[str]:
+    """The last part of each source's path, or so many more that they differ."""
+    paths = [Path(s).resolve().parts[1:] if Path(s).exists() else tuple(s.split("/"))
+             for s in sources]  # fmt: skip
+    for length in range(1, max(len(p) for p in paths) + 1):
+        names = ["-".join(p[-length:]) for p in paths]
+        if len(set(names)) == len(names):
+            return names
+    raise IngestError(f"of {', '.join(sources)}, two are the same: name each source once")
+
+
+# What a run says of itself at its end.
+
+
+def tell(store: str | Path, report: Report) -> int:
+    """Print it; returns the exit status."""
+    scored = len(report.tried) - len(report.failed)
+    print(
+        f"{store}: {scored} checkpoints scored on {report.n_tokens:,} tokens, "
+        f"{report.skipped} were there already, {len(report.failed)} failed"
+    )
+    for number, same in report.duplicates.items():
+        print(f"odd: checkpoint {number} {same}", file=sys.stderr)
+    for moved in report.moved:
+        print(
+            f"odd: {moved.revision} is at another commit now than it was scored at: to score it "
+            f"again, delete {Layout(Path()).loss_file(moved.checkpoint)} from the store",
+            file=sys.stderr,
+        )
+    for outcome in report.failed:
+        print(f"failed: {outcome.error}", file=sys.stderr)
+    unprobed = _unprobed(report.probes)
+    return 1 if report.failed or unprobed else 0
+
+
+def _unprobed(probes: ProbeFile | None) -> int:
+    """Say what is odd about the probes; how many checkpoints have none."""
+    if probes is None:
+        return 0
+    if probes.without_attention:
+        print(
+            "note: the model gives no attention weights: it has the losses on repeats, and no "
+            "prefix-matching scores (NULL)",
+            file=sys.stderr,
+        )
+    for number, reason in probes.unprobed.items():
+        print(f"not probed: checkpoint {number}: {reason}", file=sys.stderr)
+    return len(probes.unprobed)

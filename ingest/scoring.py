@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,22 +14,59 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from ingest import writer
-from ingest.background import Background, background
-from ingest.checkpoints import Checkpoint
-from ingest.corpus import Corpus
 from ingest.errors import CheckpointError, first_line
-from ingest.kernel import looks_ahead, token_losses
-from ingest.memory import Budget, is_out_of_memory
-from ingest.prefetch import arriving
+from ingest.model.kernel import looks_ahead, token_losses
+from ingest.model.memory import Budget, is_out_of_memory
+from ingest.model.resident_model import Standing
+from ingest.output import writer
+from ingest.output.writer import Outcome
 from ingest.prepare import Options, Plan
-from ingest.probe_file import ProbeFile
-from ingest.reading import Arrival
-from ingest.sources import Source
-from ingest.standing import Standing
-from ingest.writer import Outcome
+from ingest.probes.probe_file import ProbeFile
+from ingest.sources.checkpoints import Checkpoint
+from ingest.sources.folder import Source
+from ingest.sources.prefetch import Arrival, arriving
+from ingest.text.corpus import Corpus
 from store import schema
 from store.layout import Layout
+
+# One piece of work in the background, such as writing a file, while the main work goes on.
+
+
+class Background:
+    """At most one piece of work at once. What it raises is raised here, as soon as it is asked."""
+
+    def __init__(self, worker: ThreadPoolExecutor) -> None:
+        self._worker = worker
+        self._going: Future[None] | None = None
+
+    def start(self, work: Callable[[], None]) -> None:
+        """Waits for the work before, if that has not ended."""
+        self.finish()
+        self._going = self._worker.submit(work)
+
+    def check(self) -> None:
+        """Raises what failed; does not wait."""
+        if self._going and self._going.done():
+            self.finish()
+
+    def finish(self) -> None:
+        """Waits for the end of what is going on."""
+        going, self._going = self._going, None
+        if going:
+            going.result()
+
+
+@contextmanager
+def background(name: str) -> Iterator[Background]:
+    """Leaving it, also by an exception, waits until what has been started is whole."""
+    worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+    try:
+        going = Background(worker)
+        yield going
+        going.finish()
+    finally:
+        worker.shutdown(wait=True)
+
 
 Record = Callable[[Outcome], None]
 

@@ -9,17 +9,18 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from ingest import models, writer
-from ingest.checkpoints import Checkpoint
-from ingest.corpus import Corpus
 from ingest.errors import CheckpointError
-from ingest.kernel import token_losses
-from ingest.memory import Budget
+from ingest.model import loading
+from ingest.model.kernel import token_losses
+from ingest.model.memory import Budget
+from ingest.model.resident_model import Standing
+from ingest.output import writer
 from ingest.prepare import Options, Plan, prepare
-from ingest.reading import read
 from ingest.scoring import best_device
-from ingest.sources import Folder, Source, open_source
-from ingest.standing import Standing
+from ingest.sources.checkpoints import Checkpoint
+from ingest.sources.folder import Folder, Source, open_source
+from ingest.sources.prefetch import read
+from ingest.text.corpus import Corpus
 from store.layout import Layout
 
 _SECONDS = 5.0
@@ -61,9 +62,9 @@ def _model(source: Source, plan: Plan, options: Options, device: str) -> PreTrai
             except CheckpointError:  # `odd:` tells of it
                 continue
     with source.described(plan.checkpoints) as described:
-        config = models.first_config(described)
+        config = loading.first_config(described)
     model = AutoModelForCausalLM.from_config(
-        config, dtype=models.DTYPES[options.dtype], attn_implementation=options.attention
+        config, dtype=loading.DTYPES[options.dtype], attn_implementation=options.attention
     )
     return model.eval().to(device)
 

@@ -1,6 +1,7 @@
-"""Is a store whole and consistent? Reads every file, changes none, needs no torch."""
+"""Check a finished store: is it whole, and how far are its losses from another's? No torch."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,110 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.errors import IngestError
-from ingest.probe_check import probe_problems
-from ingest.tables import read_table
+from ingest.output.writer import read_table
 from store import schema
 from store.features import FeatureError, read_feature
 from store.files import leftovers
 from store.layout import Layout
 from store.manifest import Manifest, ManifestError, read_manifest
+
+# How far are one store's losses from another's, checkpoint by checkpoint?
+
+
+@dataclass(frozen=True)
+class Distance:
+    """Absolute differences of one checkpoint's losses in two stores, in nats."""
+
+    checkpoint: int
+    largest: float
+    mean: float
+
+
+def compare(store: Path, reference: Path) -> Iterator[Distance]:
+    """Distances at the checkpoints that both stores have, in order.
+
+    Raises IngestError where one is no store, or they hold other tokens or share no checkpoint.
+    """
+    one, other = Layout(store), Layout(reference)
+    _refuse_other_tokens(one, other)
+    shared = sorted(one.scored().keys() & other.scored().keys())
+    if not shared:
+        raise IngestError(f"{store} and {reference} have no checkpoint in common")
+    for checkpoint in shared:
+        away = np.abs(_losses(one, checkpoint) - _losses(other, checkpoint))
+        yield Distance(checkpoint, float(away.max()), float(away.mean()))
+
+
+def only_in_one(store: Path, reference: Path) -> int:
+    """How many checkpoints `compare` has left out."""
+    return len(Layout(store).scored().keys() ^ Layout(reference).scored().keys())
+
+
+def _refuse_other_tokens(one: Layout, other: Layout) -> None:
+    try:
+        prints = [read_manifest(layout.manifest).token_fingerprint for layout in (one, other)]
+    except ManifestError as error:
+        raise IngestError(str(error)) from error
+    if prints[0] != prints[1]:
+        raise IngestError(
+            f"{one.root} and {other.root} hold other tokens (their fingerprints differ): only "
+            "stores of one text, tokenizer and context length can be compared"
+        )
+
+
+def _losses(layout: Layout, checkpoint: int) -> np.ndarray:
+    """Losses float64 (tokens,) of one checkpoint."""
+    table = read_table(layout.loss_file(checkpoint))
+    return np.asarray(table["loss"], dtype=np.float64)
+
+
+# Do a store's probes belong to its losses, and are they whole? Needs no torch.
+
+HIGHEST = 1.01  # of a score: attention weights sum to 1 but for rounding, in bfloat16 a coarse one
+
+
+def probe_problems(layout: Layout, weights: dict[int, str | None]) -> Iterator[str]:
+    """What is wrong with a store's probes; `weights`: the sha256 of each scored checkpoint's."""
+    if not layout.probes.exists():
+        return
+    try:
+        table = read_table(layout.probes)
+    except IngestError as error:
+        yield str(error)
+        return
+    if not table.schema.equals(schema.PROBES, check_metadata=False):
+        yield "probes.parquet has other columns than expected: delete it and run with --probes"
+        return
+    again = "run again with --probes"
+    by_checkpoint: dict[int, list[dict[str, Any]]] = {}
+    for row in table.to_pylist():
+        by_checkpoint.setdefault(row["checkpoint"], []).append(row)
+    for number in sorted(by_checkpoint.keys() - weights.keys()):
+        yield f"probes.parquet: checkpoint {number} has probes but no losses: {again}"
+    for number in sorted(weights.keys() - by_checkpoint.keys()):
+        yield f"probes.parquet: checkpoint {number} has losses but no probes: {again}"
+    for number in sorted(weights.keys() & by_checkpoint.keys()):
+        yield from (
+            f"probes.parquet: checkpoint {number} {fault}: {again}"
+            for fault in _faults(by_checkpoint[number], weights[number])
+        )
+
+
+def _faults(rows: list[dict[str, Any]], sha256: str | None) -> Iterator[str]:
+    if {row["weights_sha256"] for row in rows} != {sha256}:
+        yield "was probed with other weights than it was scored with"
+    places = [(row["probe"], row["layer"], row["head"]) for row in rows]
+    names = [name for name, _, _ in places]
+    once = all(names.count(name) == 1 for name in (schema.LOSS_FIRST, schema.LOSS_SECOND))
+    if not once or len(set(places)) != len(places) or schema.PREFIX_MATCHING not in names:
+        yield "has a probe twice or not at all"
+    for row in rows:
+        value = row["value"]
+        most = HIGHEST if row["probe"] == schema.PREFIX_MATCHING else float("inf")
+        if value is None and row["layer"] is None and row["probe"] == schema.PREFIX_MATCHING:
+            continue  # a model without attention weights
+        if value is None or not 0 <= value <= most or value == float("inf"):
+            yield f"has a {row['probe']} of {value}"
 
 
 def verify(root: Path) -> list[str]:

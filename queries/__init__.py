@@ -1,24 +1,24 @@
 """The DuckDB side: a store -> answers. Needs neither torch nor streamlit."""
 
-from queries.baselines import baselines, ngrams, save_ngrams
+from queries.analyses.clusters import Clusters, clusters
+from queries.analyses.compare import Comparison, compare
+from queries.analyses.events import events
+from queries.analyses.explain import explain
+from queries.analyses.matched import Matched, matched
+from queries.analyses.mechanism import Mechanism, mechanism
+from queries.analyses.ngrams import baselines, ngrams, save_ngrams
+from queries.analyses.overlap import overlap
+from queries.analyses.positions import in_context_score, loss_by_position, position_slope
+from queries.analyses.rho_1 import rho_1
+from queries.analyses.type_changes import type_changes
 from queries.errors import GroupError, QueryError, StoreError
-from queries.event_list import events
-from queries.kinds import Kinds, kinds
-from queries.leaderboard import explain
-from queries.matched import Matched, matched
-from queries.mechanism import Mechanism, mechanism
-from queries.overlaps import overlap
-from queries.positions import in_context_score, loss_by_position, position_slope
-from queries.preview import Preview, preview
-from queries.rho import rho_1
-from queries.runs import Comparison, compare
 from queries.store import Store
-from queries.type_changes import type_changes
+from queries.text import Preview, preview
 
 __all__ = [
+    "Clusters",
     "Comparison",
     "GroupError",
-    "Kinds",
     "Matched",
     "Mechanism",
     "Preview",
@@ -26,11 +26,11 @@ __all__ = [
     "Store",
     "StoreError",
     "baselines",
+    "clusters",
     "compare",
     "events",
     "explain",
     "in_context_score",
-    "kinds",
     "loss_by_position",
     "matched",
     "mechanism",

@@ -1,5 +1,6 @@
 """`Store`: one model's training run scored on one text, and the questions it answers."""
 
+import hashlib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -7,30 +8,81 @@ from itertools import chain
 from pathlib import Path
 from typing import cast
 
+import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from queries import catalog, clauses, regions, remote, sql, statistics
-from queries import summary as summaries
-from queries import zoom as zooming
-from queries.asked import AskedSums
+from queries import sql
+from queries.catalog import build
+from queries.engine import clauses, remote
+from queries.engine.database import Database, Share
+from queries.engine.features import Features, Found, find
+from queries.engine.functions import Functions
+from queries.engine.matrix import LossMatrix, Progress, open_matrix
+from queries.engine.spark import SparkSummation
+from queries.engine.sums import AskedSums, GroupSums, Summation
 from queries.errors import GroupError, StoreError
-from queries.features import Features
-from queries.following import Share
-from queries.functions import Functions
-from queries.groups import NamedGroup
-from queries.index import Progress, open_matrix
-from queries.matrix import LossMatrix
-from queries.named import NamedGroups
-from queries.opened import Opened
-from queries.opening import open_tables
-from queries.regions import Region
-from queries.smoothing import smoothed
-from queries.spark import SparkSummation
-from queries.sums import GroupSums, Summation
-from queries.zoom import Zoom
+from queries.groups.named_groups import NamedGroup, NamedGroups
+from queries.stats import bands, changes
+from queries.stats import changes as zooming
+from queries.stats import distribution as summaries
+from queries.stats.changes import Region, Zoom
+from queries.stats.smoothing import smoothed
 from store.layout import Layout
-from store.manifest import ManifestError, read_manifest
+from store.manifest import Manifest, ManifestError, read_manifest
+
+# A store's files as they were when it was opened: are there new checkpoints, or other files?
+
+SAME, NEW, REPLACED = "same", "new checkpoints", "replaced"
+
+
+class Opened:
+    """`files` are the loss files by checkpoint; `stamp` tells this state of a store from others."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self.files = layout.scored()
+        self._stamps = self._now()
+        self.stamp = hashlib.sha256(repr(self._stamps).encode()).hexdigest()
+
+    def state(self) -> str:
+        """SAME, NEW (checkpoints beside the known ones) or REPLACED (a known file is another)."""
+        if self._now() != self._stamps:
+            return REPLACED
+        return NEW if self._layout.scored().keys() != self.files.keys() else SAME
+
+    def _now(self) -> list[tuple[int, int] | None]:
+        """Size and time of what is written once: the text's files and the known loss files."""
+        text = [self._layout.manifest, self._layout.docs, self._layout.tokens]
+        return [_stamp(path) for path in (*text, *self.files.values())]
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Size in bytes and time of writing in ns; None where the file is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+# Open a store's tables, its features among them, or say in a sentence why they cannot be.
+
+
+def open_tables(
+    layout: Layout, manifest: Manifest, loss_files: dict[int, Path]
+) -> tuple[Database, Found]:
+    """The database, not yet locked, and the features in it. Raises StoreError."""
+    try:
+        found = find(layout, manifest)
+        return Database(layout, list(loss_files.values()), found.table), found
+    except (duckdb.Error, OSError, pa.ArrowException) as error:
+        trouble = " ".join(str(error).partition("\n\nLINE ")[0].split())
+        raise StoreError(
+            f"{layout.root} cannot be opened: {trouble}; "
+            f"`python -m ingest verify {layout.root}` says more"
+        ) from error
 
 
 class Store:
@@ -73,19 +125,19 @@ class Store:
 
     def make_catalog(self) -> pd.DataFrame:
         """Make catalog.duckdb again; returns name, kind. Raises QueryError if it cannot be."""
-        return catalog.make(self._layout, self._database, self.named_groups.values())
+        return build.make(self._layout, self._database, self.named_groups.values())
 
     def _features_changed(self) -> None:
         self._asked.forget()
         self._refresh_catalog()
 
     def _refresh_catalog(self) -> None:
-        catalog.refresh(self._layout, self._database, lambda: self.named_groups.values())
+        build.refresh(self._layout, self._database, lambda: self.named_groups.values())
 
     @cached_property
     def facts(self) -> pd.DataFrame:
         """row, doc, position, token_id, token_str, word, source of each token, by row."""
-        return cast(pd.DataFrame, self._database.table(sql.read("token_facts")).to_pandas())
+        return cast(pd.DataFrame, self._database.table(sql.read("engine/token_facts")).to_pandas())
 
     @cached_property
     def _summation(self) -> Summation | SparkSummation:
@@ -138,7 +190,7 @@ class Store:
 
     @property
     def on_disk(self) -> str:
-        """Its files since it was opened: see `queries.opened`."""
+        """Its files since it was opened: see `queries.store`."""
         return self.opened.state()
 
     @property
@@ -193,7 +245,7 @@ class Store:
 
         Returns checkpoint, token_group, mean_loss, low, high (nats), n_tokens, n_docs (source
         documents). `smooth` is a width in decades of the step, here as below: the smoothed mean
-        and its own band; see `queries.smoothing`. Raises GroupError for a clause that is none or
+        and its own band; see `stats.smoothing`. Raises GroupError for a clause that is none or
         that selects no token, QueryError for a width that is not above 0.
         """
         if not groups:
@@ -215,7 +267,7 @@ class Store:
 
         Returns checkpoint, difference, low, high (nats). Raises GroupError, QueryError.
         """
-        band = statistics.difference_band(*self._sums(first, second, smooth))
+        band = bands.difference_band(*self._sums(first, second, smooth))
         return band.frame(np.array(self.steps), "difference")
 
     def ratio(self, first: str, second: str, smooth: float | None = None) -> pd.DataFrame:
@@ -223,7 +275,7 @@ class Store:
 
         Returns checkpoint, ratio, low, high (no unit). Raises GroupError, QueryError.
         """
-        band = statistics.ratio_band(*self._sums(first, second, smooth))
+        band = bands.ratio_band(*self._sums(first, second, smooth))
         return band.frame(np.array(self.steps), "ratio")
 
     def change_since(
@@ -235,7 +287,7 @@ class Store:
         checkpoint that is not in the store.
         """
         since = self.matrix.place(checkpoint)
-        band = statistics.change_band(self._sums(group, group, smooth)[0], since)
+        band = bands.change_band(self._sums(group, group, smooth)[0], since)
         return band.frame(np.array(self.steps), "change")
 
     def summary(self, group: str, quantiles: Sequence[float] = summaries.QUARTILES) -> pd.DataFrame:
@@ -260,8 +312,8 @@ class Store:
     def suggested_regions(self) -> tuple[Region, Region]:
         """The largest rise of the mean loss over all tokens, and the recovery from it."""
         losses = self._summation.everything.mean
-        rise = regions.largest_rise(self.steps, losses)
-        return rise, regions.recovery(self.steps, losses, rise)
+        rise = changes.largest_rise(self.steps, losses)
+        return rise, changes.recovery(self.steps, losses, rise)
 
     def context(self, rows: Iterable[int], before: int = 60, after: int = 30) -> pd.DataFrame:
         """Tokens in their text: row, doc, position, token_str, source, before, token, after.
@@ -269,7 +321,7 @@ class Store:
         `before` and `after` count characters; lines are in order of row.
         """
         values = {"rows": [int(r) for r in rows], "before": before, "after": after}
-        return self._database.frame(sql.read("context"), values)
+        return self._database.frame(sql.read("text/context"), values)
 
     def sql(
         self,
@@ -286,7 +338,7 @@ class Store:
         return self._database.select(query, progress, cancel, values)
 
     def _trajectory(self, sums: GroupSums) -> pd.DataFrame:
-        frame = statistics.mean_band(sums).frame(np.array(self.steps), "mean_loss")
+        frame = bands.mean_band(sums).frame(np.array(self.steps), "mean_loss")
         return frame.assign(n_tokens=sums.n_tokens, n_docs=sums.n_docs)
 
     def _sums(

@@ -3,7 +3,7 @@
 Annotate the parameters and the result with str, int, float or bool, and it is called for single
 values; or all of them with "pd.Series[str]" and so on, and it is called for many at once and gives
 as many. A value must follow from the arguments alone, as each is asked for only once; mark others
-with `queries.functions.every_row`. A NULL argument gives NULL without a call.
+with `queries.engine.functions.every_row`. A NULL argument gives NULL without a call.
 """
 
 

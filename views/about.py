@@ -5,8 +5,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from queries import QueryError, Store, remote
-from queries.opened import NEW, REPLACED
+from queries import QueryError, Store
+from queries.engine import remote
+from queries.store import NEW, REPLACED
 from views.answers import open_store, version_of
 
 

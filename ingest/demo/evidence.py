@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.parquet as pq
 
-from ingest.checkpoints import Checkpoint
-from ingest.demo.windows import Repeat, plant_repeat, sample_windows
-from ingest.kernel import token_losses
-from ingest.models import load_model
+from ingest.demo.train import Repeat, plant_repeat, sample_windows
+from ingest.model.kernel import token_losses
+from ingest.model.loading import load_model
+from ingest.sources.checkpoints import Checkpoint
 from store.layout import Layout
 
 WINDOWS = 32

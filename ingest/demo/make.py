@@ -3,13 +3,13 @@
 import shutil
 from pathlib import Path
 
-from ingest.checkpoints import Naming, find_checkpoints
-from ingest.demo.corpus import addresses, split, token_stream, train_tokenizer, write_text
 from ingest.demo.evidence import evidence_table, plant
+from ingest.demo.text import addresses, split, token_stream, train_tokenizer, write_text
 from ingest.demo.train import CONTEXT, Recipe, train
 from ingest.errors import IngestError
 from ingest.prepare import Options
 from ingest.run import run
+from ingest.sources.checkpoints import Naming, find_checkpoints
 from store.layout import Layout
 
 BUNDLED_STEPS = (0, 400, 700, 1_000, 1_380, 1_640, 2_000, 3_000)

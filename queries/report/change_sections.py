@@ -4,15 +4,116 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from queries import behind
-from queries.overlaps import overlap
-from queries.regions import Region
-from queries.report import changes_told, original, pictures
-from queries.report.nouns import HISTOGRAM, TOKENS, Asked, Exhibit, Section
-from queries.report.region import Chosen
-from queries.report.words import span
+from queries.analyses.events import FEWEST, events
+from queries.analyses.overlap import overlap
+from queries.catalog import sql_scripts
+from queries.errors import QueryError
+from queries.report import pictures, sentences
+from queries.report.model import HISTOGRAM, TOKENS, Asked, Exhibit, Section
+from queries.report.numbers import chance, count, listed, plain, span, step
+from queries.stats.changes import Region, Zoom
 from queries.store import Store
-from queries.zoom import Zoom
+
+# The region to zoom into: a spike that was found, else the fastest fall, else the largest rise.
+
+_RISES = {"spike": "spike", "hump": "hump (a rise and fall wider than 0.3 decades of steps)"}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The first region, the one after it, how they were found."""
+
+    kind: str
+    """spike, hump, fastest_fall, largest_rise or whole_run"""
+    region: Region
+    after: Region | None
+    """What follows, from the next checkpoint on; None where too little does."""
+    seen: tuple[str, ...]
+    missing: tuple[str, ...]
+    found: pd.DataFrame | None
+    """All events of the mean loss; None where there are too few checkpoints to tell."""
+
+
+def choose(store: Store) -> Chosen | None:
+    """The region of the mean loss over all tokens. None: one checkpoint, so no change."""
+    if len(store.steps) < 2:
+        return None
+    try:
+        found = events(store)
+    except QueryError:
+        return _without_events(store)
+    for kind in _RISES:
+        of_kind = found[found["kind"] == kind]
+        if len(of_kind):
+            return _rise(store, kind, of_kind, found)
+    return _fall(store, found)
+
+
+def _rise(store: Store, kind: str, rises: pd.DataFrame, found: pd.DataFrame) -> Chosen:
+    largest = rises.iloc[int(rises["size"].argmax())]
+    first, peak, last = (int(largest[end]) for end in ("first", "peak", "last"))
+    seen = [
+        f"{count(len(rises), kind)} of the mean loss found. The largest rises by "
+        f"{plain(largest['size'])} nats from step {step(first)} to its peak at {step(peak)} and is "
+        f"back at step {step(last)} ({largest['noise_ratio']:.0f} times the noise from checkpoint "
+        f"to checkpoint, {chance(largest['p_value'])})."
+    ]
+    others = rises.drop(index=largest.name)
+    if len(others):
+        seen.append(f"The others peak at {listed([step(p) for p in others['peak'].head(9)])}.")
+    missing = () if kind == "spike" else (f"No spike: the loss rises in a {_RISES[kind]} instead.",)
+    after = _next_region(store, (peak, last))
+    return Chosen(kind, (first, peak), after, (*missing, *seen), missing, found)
+
+
+def _fall(store: Store, found: pd.DataFrame) -> Chosen:
+    none = "No spike: the mean loss has no rise and fall that stands out from the noise."
+    falls = found[found["kind"] == "fastest_fall"]
+    if falls.empty or falls["first"].iloc[0] >= falls["last"].iloc[0]:
+        return _largest_rise(store, none, found)
+    fall = falls.iloc[0]
+    region = int(fall["first"]), int(fall["last"])
+    told = (
+        f"The steepest region is taken instead: {span(*region)}, in which the mean loss falls by "
+        f"{plain(fall['size'])} nats."
+    )
+    at = store.steps.index(region[1])
+    width = at - store.steps.index(region[0])
+    end = store.steps[min(at + 1 + width, len(store.steps) - 1)]
+    after = _next_region(store, (region[1], end))
+    return Chosen("fastest_fall", region, after, (none, told), (none,), found)
+
+
+def _without_events(store: Store) -> Chosen:
+    few = (
+        f"{count(len(store.steps), 'checkpoint')} cannot tell a spike from noise ({FEWEST} are the "
+        "least)."
+    )
+    return _largest_rise(store, few, None)
+
+
+def _largest_rise(store: Store, why: str, found: pd.DataFrame | None) -> Chosen:
+    region, back = store.suggested_regions()
+    mean = store.trajectories({"": "true"}).set_index("checkpoint")["mean_loss"]
+    change = float(mean[region[1]] - mean[region[0]])
+    if change <= 0:
+        told = f"The mean loss never rises, so the whole run is taken: {span(*region)}."
+        return Chosen("whole_run", region, None, (why, told), (why,), found)
+    told = (
+        f"The largest rise is taken instead: {span(*region)}, by {plain(change)} nats; it may be "
+        "noise."
+    )
+    after = None if back == region else _next_region(store, back)
+    return Chosen("largest_rise", region, after, (why, told), (why,), found)
+
+
+def _next_region(store: Store, region: Region) -> Region | None:
+    """`region` begun a checkpoint later, as one that both share would move tokens and back."""
+    begin = store.steps.index(region[0]) + 1
+    if begin >= len(store.steps) or store.steps[begin] >= region[1]:
+        return None
+    return store.steps[begin], region[1]
+
 
 TOP = 50
 LINES = 5
@@ -51,7 +152,7 @@ def sections(store: Store, chosen: Chosen | None) -> list[Section]:
             "region", f"Figures 7 and 8: {question}",
             f"Which tokens get worse and which better in {span(*chosen.region)}?",
             (all_tokens(store),), first.exhibits, (*chosen.seen, *first.seen),
-            original.of_spike(store, chosen.region, first.numbers["median_change"]),
+            sentences.of_spike(store, chosen.region, first.numbers["median_change"]),
             tuple(f"Figures 7 to 10: {told}" for told in chosen.missing), first.tables,
             {"kind": chosen.kind, "first": chosen.region[0], "last": chosen.region[1],
              **first.numbers},
@@ -77,8 +178,8 @@ def _after(store: Store, chosen: Chosen) -> Section:
     )
     return Section(
         "after", title, ask, (all_tokens(store),), second.exhibits,
-        (*second.seen, *changes_told.overlap(shared, chosen.region, chosen.after)),
-        original.of_overlap(store, counts, TOP), tables={"Shared tokens": shared, **second.tables},
+        (*second.seen, *sentences.overlap(shared, chosen.region, chosen.after)),
+        sentences.of_overlap(store, counts, TOP), tables={"Shared tokens": shared, **second.tables},
         numbers={"first": chosen.after[0], "last": chosen.after[1], **second.numbers,
                  **{f"{a}_then_{b}": n for (a, b), n in counts.items()}},
     )  # fmt: skip
@@ -94,8 +195,8 @@ def _region(
 ) -> _Zoomed:
     """Zoom into a region; `avoid` is another one, which tells nothing of what is usual."""
     zoom = store.zoom(*region, k=TOP)
-    seen = changes_told.histogram(store, zoom, avoid or region)
-    seen += changes_told.trajectories(store, zoom)
+    seen = sentences.histogram(store, zoom, avoid or region)
+    seen += sentences.trajectories(store, zoom)
     exhibits = _histogram(store, zoom, numbers[0]), _tokens(store, zoom, numbers[1])
     tables = {_LISTS[name]: _in_text(store, getattr(zoom, name)) for name in _LISTS}
     change = zoom.changes["change"]
@@ -108,7 +209,7 @@ def _histogram(store: Store, zoom: Zoom, number: str) -> Exhibit:
     return Exhibit(
         number, f"Change in loss of every token from step {zoom.first:,} to {zoom.last:,}",
         HISTOGRAM, zoom.histogram, pictures.histogram(zoom.histogram),
-        behind.histogram_sql(store, zoom.first, zoom.last, "true"),
+        sql_scripts.histogram_sql(store, zoom.first, zoom.last, "true"),
         "100 bins, zero on an edge.", (zoom.first, zoom.last),
     )  # fmt: skip
 
@@ -122,7 +223,7 @@ def _tokens(store: Store, zoom: Zoom, number: str) -> Exhibit:
     return Exhibit(
         number, f"Losses of single tokens around steps {zoom.first:,} to {zoom.last:,}",
         TOKENS, shown, pictures.tokens(shown, (zoom.first, zoom.last)),
-        behind.token_trajectories_sql(frame["row"].unique()),
+        sql_scripts.token_trajectories_sql(frame["row"].unique()),
         f"The first {LINES} tokens of each list; the region is shaded.", (zoom.first, zoom.last),
     )  # fmt: skip
 

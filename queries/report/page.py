@@ -7,9 +7,9 @@ from string import Template
 
 import pandas as pd
 
-from queries.figures import render
-from queries.report.nouns import Asked, Exhibit, Report, Section
-from queries.report.words import signed
+from queries.charts.vega import render
+from queries.report.model import Asked, Exhibit, Report, Section
+from queries.report.numbers import signed
 
 _PAGE = Path(__file__).with_name("page.html")
 

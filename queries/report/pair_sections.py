@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 
-from queries import behind
+from queries.analyses.matched import matched
+from queries.catalog import sql_scripts
 from queries.errors import QueryError
-from queries.matched import matched
-from queries.report import original, pictures, told
-from queries.report.nouns import DIFFERENCE, MEANS, Exhibit, Section
-from queries.report.pairs import Pair, Reader
-from queries.report.questions import Question, positions, surnames, words
-from queries.report.words import band, better, count
-from queries.simultaneous import FEWEST_DOCS
+from queries.report import pictures, sentences
+from queries.report.model import DIFFERENCE, MEANS, Exhibit, Section
+from queries.report.numbers import band, better, count
+from queries.report.pairs import Pair, Question, Reader, positions, surnames, words
+from queries.stats.simultaneous_bands import FEWEST_DOCS
 
 BANDS = "Bands: 95 % for each checkpoint by itself, source documents as the sampled unit."
 WIDE = (
@@ -21,7 +20,7 @@ WIDE = (
 
 def sections(reader: Reader) -> list[Section]:
     """The three questions in all their forms."""
-    few = reader.group("", "surnames_report").asked.n_docs < told.FEW_DOCS
+    few = reader.group("", "surnames_report").asked.n_docs < sentences.FEW_DOCS
     asked = (
         ("position", "Does more context help?", positions(reader.store), ""),
         ("words", "Are tokens inside of words learned otherwise than word starts?", words(), ""),
@@ -63,8 +62,8 @@ def _section(reader: Reader, key: str, question: str, variant: Question, note: s
                        missing=(f"{title.partition(':')[0]}: {variant.absent}.",))  # fmt: skip
     return Section(
         key, title, ask, asked, _exhibits(reader, pair, names),
-        (*notes, *told.sentences(pair), *(_fair(reader, pair) if variant.rare else ())),
-        original.of_pair(reader.store, key, pair),
+        (*notes, *sentences.sentences(pair), *(_fair(reader, pair) if variant.rare else ())),
+        sentences.of_pair(reader.store, key, pair),
         _missing(pair, names), numbers=_numbers(pair),
     )  # fmt: skip
 
@@ -90,10 +89,12 @@ def _exhibits(reader: Reader, pair: Pair, names: Sequence[str]) -> tuple[Exhibit
     means, differences = pair.means(), pair.differences()
     groups = {group.name: group.clause for group in (pair.first, pair.second)}
     first, second = groups
-    script = behind.beside_sql(reader.store, "difference", {first: groups[first]}, groups[second])
+    script = sql_scripts.beside_sql(
+        reader.store, "difference", {first: groups[first]}, groups[second]
+    )
     return (
         Exhibit(names[0], f"Mean loss: {first}, {second}", MEANS, means, pictures.means(means),
-                behind.trajectories_sql(reader.store, groups), BANDS),
+                sql_scripts.trajectories_sql(reader.store, groups), BANDS),
         Exhibit(names[1], f"Difference: {first} minus {second}", DIFFERENCE, differences,
                 pictures.difference(differences),
                 f"-- the pale band is made in Python: queries/simultaneous.py\n{script}", WIDE),
@@ -103,7 +104,7 @@ def _exhibits(reader: Reader, pair: Pair, names: Sequence[str]) -> tuple[Exhibit
 def _missing(pair: Pair, names: Sequence[str]) -> tuple[str, ...]:
     if pair.n_docs < FEWEST_DOCS:
         why = f"one group is in {count(pair.n_docs, 'source document')}, too few to claim anything"
-    elif told.apart(pair).first is None:
+    elif sentences.apart(pair).first is None:
         why = (
             f"{pair.first.name} are never told apart from {pair.second.name} "
             f"({count(pair.first.asked.n_tokens, 'token')} against "
@@ -115,7 +116,7 @@ def _missing(pair: Pair, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _numbers(pair: Pair) -> dict[str, object]:
-    found = told.apart(pair) if pair.n_docs >= FEWEST_DOCS else None
+    found = sentences.apart(pair) if pair.n_docs >= FEWEST_DOCS else None
     fastest = pair.fastest if found and found.first is not None else None
     last = {name: float(getattr(pair.band, name)[-1]) for name in ("estimate", "low", "high")}
     return {

@@ -1,11 +1,11 @@
-"""Vega-Lite of the report's figures, from their frames; drawn by `queries.figures.render`."""
+"""Vega-Lite of the report's figures, from their frames; drawn by `queries.charts.vega.render`."""
 
 import json
 from typing import Any
 
 import pandas as pd
 
-from queries.figures import PALETTE, WIDTH
+from queries.charts.vega import PALETTE, WIDTH
 
 BLUE, ORANGE, GREEN, *_ = PALETTE
 GREY = "#7A828B"

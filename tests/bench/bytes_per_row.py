@@ -6,12 +6,11 @@ import numpy as np
 import pyarrow.parquet as pq
 from transformers import PreTrainedTokenizerFast
 
-from ingest import writer
-from ingest.checkpoints import Checkpoint
-from ingest.corpus import build_corpus
-from ingest.demo.corpus import addresses
-from ingest.texts import SourceDocument
-from ingest.windows import Convention
+from ingest.demo.text import addresses
+from ingest.output import writer
+from ingest.sources.checkpoints import Checkpoint
+from ingest.text.corpus import Convention, build_corpus
+from ingest.text.documents import SourceDocument
 from store.layout import Layout
 
 ROWS = 320_000  # as many as the report scored

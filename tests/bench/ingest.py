@@ -34,10 +34,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from ingest.demo.corpus import addresses
+from ingest.demo.text import addresses
 from ingest.prepare import Options, Plan, prepare
 from ingest.run import fill
-from ingest.sources import Folder
+from ingest.sources.folder import Folder
 from tests.bench import bytes_per_row, scoring_memory
 
 DEMO = Path("data/demo")

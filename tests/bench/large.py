@@ -16,13 +16,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
-from ingest import writer
-from ingest.checkpoints import Checkpoint
-from ingest.corpus import Corpus, build_corpus
-from ingest.demo.corpus import addresses
-from ingest.texts import SourceDocument
-from ingest.windows import Convention
-from ingest.writer import Outcome
+from ingest.demo.text import addresses
+from ingest.output import writer
+from ingest.output.writer import Outcome
+from ingest.sources.checkpoints import Checkpoint
+from ingest.text.corpus import Convention, Corpus, build_corpus
+from ingest.text.documents import SourceDocument
 from store import schema
 from store.layout import Layout
 from store.manifest import Manifest, write_manifest

@@ -14,8 +14,8 @@ from transformers import (
     PreTrainedModel,
 )
 
-from ingest.kernel import token_losses
-from ingest.memory import Budget
+from ingest.model.kernel import token_losses
+from ingest.model.memory import Budget
 
 VOCABULARY, CONTEXT = 50_257, 1_024
 LIMIT = 1.0  # GB

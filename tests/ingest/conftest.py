@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from ingest import retries
 from ingest.__main__ import main
+from ingest.sources import retries
 from tests.ingest.hub import Hub, serving, use
 from tests.models import PROSE, byte_level, save_run
 

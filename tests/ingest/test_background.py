@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from ingest.background import background
+from ingest.scoring import background
 
 
 def test_it_does_not_wait_until_the_next_piece():

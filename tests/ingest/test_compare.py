@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.compare import compare
+from ingest.verify import compare
 from store.layout import Layout
 from tests.ingest.test_verify import put
 from tests.models import PROSE

@@ -7,16 +7,15 @@ from pathlib import Path
 import pytest
 
 from ingest.__main__ import main
-from ingest.checkpoints import Checkpoint, Naming
 from ingest.errors import CheckpointError
 from ingest.plan import Outlook, findings, look, outlay, report
-from ingest.selection import Selection
-from ingest.sources import Weights
+from ingest.sources.checkpoints import Checkpoint, Naming, Selection
+from ingest.sources.folder import Weights
 from ingest.trial import Trial
 from store.layout import Layout
 from store.manifest import read_manifest
 from tests.ingest.hub import Hub, serving, use
-from tests.ingest.test_selection import MISTRAL
+from tests.ingest.sources.test_selection import MISTRAL
 
 REPO = "stanford-crfm/battlestar-gpt2-small-x49"
 PYTHIA = [0, *(2**i for i in range(10)), *range(1_000, 143_001, 1_000)]

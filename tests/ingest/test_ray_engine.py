@@ -12,8 +12,8 @@ import pytest
 
 from ingest import ray_engine
 from store.layout import Layout
+from tests.ingest.output.test_kill import assert_same
 from tests.ingest.processes import SETTINGS
-from tests.ingest.test_kill import assert_same
 from tests.models import PROSE, save_run
 
 MISSING = importlib.util.find_spec("ray") is None

@@ -10,10 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ingest import scoring, standing, writer
-from ingest.compare import compare
+from ingest import scoring
 from ingest.errors import IngestError
-from ingest.verify import verify
+from ingest.model import resident_model
+from ingest.output import writer
+from ingest.verify import compare, verify
 from store.files import leftovers
 from store.layout import Layout
 from store.manifest import read_manifest
@@ -104,8 +105,10 @@ def test_a_disk_that_is_full_stops_the_run_and_what_is_written_stays(
 
 def test_the_model_is_built_once_in_a_run(tmp_path, ingest, run_folder, text, monkeypatch):
     built = []
-    load = standing.load_model
-    monkeypatch.setattr(standing, "load_model", lambda c, *rest: built.append(c) or load(c, *rest))
+    load = resident_model.load_model
+    monkeypatch.setattr(
+        resident_model, "load_model", lambda c, *rest: built.append(c) or load(c, *rest)
+    )
     assert ingest("run", run_folder, "--text", text, "--store", tmp_path / "s").status == 0
     assert [c.step for c in built] == list(STEPS[:1])
 
@@ -115,14 +118,14 @@ def test_the_attention_is_the_one_asked_for_and_recorded(
     tmp_path, ingest, run_folder, text, attention, monkeypatch
 ):
     used = []
-    put = standing.Standing.put
+    put = resident_model.Standing.put
 
     def watched(self, arrival):
         model = put(self, arrival)
         used.append(model.config._attn_implementation)
         return model
 
-    monkeypatch.setattr(standing.Standing, "put", watched)
+    monkeypatch.setattr(resident_model.Standing, "put", watched)
     store = tmp_path / "s"
     arguments = ("run", run_folder, "--text", text, "--store", store)
     assert ingest(*arguments, "--attention", attention).status == 0
@@ -145,7 +148,7 @@ def test_attention_that_is_not_there_is_refused(tmp_path, ingest, run_folder, te
 
 def test_compiled_the_losses_are_the_same(tmp_path, ingest, run_folder, text, whole_store):
     try:
-        standing.refuse_compiling()
+        resident_model.refuse_compiling()
     except IngestError as error:
         pytest.skip(str(error))
     arguments = ("run", run_folder, "--text", text, "--store", tmp_path / "s", "--compile")

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 
 from ingest.__main__ import main
 from store.layout import Layout
-from tests.ingest.test_heads import gemma2
+from tests.ingest.model.test_heads import gemma2
 from tests.models import PROSE, byte_level, tiny
 
 # Of one context length, so that texts are cut alike.

@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from queries import QueryError, Store, behind, reading
+from queries import QueryError, Store
+from queries import text as reading
+from queries.catalog import sql_scripts
 from store.layout import Layout
 from tests.queries.catalogs import ask
 
@@ -123,7 +125,7 @@ def test_facts_of_a_token(store):
 
 def test_a_trajectory_is_what_its_sql_gives(store):
     store.make_catalog()
-    script = behind.token_trajectories_sql([7])
+    script = sql_scripts.token_trajectories_sql([7])
     theirs = ask(Layout(store.path).catalog, script)
     ours = reading.trajectory(store, 7)
     assert list(ours) == list(theirs)

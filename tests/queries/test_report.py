@@ -16,7 +16,7 @@ import pytest
 from queries import Store
 from queries.__main__ import main
 from queries.report import report, to_html, to_table
-from queries.report.words import MINUS, number, share, signed, step
+from queries.report.numbers import MINUS, number, share, signed, step
 from store.layout import Layout
 from tests.queries import reported
 from tests.queries.conftest import DEMO

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from queries import GroupError, QueryError, Store, StoreError
-from queries.opened import NEW, REPLACED, SAME
+from queries.store import NEW, REPLACED, SAME
 from store.layout import Layout
 from tests.queries.stores import STEPS, add_checkpoint, build_store, random_losses
 

@@ -1,0 +1,1 @@
+"""A checkpoint becomes a model, and a model gives losses."""

@@ -1,0 +1,1 @@
+"""What a run writes: the store's files, locks between processes, copies at URLs."""

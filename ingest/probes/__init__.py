@@ -1,0 +1,1 @@
+"""Probes of attention heads: repeated sequences, prefix matching, probes.parquet."""

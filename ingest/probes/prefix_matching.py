@@ -1,0 +1,111 @@
+"""Probes: does a model copy what it saw before, and which attention heads look where copying would?
+
+On random sequences with one segment repeated nothing but copying helps: the loss on the second
+copy against the first says whether a model does it, the prefix-matching score which heads might.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from ingest.errors import CheckpointError
+from ingest.model.kernel import token_losses
+from ingest.probes.repeats import Repeats
+from store.schema import LOSS_FIRST, LOSS_SECOND, PREFIX_MATCHING
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One value of one checkpoint: a loss in nats, or a head's score from 0 to 1.
+
+    `layer` and `head` count from 0 and are None for losses. A model that gives no attention
+    weights has one score: None, of no layer.
+    """
+
+    probe: str
+    layer: int | None
+    head: int | None
+    value: float | None
+
+
+def probe(model: PreTrainedModel, repeats: Repeats) -> list[Probe]:
+    """The model's losses on both copies, then a score per head, in order of layer and head.
+
+    loss_first and loss_second are means over the same tokens: all of the segment but its first,
+    of which nothing in the second copy tells that it is a copy. prefix_matching is the mean
+    attention weight from a token of the second copy to the token after its earlier occurrence
+    (Olsson et al. 2022, In-context Learning and Induction Heads, arXiv 2209.11895; they repeat
+    25 tokens and leave out the most and least common ones). Raises CheckpointError for values
+    that are not finite, RuntimeError for too little memory.
+    """
+    first, second = _losses(model, repeats)
+    found = [Probe(LOSS_FIRST, None, None, first), Probe(LOSS_SECOND, None, None, second)]
+    scores = _prefix_matching(model, repeats)
+    for layer, of_heads in scores.items():
+        found += [Probe(PREFIX_MATCHING, layer, h, float(v)) for h, v in enumerate(of_heads)]
+    if not scores:
+        found.append(Probe(PREFIX_MATCHING, None, None, None))
+    if not all(p.value is None or np.isfinite(p.value) for p in found):
+        raise CheckpointError("a probe is no finite number: attention may overflow in this --dtype")
+    return found
+
+
+def gives_attentions(probes: list[Probe]) -> bool:
+    """Did the model give attention weights?"""
+    return all(p.value is not None for p in probes)
+
+
+def _losses(model: PreTrainedModel, repeats: Repeats) -> tuple[float, float]:
+    """Mean loss in nats on the first copy and on the second."""
+    size = len(repeats.windows[0]) - 1
+    losses = np.empty(size * len(repeats.windows), dtype=np.float32)
+    for rows, values in token_losses(model, repeats.windows):
+        losses[rows] = values
+    # Token i of a window is predicted in row i - 1.
+    start, length = repeats.n_bos, repeats.length
+    of_window = losses.reshape(-1, size).astype(np.float64)
+    first = of_window[:, start : start + length - 1]
+    second = of_window[:, start + length : start + 2 * length - 1]
+    return float(first.mean()), float(second.mean())
+
+
+@torch.inference_mode()
+def _prefix_matching(model: PreTrainedModel, repeats: Repeats) -> dict[int, np.ndarray]:
+    """Layer -> scores float64 (heads,); empty where the model gives no attention weights.
+
+    Only the eager implementation gives weights; the model gets its own back afterwards.
+    """
+    usual = model.config._attn_implementation
+    try:
+        model.set_attn_implementation("eager")
+        sums: dict[int, np.ndarray] = {}
+        for window in repeats.windows:
+            for layer, of_heads in _scores_of_window(model, window, repeats).items():
+                sums[layer] = sums.get(layer, 0) + of_heads
+    except (ValueError, TypeError):  # a model without attention, or that tells nothing of it
+        return {}
+    finally:
+        model.set_attn_implementation(usual)
+    return {layer: total / len(repeats.windows) for layer, total in sums.items()}
+
+
+def _scores_of_window(
+    model: PreTrainedModel, window: np.ndarray, repeats: Repeats
+) -> dict[int, np.ndarray]:
+    """Layer -> mean attention (heads,) from token i of the second copy to i + 1 of the first.
+
+    The last token of the segment is left out: what followed it is the second copy itself.
+    """
+    ids = torch.from_numpy(window[None]).to(model.device)
+    # The base model: logits are not needed.
+    output = model.base_model(input_ids=ids, use_cache=False, output_attentions=True)
+    queries = repeats.n_bos + repeats.length + torch.arange(repeats.length - 1)
+    keys = queries - repeats.length + 1
+    scores = {}
+    for layer, weights in enumerate(getattr(output, "attentions", None) or ()):
+        # RWKV calls something else attentions, (batch, tokens, width); hybrids have gaps.
+        if weights is not None and weights.ndim == 4 and weights.shape[2:] == (len(window),) * 2:
+            scores[layer] = weights[0, :, queries, keys].double().mean(dim=1).cpu().numpy()
+    return scores

@@ -1,0 +1,1 @@
+"""From text to tokens: source documents, windows, offsets, token features, n-grams."""

@@ -1,0 +1,228 @@
+"""Source documents + tokenizer -> docs, tokens and the windows that the model will see."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from transformers import PreTrainedTokenizerBase
+
+from ingest.errors import IngestError
+from ingest.text.documents import SourceDocument
+from ingest.text.offsets import located
+from ingest.text.token_features import find_words, ngram_seen_before
+from ingest.text.vocabulary import token_strings
+from store import schema
+
+# How a document's tokens are cut into the windows that the model sees.
+
+
+@dataclass(frozen=True)
+class Convention:
+    """How a text is cut: at most `context_length` tokens a doc, the BOS included.
+
+    `stride` is the least context, the BOS included, of every token but those of a document's first
+    window; None means windows that do not overlap. Raises IngestError for one that cannot be.
+    """
+
+    context_length: int
+    bos_id: int | None
+    max_parts: int | None = None
+    stride: int | None = None
+    limit_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.stride is not None and not 1 <= self.stride < self.context_length:
+            raise IngestError(
+                f"--stride is {self.stride}, the least context of a token: expected 1 to "
+                f"{self.context_length - 1}, less than the context length"
+            )
+
+    @property
+    def room(self) -> int:
+        """Text tokens that fit into one doc."""
+        return self.context_length - (self.bos_id is not None)
+
+    @property
+    def advance(self) -> int:
+        """Text tokens by which each window starts later than the one before."""
+        return self.room if self.stride is None else self.context_length - self.stride
+
+
+@dataclass(frozen=True)
+class Window:
+    """The model sees tokens `start` to `end` (exclusive) of a document, and those from `first` on
+    are predicted here: the ones before were, with more context, in an earlier window."""
+
+    part: int
+    start: int
+    first: int
+    end: int
+
+
+def windows(n_tokens: int, convention: Convention, left: int | None = None) -> Iterator[Window]:
+    """The windows of a document of so many tokens that predict anything, `left` tokens at most.
+
+    Each token is predicted in the first window that holds it, which gives it most context.
+    """
+    seen = predicted = 0
+    starts = range(0, n_tokens, convention.advance)[: convention.max_parts]
+    for part, start in enumerate(starts):
+        end = min(start + convention.room, n_tokens)
+        # Without a BOS, nothing stands before a document's first token, nor before a window's.
+        first = max(seen, start + (convention.bos_id is None))
+        if left is not None:
+            end = min(end, first + left - predicted)
+        if first < end:
+            yield Window(part, start, first, end)
+            predicted += end - first
+        if end == n_tokens or predicted == left:
+            break
+        seen = end
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A tokenized text. Row r of `tokens` is the r-th predicted token of `windows` in order."""
+
+    docs: pa.Table
+    tokens: pa.Table
+    windows: list[np.ndarray]
+    """What the model sees, int64 (length,) each, the BOS first."""
+    first: np.ndarray
+    """int64 (windows,): the place in each window of the first token that is predicted there; 1
+    unless windows overlap. All from there on are predicted."""
+    n_documents: int
+
+    @property
+    def n_tokens(self) -> int:
+        return int(self.tokens.num_rows)
+
+
+@dataclass(frozen=True)
+class _Doc:
+    source: SourceDocument
+    part: int
+    text: str
+    window: np.ndarray
+    first: int
+    columns: dict[str, Any]
+
+    @property
+    def n_tokens(self) -> int:
+        return len(self.window) - self.first
+
+
+def build_corpus(
+    documents: Iterable[SourceDocument], tokenizer: PreTrainedTokenizerBase, convention: Convention
+) -> Corpus:
+    """Tokenize without special tokens, cut into docs, compute every token feature.
+
+    Documents are read until `limit_tokens` are there. Raises IngestError for a tokenizer whose
+    tokens cannot be found in the text, or a text too short to predict anything.
+    """
+    docs: list[_Doc] = []
+    left, n_documents = convention.limit_tokens, 0
+    for document in documents:
+        n_documents += 1
+        cut = _cut(document, tokenizer, convention, left)
+        docs += cut
+        if left is not None and (left := left - sum(d.n_tokens for d in cut)) == 0:
+            break
+    if not docs:
+        raise IngestError("the text has no token that can be predicted: it is too short")
+    return Corpus(
+        _docs_table(docs),
+        _tokens_table(docs, tokenizer),
+        [d.window for d in docs],
+        np.array([d.first for d in docs]),
+        n_documents,
+    )
+
+
+def _cut(
+    document: SourceDocument,
+    tokenizer: PreTrainedTokenizerBase,
+    convention: Convention,
+    left: int | None,
+) -> list[_Doc]:
+    ids, offsets = located(document.text, tokenizer)
+    words = find_words(document.text, offsets)
+    columns = {
+        "is_word_start": words.is_word_start,
+        "word": words.word,
+        "word_part": words.word_part,
+    }
+    return [
+        _make_doc(document, window, ids, offsets, columns, convention.bos_id)
+        for window in windows(len(ids), convention, left)
+    ]
+
+
+def _make_doc(
+    document: SourceDocument,
+    window: Window,
+    ids: np.ndarray,
+    offsets: np.ndarray,
+    of_tokens: dict[str, Any],
+    bos: int | None,
+) -> _Doc:
+    """One doc; its columns are those of the tokens that are predicted in it, its text is whole."""
+    seen, predicted = slice(window.start, window.end), slice(window.first, window.end)
+    tokens = ids[seen] if bos is None else np.concatenate([[bos], ids[seen]])
+    first = window.first - window.start + (bos is not None)
+    begin = int(offsets[window.start, 0])
+    text = document.text[begin : int(offsets[window.end - 1, 1])]
+    columns = {name: values[predicted] for name, values in of_tokens.items()}
+    spans = offsets[predicted] - begin
+    columns |= {"char_start": spans[:, 0], "char_end": spans[:, 1]}
+    columns |= {
+        name: ngram_seen_before(tokens, n)[first:]
+        for n, name in enumerate(("seen_before", "bigram_seen_before", "trigram_seen_before"), 1)
+    }
+    return _Doc(document, window.part, text, tokens, first, columns)
+
+
+def _docs_table(docs: list[_Doc]) -> pa.Table:
+    columns: dict[str, Any] = {
+        "doc": range(len(docs)),
+        "source": [d.source.source for d in docs],
+        "part": [d.part for d in docs],
+        "n_tokens": [d.n_tokens for d in docs],
+        "text": [d.text for d in docs],
+    }
+    table = pa.table({f.name: pa.array(columns[f.name], f.type) for f in schema.DOCS})
+    for name in dict.fromkeys(k for d in docs for k in d.source.metadata):
+        values = [d.source.metadata.get(name) for d in docs]
+        table = table.append_column(name, _column(values))
+    return table
+
+
+def _column(values: list[Any]) -> pa.Array:
+    """Values of one type keep it; mixed types, and integers beyond 64 bits, are kept as text."""
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, OverflowError):
+        return pa.array([None if v is None else str(v) for v in values])
+
+
+def _tokens_table(docs: list[_Doc], tokenizer: PreTrainedTokenizerBase) -> pa.Table:
+    predicted = np.concatenate([d.window[d.first :] for d in docs])
+    previous = np.concatenate([d.window[d.first - 1 : -1] for d in docs])
+    types = np.unique(np.concatenate([predicted, previous]))
+    strings = dict(zip(types.tolist(), token_strings(tokenizer, types.tolist()), strict=True))
+    counts = Counter(predicted.tolist())
+    columns: dict[str, Any] = {
+        "row": np.arange(len(predicted)),
+        "doc": np.repeat(np.arange(len(docs)), [d.n_tokens for d in docs]),
+        "position": np.concatenate([np.arange(d.first, len(d.window)) for d in docs]),
+        "token_id": predicted,
+        "token_str": [strings[i] for i in predicted.tolist()],
+        "prev_token_str": [strings[i] for i in previous.tolist()],
+        "corpus_count": [counts[i] for i in predicted.tolist()],
+    }
+    for name in docs[0].columns:
+        columns[name] = [value for doc in docs for value in doc.columns[name]]
+    return pa.table({f.name: pa.array(columns[f.name], f.type) for f in schema.TOKENS})

@@ -1,0 +1,312 @@
+"""Local text files -> source documents: .txt files or folders, .jsonl, .parquet."""
+
+import json
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingest.errors import IngestError, first_line
+from store import schema
+
+KINDS = (".txt", ".jsonl", ".parquet")
+# Columns that name a document, in order of preference.
+NAMES = ("source", "id", "name", "title")
+_TAKEN = {*schema.DOCS.names, *schema.TOKENS.names, *schema.LOSSES.names}
+
+
+@dataclass(frozen=True)
+class SourceDocument:
+    """One text as it was found, before it is cut into docs of a context window each."""
+
+    source: str
+    text: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+def read_texts(path: Path, column: str = "text") -> Iterator[SourceDocument]:
+    """All documents of a file or folder, in a fixed order, each read when it is asked for.
+
+    Raises IngestError at once for a missing path or an unknown kind, and while reading for a
+    missing column or text that is not UTF-8.
+    """
+    files = _files(path)
+    return (document for file in files for document in _read(file, path, column))
+
+
+def from_row(
+    row: dict[str, Any], fallback: str, of: str, column: str, names: tuple[str, ...] = NAMES
+) -> SourceDocument:
+    """A row's text, its name (the first of the columns `names` that it has), and all else.
+
+    Raises IngestError where `column` is absent or holds no text; `of` says where the row is from.
+    """
+    if column not in row:
+        columns = ", ".join(sorted(row)) or "none"
+        raise IngestError(
+            f"{of} has no column {column!r}; its columns are {columns}: "
+            "name the one that holds the text with --column"
+        )
+    text = row[column]
+    if text is not None and not isinstance(text, str):
+        raise IngestError(
+            f"{of}: column {column!r} holds a {type(text).__name__}, expected text: "
+            "name another with --column"
+        )
+    name = next((n for n in names if n != column and row.get(n) is not None), None)
+    metadata = {_free_name(k): _scalar(v) for k, v in row.items() if k not in (column, name)}
+    return SourceDocument(str(row[name]) if name else fallback, text or "", metadata)
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.suffix in KINDS and p.is_file())
+        if not files:
+            raise IngestError(f"{path} has no {', '.join(KINDS)} files in it")
+        return files
+    if not path.exists():
+        raise IngestError(f"{path} does not exist: expected a {', '.join(KINDS)} file or a folder")
+    if path.suffix not in KINDS:
+        raise IngestError(f"{path} ends in {path.suffix or 'nothing'}: expected {', '.join(KINDS)}")
+    return [path]
+
+
+def _read(file: Path, root: Path, column: str) -> Iterator[SourceDocument]:
+    name = _readable(str(file.relative_to(root).with_suffix("")) if root.is_dir() else file.stem)
+    if file.suffix == ".txt":
+        yield SourceDocument(name, _decode(file))
+        return
+    rows = _jsonl_rows(file) if file.suffix == ".jsonl" else _parquet_rows(file)
+    for number, row in enumerate(rows):
+        yield from_row(row, f"{name}:{number}", str(file), column)
+
+
+def _readable(name: str) -> str:
+    """A file name whose bytes are no UTF-8 holds lone surrogates, which Parquet cannot."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def _decode(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise IngestError(
+            f"{file} is not UTF-8 text (byte {error.start} cannot be read): convert it, for "
+            f"example with `iconv -f latin1 -t utf-8 {file.name}`"
+        ) from error
+
+
+def _jsonl_rows(file: Path) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(_decode(file).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise IngestError(
+                f"{file}, line {number}, has half a character (a lone surrogate, "
+                f"{error.object[error.start]!r}): repair the file's escapes"
+            ) from error
+        except (ValueError, RecursionError) as error:
+            raise IngestError(f"{file}, line {number}, is not JSON ({error})") from error
+        if not isinstance(row, dict):
+            raise IngestError(f"{file}, line {number}, is not a JSON object with named fields")
+        yield row
+
+
+def _parquet_rows(file: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with pq.ParquetFile(file) as parquet:
+            for batch in parquet.iter_batches():
+                yield from batch.to_pylist()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise IngestError(f"{file} is not a readable Parquet file ({error})") from error
+
+
+def _free_name(name: str) -> str:
+    """A metadata column may not shadow one of the store's own, nor one that was renamed so."""
+    own = re.sub("^(meta_)*", "", name.lower()) in _TAKEN
+    return f"meta_{name}" if own else name
+
+
+def _scalar(value: Any) -> Any:
+    """Nested values are kept as JSON text, so that every metadata column is a plain one."""
+    return json.dumps(value, default=str) if isinstance(value, dict | list) else value
+
+
+# Texts on the Hub, read row by row through `datasets`: WikiText's articles, or any data set.
+
+WIKITEXT = {"wikitext-2": "wikitext-2-raw-v1", "wikitext-103": "wikitext-103-raw-v1"}
+SPLIT = "test"  # what language models are compared on
+# Columns that name a row; "source", elsewhere a document's name, is here a collection's.
+_NAMES = ("id", "title")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One split of a data set; without a configuration, its only or default one."""
+
+    repo_id: str
+    config: str | None
+    split: str
+    commit: str | None = None
+
+    @property
+    def name(self) -> str:
+        return ":".join([self.repo_id, self.config or "", self.split])
+
+    @property
+    def is_wikitext(self) -> bool:
+        return self.repo_id == "Salesforce/wikitext"
+
+
+def named_dataset(name: str, split: str | None) -> Dataset | None:
+    """The data set that `wikitext-2`, `wikitext-103` or `hf:REPO:CONFIG:SPLIT` names, else None.
+
+    Raises IngestError where the name is of no such form, or names another split than `split`.
+    """
+    if name in WIKITEXT:
+        return Dataset("Salesforce/wikitext", WIKITEXT[name], split or SPLIT)
+    if not name.startswith("hf:"):
+        return None
+    repo, config, own_split = [*name.removeprefix("hf:").split(":"), "", ""][:3]
+    if name.count(":") > 3 or not repo:
+        raise IngestError(f"--text {name} is not of the form hf:REPO:CONFIG:SPLIT: correct it")
+    if own_split and split and own_split != split:
+        raise IngestError(f"--text {name} and --split {split} name two splits: give one of them")
+    return Dataset(repo, config or None, own_split or split or SPLIT)
+
+
+def resolved(dataset: Dataset) -> Dataset:
+    """With the commit that its repository is at. Raises IngestError where the Hub has none."""
+    from ingest.sources.hub import dataset_commit
+
+    return replace(dataset, commit=dataset_commit(dataset.repo_id))
+
+
+def read_dataset(dataset: Dataset, column: str) -> Iterator[SourceDocument]:
+    """Its documents in order, each as it is asked for: WikiText's articles, else one of each row.
+
+    Raises IngestError where the Hub does not give them, and for a missing column.
+    """
+    rows = _rows(dataset)
+    if dataset.is_wikitext:
+        yield from articles(str(row["text"]) for row in rows)
+        return
+    for number, row in enumerate(rows):
+        yield from_row(row, f"{dataset.split}:{number}", dataset.name, column, _NAMES)
+
+
+def articles(lines: Iterable[str]) -> Iterator[SourceDocument]:
+    """WikiText's lines -> its articles, named by their titles.
+
+    The rule of `EleutherAI/wikitext_document_level`, which lm-evaluation-harness scores: a heading
+    of the first level opens an article. Blank lines are `" "` in the published text, and `""` among
+    the rows of the data set. A title that comes again gets a number, as it is another article.
+    """
+    seen: Counter[str] = Counter()
+    title: str | None = None
+    article: list[str] = []
+    for line in lines:
+        text = line.removesuffix("\n") or " "
+        if opened := _title(text):
+            yield from _article(title, article, seen)
+            title, article = opened, []
+        article.append(text)
+    yield from _article(title, article, seen)
+
+
+def _title(line: str) -> str | None:
+    heading = line.replace("= = =", "===").replace("= =", "==").strip()
+    is_title = heading.startswith("= ") and heading.endswith(" =")
+    return line.strip()[2:-2].strip() or heading if is_title else None
+
+
+def _article(title: str | None, lines: list[str], seen: Counter[str]) -> Iterator[SourceDocument]:
+    text = "\n".join(lines)
+    if not text.strip():
+        return
+    name = title or "before the first title"
+    seen[name] += 1
+    yield SourceDocument(name if seen[name] == 1 else f"{name} ({seen[name]})", text)
+
+
+def _rows(dataset: Dataset) -> Iterator[dict[str, Any]]:
+    from datasets import disable_progress_bars, load_dataset  # two seconds to load
+
+    from ingest.sources.retries import patiently
+
+    disable_progress_bars()
+    load = partial(load_dataset, dataset.repo_id, dataset.config, split=dataset.split,
+                   streaming=True, revision=dataset.commit)  # fmt: skip
+    try:
+        yield from patiently(load)  # reading itself is tried again by `datasets`
+    except Exception as error:  # any library error: no such configuration, split or file
+        raise IngestError(
+            f"{dataset.name} cannot be read ({first_line(error)}): expected "
+            "hf:REPO:CONFIG:SPLIT with a configuration and a split that the data set has; where "
+            "the Hub was at fault, run the same command again later"
+        ) from error
+
+
+# The text that a run scores, wherever it is: named, opened, and read no further than asked for.
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text as the manifest names it, and its documents, each read when it is asked for."""
+
+    name: str
+    commit: str | None
+    documents: Iterator[SourceDocument]
+
+
+def open_text(
+    text: str | Path,
+    column: str = "text",
+    split: str | None = None,
+    limit_docs: int | None = None,
+) -> Text:
+    """A local file or folder, else `wikitext-2`, `wikitext-103` or `hf:REPO:CONFIG:SPLIT`.
+
+    Documents without any character are left out; at most `limit_docs` of the others are given.
+    Raises IngestError, also while documents are read, for what cannot be read or holds no text.
+    """
+    path = Path(text)
+    dataset = None if path.exists() else named_dataset(str(text), split)
+    if dataset:
+        dataset = resolved(dataset)
+        found = read_dataset(dataset, column)
+        return Text(dataset.name, dataset.commit, _with_text(found, dataset.name, limit_docs))
+    if split:
+        raise IngestError(f"--split {split} is for texts on the Hub, and {text} is none: omit it")
+    found = read_texts(path, column)
+    return Text(path.resolve().name, None, _with_text(found, str(text), limit_docs))
+
+
+def _with_text(
+    found: Iterator[SourceDocument], name: str, limit: int | None
+) -> Iterator[SourceDocument]:
+    kept = empty = 0
+    for document in found:
+        if not document.text.strip():
+            empty += 1
+            continue
+        yield document
+        kept += 1
+        if kept == limit:
+            break
+    if not kept:
+        raise IngestError(f"{name} holds no text: every document in it is empty")
+    if empty:
+        message = f"{empty:,} of {kept + empty:,} documents hold no text and are left out"
+        print(message, file=sys.stderr)

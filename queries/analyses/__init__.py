@@ -1,0 +1,1 @@
+"""One module per analysis: a function of a store, its result, its chart and its SQL."""

@@ -1,0 +1,1 @@
+"""catalog.duckdb for other tools, and the SQL behind each chart."""

@@ -1,0 +1,134 @@
+"""catalog.duckdb: a store's views, named groups and macros for any DuckDB, without Python.
+
+It is generated and never the truth: its views read the store's Parquet files, new loss files
+included, under absolute paths, so it is made again where the store has moved or its groups changed.
+"""
+
+import contextlib
+import hashlib
+import threading
+from collections.abc import Callable, Iterable
+from glob import escape
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+
+from queries import sql
+from queries.engine import database as relations
+from queries.engine.clauses import check_clause
+from queries.engine.database import Database
+from queries.errors import QueryError
+from queries.groups.named_groups import NamedGroup
+from store.files import whole_file
+from store.layout import Layout
+
+# The oldest format that table macros need: DuckDB 1.5 cannot open what 2.x writes by itself.
+CONFIGURATION = {"storage_compatibility_version": "v1.0.0"}
+PROBES = "catalog/probes"  # where the store has any
+MACROS = (*relations.MACROS, "catalog/loss_at")  # in the app, loss_at is a Python function
+_making = threading.Lock()  # two sessions that open a store would make it twice
+
+
+def refresh(
+    layout: Layout, database: Database, read_groups: Callable[[], Iterable[NamedGroup]]
+) -> None:
+    """Make the catalog where there is none for this store as it is.
+
+    Silent where that fails, be it for a group's file: it is a convenience, and many a store may
+    only be read.
+    """
+    with contextlib.suppress(OSError, duckdb.Error, QueryError), _making:
+        groups = list(read_groups())
+        if not layout.catalog.exists() or _made_from(layout) != _digest(layout, database, groups):
+            _make(layout, database, groups)
+
+
+def make(layout: Layout, database: Database, groups: Iterable[NamedGroup]) -> pd.DataFrame:
+    """Make the catalog, whatever there is; returns name, kind: view, macro, or a group left out.
+
+    Raises QueryError where it cannot be written.
+    """
+    try:
+        with _making:
+            return _make(layout, database, list(groups))
+    except (OSError, duckdb.Error) as error:
+        raise QueryError(
+            f"{layout.catalog} cannot be written ({error}): make the folder writable, or ask "
+            "with `python -m queries`, which needs no catalog"
+        ) from error
+
+
+def _make(layout: Layout, database: Database, groups: list[NamedGroup]) -> pd.DataFrame:
+    with whole_file(layout.catalog) as temporary:
+        with duckdb.connect(str(temporary), config=CONFIGURATION) as connection:
+            root = Layout(layout.root.resolve())
+            _create_relations(connection, root, _features(layout, database))
+            left_out = [g.name for g in groups if not _create_group(connection, database, g)]
+            made: pd.DataFrame = connection.sql(sql.read("catalog/contents")).df()
+        # A journal that somebody's DuckDB left belongs to the file that is replaced here.
+        layout.catalog.with_name(f"{layout.catalog.name}.wal").unlink(missing_ok=True)
+    with whole_file(_note(layout)) as temporary:
+        temporary.write_text(_digest(layout, database, groups), encoding="utf-8")
+    return pd.concat([made, pd.DataFrame({"name": left_out, "kind": "left out"})])
+
+
+def _create_relations(
+    connection: duckdb.DuckDBPyConnection, root: Layout, features: list[Path]
+) -> None:
+    # A view's SQL takes no bound values. The star finds what is scored after the catalog was made.
+    losses = escape(str(root.losses)) + "/checkpoint-*.parquet"
+    connection.read_parquet(losses, file_row_number=True).create_view("loss_files")
+    for name, path in (("doc_rows", root.docs), ("checkpoints", root.checkpoints)):
+        connection.read_parquet(escape(str(path))).create_view(name)
+    if root.probes.exists():
+        connection.read_parquet(escape(str(root.probes))).create_view("probe_rows")
+        connection.execute(sql.read(PROBES))
+    tokens = connection.read_parquet(escape(str(root.tokens)))
+    for path in features:
+        tokens = tokens.join(connection.read_parquet(escape(str(path))), "row")
+    tokens.create_view("token_rows")
+    relations.create(connection)
+    connection.execute(sql.read("catalog/loss_at"))
+
+
+def _create_group(
+    connection: duckdb.DuckDBPyConnection, database: Database, group: NamedGroup
+) -> bool:
+    """A view of the group's tokens. False if it needs Python functions, which this DuckDB lacks.
+
+    False as well for a clause that is none, and for a name that is taken by one of our own.
+    """
+    try:
+        check_clause(database, group.clause)
+        members = sql.read("catalog/group").replace("{clause}", group.clause)
+        connection.sql(members).create_view(group.name, replace=False)
+    except (duckdb.Error, QueryError):
+        return False
+    return True
+
+
+def _features(layout: Layout, database: Database) -> list[Path]:
+    """Files of the features that are columns of tokens."""
+    return [layout.features.resolve() / f"{name}.parquet" for name in database.features]
+
+
+def _digest(layout: Layout, database: Database, groups: list[NamedGroup]) -> str:
+    """Changes with the store's place, tokens, docs, features, groups, our SQL; and with probes."""
+    paths = [layout.tokens, layout.docs, *_features(layout, database)]
+    files = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
+    ours = (*relations.VIEWS, *MACROS, PROBES, "catalog/group", "catalog/t_quantiles")
+    texts = [sql.read(name) for name in ours]
+    clauses = [(group.name, group.clause) for group in groups]
+    facts = (str(layout.root.resolve()), files, texts, clauses, layout.probes.exists())
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def _made_from(layout: Layout) -> str | None:
+    # Beside the catalog, not in it: another DuckDB may hold its lock, and opening it takes 50 ms.
+    note = _note(layout)
+    return note.read_text(encoding="utf-8") if note.exists() else None
+
+
+def _note(layout: Layout) -> Path:
+    return layout.index / "catalog.sha256"

@@ -1,0 +1,1 @@
+"""DuckDB and the loss matrix: clauses become rows, rows become sums."""

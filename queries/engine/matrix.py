@@ -1,0 +1,226 @@
+"""The loss matrix: float32, tokens x checkpoints, in blocks of 64; and its index on disk."""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from queries.errors import QueryError, StoreError
+from store.files import leftovers, whole_file
+
+BLOCK = 64
+
+
+@dataclass(frozen=True)
+class LossMatrix:
+    """Losses in nats. Row r is the token occurrence `row`; columns are checkpoints, increasing."""
+
+    checkpoints: np.ndarray
+    """int64 (checkpoints,)"""
+    blocks: list[np.ndarray]
+    """float32 (tokens, up to 64) each, side by side."""
+
+    @property
+    def n_tokens(self) -> int:
+        return len(self.blocks[0])
+
+    def rows(self, rows: np.ndarray) -> np.ndarray:
+        """Losses of some tokens at all checkpoints, float32 (len(rows), checkpoints)."""
+        return np.concatenate([block[rows] for block in self.blocks], axis=1)
+
+    def column(self, checkpoint: int) -> np.ndarray:
+        """Losses of all tokens at one checkpoint, float32 (tokens,). Raises QueryError."""
+        at = self.place(checkpoint)
+        return self.blocks[at // BLOCK][:, at % BLOCK]
+
+    def place(self, checkpoint: int) -> int:
+        """The number of a checkpoint's column, from 0. Raises QueryError."""
+        at = int(np.searchsorted(self.checkpoints, checkpoint))
+        if at == len(self.checkpoints) or self.checkpoints[at] != checkpoint:
+            raise QueryError(_no_such_checkpoint(checkpoint, self.checkpoints))
+        return at
+
+
+def _no_such_checkpoint(checkpoint: int, there: np.ndarray) -> str:
+    near = there[np.argsort(np.abs(there - checkpoint), kind="stable")[:2]]
+    names = " and ".join(f"{c:,}" for c in sorted(near.tolist()))
+    return f"checkpoint {checkpoint:,} is not in the store: the nearest are {names}"
+
+
+# The index of a store: its loss matrix on disk, made from the loss files, never the truth.
+#
+# It stands in blocks of 64 checkpoints, so that new ones change only the last block. A block's
+# name is a digest of the loss files that it was made from: a stale one is never found. Its time
+# of modification is derived from the same digest: one that anything wrote to since, or that is
+# not whole, is told by that and made again.
+
+Progress = Callable[[int, int], None]
+# Rows of one block that are in memory at once in each thread: 32 MB.
+_ROWS = 122_880
+_BUFFER = 65_536  # bytes of a loss file read at once
+_WORKERS = os.cpu_count() or 1
+
+
+def open_matrix(
+    folder: Path, files: dict[int, Path], n_tokens: int, progress: Progress | None = None
+) -> LossMatrix:
+    """The matrix over these loss files (checkpoint -> path); missing blocks are built.
+
+    Blocks are built side by side, each in less than 200 MB whatever the store's size. `progress` is
+    called with (losses read, losses to read) while building. Raises StoreError for a loss file
+    that is unreadable or has other rows, and where there is no place for the index.
+    """
+    checkpoints = sorted(files)
+    parts = [checkpoints[start : start + BLOCK] for start in range(0, len(checkpoints), BLOCK)]
+    blocks = [_Block(folder, {c: files[c] for c in part}, n_tokens) for part in parts]
+    _build_missing([b for b in blocks if not b.path], progress or (lambda done, total: None))
+    for place in (folder, _elsewhere(folder)):
+        _drop_others(place, {block.name for block in blocks})
+    return LossMatrix(np.array(checkpoints, dtype=np.int64), [block.open() for block in blocks])
+
+
+@dataclass
+class _Block:
+    """One file of the index: float32, tokens x up to 64 checkpoints, row by row."""
+
+    folder: Path
+    files: dict[int, Path]
+    n_tokens: int
+    done: int = 0
+    """Losses read so far while it is built."""
+    digest: str = field(init=False)
+    path: Path | None = field(init=False)
+    """Where it stands; None while it has to be built."""
+
+    def __post_init__(self) -> None:
+        self.digest = _digest(self.files, self.n_tokens)
+        self.path = next((p for p in self.places if self._is_whole(p)), None)
+
+    @property
+    def name(self) -> str:
+        return f"losses-{self.digest}.f32"
+
+    @property
+    def places(self) -> list[Path]:
+        """The second place is for a store on a disk that is full or that we may only read."""
+        return [self.folder / self.name, _elsewhere(self.folder) / self.name]
+
+    @property
+    def size(self) -> int:
+        return self.n_tokens * len(self.files)
+
+    @property
+    def modified(self) -> int:
+        """Seconds, even for file systems that count in twos, some time from 1970 to 2038."""
+        return int(self.digest[:8], 16) // 4 * 2
+
+    def _is_whole(self, path: Path) -> bool:
+        try:
+            facts = path.stat()
+        except OSError:
+            return False
+        return facts.st_size == self.size * 4 and int(facts.st_mtime) == self.modified
+
+    def build(self) -> None:
+        """Write it to the first place that takes it."""
+        troubles = []
+        for path in self.places:
+            try:
+                self._write(path)
+                self.path = path
+                return
+            except OSError as error:
+                troubles.append(f"{path.parent} ({error.strerror})")
+        raise StoreError(
+            f"the index of losses cannot be written to {' nor to '.join(troubles)}: "
+            f"make room for {self.size * 4:,} bytes in one of them"
+        )
+
+    def _write(self, path: Path) -> None:
+        self.done = 0
+        with whole_file(path) as temporary:
+            with temporary.open("wb") as handle:
+                for columns in zip(*map(self._pieces, self.files.values()), strict=True):
+                    np.stack(columns, axis=1).tofile(handle)
+                    self.done += sum(len(column) for column in columns)
+            os.utime(temporary, (self.modified, self.modified))
+
+    def _pieces(self, path: Path) -> Iterator[np.ndarray]:
+        """A loss file's losses, float32, in pieces of `_ROWS` whatever its row groups."""
+        rest = np.empty(0, np.float32)
+        try:
+            # Else the whole file's losses are read ahead, of 64 files in each thread.
+            how = {"pre_buffer": False, "buffer_size": _BUFFER, "page_checksum_verification": True}
+            with pq.ParquetFile(path, **how) as parquet:
+                self._refuse_other_rows(path, parquet.metadata.num_rows)
+                for batch in parquet.iter_batches(_ROWS, columns=["loss"], use_threads=False):
+                    rest = np.concatenate([rest, batch["loss"].to_numpy(zero_copy_only=False)])
+                    while len(rest) >= _ROWS:
+                        yield rest[:_ROWS]
+                        rest = rest[_ROWS:]
+        except (OSError, KeyError, pa.ArrowException) as error:
+            raise StoreError(
+                f"{path} cannot be read ({error}): delete it and run ingest again"
+            ) from error
+        if len(rest):
+            yield rest
+
+    def _refuse_other_rows(self, path: Path, rows: int) -> None:
+        if rows != self.n_tokens:
+            raise StoreError(
+                f"{path} has {rows:,} rows, the store's tokens are {self.n_tokens:,}: "
+                "delete it and run ingest again"
+            )
+
+    def open(self) -> np.ndarray:
+        assert self.path
+        return np.memmap(
+            self.path, dtype=np.float32, mode="r", shape=(self.n_tokens, len(self.files))
+        )
+
+
+def _build_missing(blocks: list[_Block], progress: Progress) -> None:
+    """Build them side by side; the caller's thread tells of the progress, as a page needs it."""
+    total = sum(block.size for block in blocks)
+    with ThreadPoolExecutor(_WORKERS, thread_name_prefix="index") as pool:
+        left: set[Future[None]] = {pool.submit(block.build) for block in blocks}
+        try:
+            while left:
+                done, left = wait(left, timeout=0.2)
+                progress(sum(block.done for block in blocks), total)
+                for future in done:
+                    future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _digest(files: dict[int, Path], n_tokens: int) -> str:
+    """Changes when any loss file does: checkpoint, size and time of modification of each."""
+    try:
+        facts = [(c, p.stat().st_size, p.stat().st_mtime_ns) for c, p in files.items()]
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"{error.filename} has gone since the store was opened: open the store again"
+        ) from error
+    return hashlib.sha256(repr((n_tokens, facts)).encode()).hexdigest()[:16]
+
+
+def _elsewhere(folder: Path) -> Path:
+    name = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"token-trails-index-{os.getuid()}" / name
+
+
+def _drop_others(folder: Path, used: set[str]) -> None:
+    """Delete blocks that are not of these loss files, and what a killed build left behind."""
+    stale = [path for path in folder.glob("losses-*.f32") if path.name not in used]
+    for path in [*stale, *leftovers(folder, older_than=3_600)]:
+        with contextlib.suppress(OSError):  # gone already, or a disk that we may only read
+            path.unlink()

@@ -1,0 +1,1 @@
+"""Named groups (the .sql files here and in a store), templates, and candidate groups."""

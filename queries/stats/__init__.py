@@ -1,0 +1,1 @@
+"""The statistics of trajectories: bands, noise, change points, smoothing."""

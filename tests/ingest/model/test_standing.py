@@ -1,0 +1,179 @@
+"""Weights put into the standing model give what a model built from them gives, or it is built."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from ingest.errors import CheckpointError
+from ingest.model.loading import load_model
+from ingest.model.resident_model import Standing
+from ingest.sources.checkpoints import Checkpoint, weights_sha256
+from ingest.sources.prefetch import read
+from tests.ingest.model.test_heads import SIZES, gemma2
+from tests.ingest.model.test_kernel import scored, some_windows
+from tests.ingest.model.test_models import change
+from tests.models import CONTEXT, tiny
+
+
+def tied_llama() -> PreTrainedModel:
+    return LlamaForCausalLM(LlamaConfig(**SIZES, tie_word_embeddings=True)).eval()
+
+
+def untied_gpt2() -> PreTrainedModel:
+    model = tiny("gpt2")
+    config = model.config
+    config.tie_word_embeddings = False
+    return type(model)(config).eval()
+
+
+MAKERS = {
+    "gpt2, tied": lambda: tiny("gpt2"),
+    "gpt2, untied": untied_gpt2,
+    "neox": lambda: tiny("neox"),
+    "llama, untied": lambda: tiny("llama"),
+    "llama, tied": tied_llama,
+    "gemma 2": gemma2,
+}
+
+
+def in_one_file(model: PreTrainedModel, folder: Path) -> None:
+    model.save_pretrained(folder)
+
+
+def in_shards(model: PreTrainedModel, folder: Path) -> None:
+    model.save_pretrained(folder, max_shard_size="20KB")
+    assert len(list(folder.glob("*.safetensors"))) > 1
+
+
+def pickled(model: PreTrainedModel, folder: Path) -> None:
+    model.config.save_pretrained(folder)
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+
+
+def in_half_precision(model: PreTrainedModel, folder: Path) -> None:
+    model.bfloat16().save_pretrained(folder)
+
+
+def without_prefix(model: PreTrainedModel, folder: Path) -> None:
+    """As GPT-2's own repository has it: the weights of the base model alone, and old buffers."""
+    model.config.save_pretrained(folder)
+    prefix = f"{model.base_model_prefix}."
+    weights = {k.removeprefix(prefix): v.clone() for k, v in model.state_dict().items()}
+    if model.config.tie_word_embeddings:
+        weights.pop("lm_head.weight", None)
+    weights["h.0.attn.bias"] = torch.ones(1)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+SAVED = [in_one_file, in_shards, pickled, in_half_precision, without_prefix]
+
+
+def made(maker, save, root: Path) -> list[Checkpoint]:
+    """Three checkpoints of random weights."""
+    checkpoints = []
+    for step in (1, 2, 3):
+        model = maker()
+        torch.manual_seed(step)
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.copy_(torch.randn_like(weight) * 0.3)
+        (root / f"step{step}").mkdir(parents=True)
+        save(model, root / f"step{step}")
+        checkpoints.append(Checkpoint(step, f"step{step}", root / f"step{step}", step))
+    return checkpoints
+
+
+@pytest.mark.parametrize("save", SAVED)
+@pytest.mark.parametrize("name", MAKERS)
+def test_put_in_place_and_built_anew_give_the_very_same_losses(tmp_path, name, save):
+    standing, windows = Standing("float32", "cpu"), some_windows([CONTEXT, 9])
+    seen = []
+    for checkpoint in made(MAKERS[name], save, tmp_path):
+        built = load_model(checkpoint, "float32", "cpu")
+        put = standing.put(read(checkpoint))
+        assert all(torch.equal(v, put.state_dict()[k]) for k, v in built.state_dict().items())
+        losses = scored(put, windows)
+        assert (losses == scored(Standing("float32", "cpu").put(read(checkpoint)), windows)).all()
+        assert abs(losses - scored(built, windows)).max() < 1e-5
+        seen.append(losses)
+    assert abs(seen[0] - seen[1]).max() > 0.1
+    assert standing.built == 1
+
+
+NORM = "transformer.h.1.ln_2.weight"
+FAULTS = {
+    "missing": (lambda w: w.pop(NORM), "1 missing weights"),
+    "extra": (lambda w: w.update(value_head=torch.ones(1)), "1 extra weights"),
+    "misshapen": (lambda w: w.update({NORM: torch.ones(3)}), "cannot be loaded|1 misshapen"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_are_refused_as_ever_and_the_next_is_put_in_place(tmp_path, fault):
+    how, reason = FAULTS[fault]
+    first, second, third = made(MAKERS["gpt2, tied"], in_one_file, tmp_path)
+    standing = Standing("float32", "cpu")
+    standing.put(read(first))
+    with pytest.raises(CheckpointError, match=reason):
+        standing.put(read(change(second, how)))
+    expected = load_model(third, "float32", "cpu").state_dict()
+    put = standing.put(read(third)).state_dict()
+    assert standing.built == 1
+    assert all(torch.equal(v, put[k]) for k, v in expected.items())
+
+
+def untie(checkpoint: Checkpoint) -> None:
+    """Both names of a tied weight with two values: transformers then does not tie them."""
+    change(checkpoint, lambda w: w.update({"lm_head.weight": w["transformer.wte.weight"] * 2}))
+
+
+def rescale(checkpoint: Checkpoint) -> None:
+    path = checkpoint.path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "scale_attn_weights": False}))
+
+
+def drop_prefix(checkpoint: Checkpoint) -> None:
+    path = checkpoint.path / "model.safetensors"
+    weights = {k.removeprefix("transformer."): v for k, v in load_file(path).items()}
+    save_file(weights, path, metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize("unusual", [untie, rescale, drop_prefix])
+def test_what_is_unusual_is_built_anew(tmp_path, unusual):
+    first, second, third = made(MAKERS["gpt2, tied"], in_one_file, tmp_path)
+    standing, windows = Standing("float32", "cpu"), some_windows([CONTEXT])
+    plain = scored(standing.put(read(second)), windows)
+    unusual(second)
+    for checkpoint in (first, second, third):
+        built = load_model(checkpoint, "float32", "cpu")
+        losses = scored(standing.put(read(checkpoint)), windows)
+        assert abs(losses - scored(built, windows)).max() < 1e-5
+        if checkpoint is second and unusual is not drop_prefix:
+            assert abs(losses - plain).max() > 1e-3
+    assert standing.built == 3
+
+
+def test_a_model_that_stands_needs_no_file_any_more(tmp_path):
+    first, second, _ = made(MAKERS["gpt2, tied"], in_one_file, tmp_path)
+    standing = Standing("float32", "cpu")
+    for checkpoint in (first, second):
+        standing.put(read(checkpoint))
+        assert str(checkpoint.path) not in Path("/proc/self/maps").read_text()
+
+
+def test_reading_says_the_digest_and_leaves_damage_to_loading(tmp_path):
+    (checkpoint, *_) = made(MAKERS["gpt2, tied"], in_shards, tmp_path)
+    assert read(checkpoint).weights_sha256 == weights_sha256(checkpoint.path)
+    shard = min(checkpoint.path.glob("*.safetensors"))
+    shutil.copy(shard, checkpoint.path / "model-copy.safetensors")
+    assert read(checkpoint).tensors is None
+    shard.write_bytes(b"no weights")
+    assert read(checkpoint).tensors is None
+    for path in checkpoint.path.glob("*.safetensors"):
+        path.unlink()
+    assert read(checkpoint).weights_sha256 is None

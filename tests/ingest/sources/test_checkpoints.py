@@ -1,0 +1,77 @@
+"""A folder -> its checkpoints by step; or a sentence."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from ingest.errors import IngestError
+from ingest.sources.checkpoints import find_checkpoints, weight_files, weights_sha256
+
+
+def folders(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).mkdir(parents=True)
+    return root
+
+
+def test_checkpoints_are_ordered_by_step_not_by_name(tmp_path):
+    names = ["checkpoint-1000", "step20", "global_step3", "step-000400", "checkpoint-0", "7"]
+    found = find_checkpoints(folders(tmp_path, *names), tokens_per_step=512)
+    assert [(c.checkpoint, c.revision, c.tokens_seen) for c in found] == [
+        (0, "checkpoint-0", 0), (3, "global_step3", 1_536), (7, "7", 3_584),
+        (20, "step20", 10_240), (400, "step-000400", 204_800), (1_000, "checkpoint-1000", 512_000),
+    ]  # fmt: skip
+    assert all(c.step == c.checkpoint and c.path == tmp_path / c.revision for c in found)
+
+
+def test_other_folders_and_files_are_no_checkpoints(tmp_path):
+    folders(tmp_path, "checkpoint-5", "runs", "main", "refs-pr-x", ".cache", "step9" * 5)
+    (tmp_path / "checkpoint-6").write_text("a file")
+    assert [c.step for c in find_checkpoints(tmp_path)] == [5]
+    assert find_checkpoints(tmp_path)[0].tokens_seen is None
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        ((), "has no checkpoint folders .it is empty.: expected folders whose names end in"),
+        (("runs", "main"), "it holds main, runs"),
+        (("checkpoint-99999999999999999999",), "has no checkpoint folders"),
+        (("step5", "checkpoint-05"), "checkpoint-05 and step5 are both step 5: move one"),
+    ],
+)
+def test_a_folder_without_clear_checkpoints_gets_a_sentence(tmp_path, names, sentence):
+    with pytest.raises(IngestError, match=sentence):
+        find_checkpoints(folders(tmp_path, *names))
+
+
+def test_a_missing_folder_a_file_and_a_single_checkpoint_get_a_sentence(tmp_path):
+    with pytest.raises(IngestError, match="gone does not exist: expected a folder that holds"):
+        find_checkpoints(tmp_path / "gone")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(IngestError, match=r"config\.json is a file"):
+        find_checkpoints(tmp_path / "config.json")
+    with pytest.raises(IngestError, match=f"single checkpoint .*above it, {tmp_path.parent}"):
+        find_checkpoints(tmp_path)
+
+
+def test_safetensors_win_over_pickles_and_the_digest_is_that_of_the_weights(tmp_path):
+    (tmp_path / "pytorch_model.bin").write_bytes(b"pickle")
+    assert [p.name for p in weight_files(tmp_path)] == ["pytorch_model.bin"]
+    assert weights_sha256(tmp_path) == hashlib.sha256(b"pickle").hexdigest()
+    (tmp_path / "model.safetensors").write_bytes(b"tensors")
+    (tmp_path / "optimizer.pt").write_bytes(b"no weights")
+    assert weights_sha256(tmp_path) == hashlib.sha256(b"tensors").hexdigest()
+
+
+def test_the_digest_of_several_files_depends_on_each(tmp_path):
+    (tmp_path / "model-1.safetensors").write_bytes(b"a")
+    (tmp_path / "model-2.safetensors").write_bytes(b"b")
+    before = weights_sha256(tmp_path)
+    (tmp_path / "model-2.safetensors").write_bytes(b"c")
+    assert weights_sha256(tmp_path) != before
+
+
+def test_a_folder_without_weights_has_no_weight_files(tmp_path):
+    assert weight_files(tmp_path) == []

@@ -1,0 +1,122 @@
+"""n-gram losses of a store, kept as features; the model's losses beside them, and its bands."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from queries import QueryError, Store, ngrams, save_ngrams
+from queries.analyses import ngrams as baselines
+from queries.analyses.ngrams import correlation
+from store.layout import Layout
+from store.ngrams import UNKNOWN, bigrams_of_store, ngram_losses
+from tests.queries.simulated import blank_store, with_losses
+from tests.queries.stores import build_store
+
+
+def test_what_stands_before_each_token(store, plain):
+    layout = Layout(store.path)
+    tokens, docs = pq.read_table(layout.tokens), pq.read_table(layout.docs)
+    found = bigrams_of_store(tokens, docs, bos_id=99)
+    ids, first = store.token_ids, tokens["position"].to_numpy() == 1
+    assert (found.context[first] == 99).all()
+    assert found.context[~first].tolist() == ids[np.flatnonzero(~first) - 1].tolist()
+    assert (bigrams_of_store(tokens, docs, None).context[first] == UNKNOWN).all()
+    ((n_sources,),) = plain.connection.sql("select count(distinct source) from long").fetchall()
+    assert len(np.unique(found.source)) == n_sources
+    # Of a doc without a BOS the first token has no row; its text says which it was.
+    later = tokens.filter(pa.array(~first))
+    again = bigrams_of_store(later, docs, None)
+    assert again.context.tolist() == found.context[~first].tolist()
+
+
+def test_ngrams_of_a_store_are_those_of_its_other_documents_and_become_features(own):
+    store = Store(own)
+    found = ngrams(store)
+    layout = Layout(own)
+    text = bigrams_of_store(pq.read_table(layout.tokens), pq.read_table(layout.docs), None)
+    unigram, bigram = ngram_losses(text, text, int(text.token.max()) + 1, leave_out=True)
+    assert found["unigram_loss"].tolist() == unigram.tolist()
+    assert found["bigram_loss"].tolist() == bigram.tolist()
+    save_ngrams(store)
+    hard = Store(own).members("bigram_loss > unigram_loss")
+    assert hard.tolist() == np.flatnonzero(bigram > unigram).tolist()
+    with pytest.raises(QueryError, match="there is a feature unigram_loss already"):
+        save_ngrams(store)
+    save_ngrams(store, overwrite=True)
+
+
+def test_one_document_has_no_others(tmp_path):
+    store = Store(build_store(tmp_path / "one", sources=1))
+    with pytest.raises(QueryError, match="one source document leaves no other text"):
+        ngrams(store)
+
+
+@pytest.fixture(scope="module")
+def learner(tmp_path_factory):
+    """Losses that are those of unigrams, then of bigrams, then something else."""
+    root = tmp_path_factory.mktemp("stores") / "learner"
+    n_tokens = blank_store(root, sources=30, types=40)
+    layout = Layout(root)
+    text = bigrams_of_store(pq.read_table(layout.tokens), pq.read_table(layout.docs), None)
+    unigram, bigram = ngram_losses(text, text, 40, leave_out=True)
+    noise = np.random.default_rng(0).exponential(0.2, (3, n_tokens))
+    losses = np.stack([unigram + noise[0], bigram + noise[1], 9 + 9 * noise[2]], axis=1)
+    return with_losses(root, losses)
+
+
+def test_the_correlation_tells_what_was_learned(learner):
+    lines = baselines(learner).set_index("checkpoint")
+    found = ngrams(learner)
+    losses = learner.matrix.rows(np.arange(len(found))).astype(float)
+    for name in ("unigram", "bigram"):
+        expected = [np.corrcoef(found[f"{name}_loss"], losses[:, i])[0, 1] for i in range(3)]
+        assert lines[f"{name}_correlation"].tolist() == pytest.approx(expected)
+        assert (lines[f"{name}_loss"] == found[f"{name}_loss"].mean()).all()
+    assert lines.loc[0, "unigram_correlation"] > lines.loc[0, "bigram_correlation"]
+    assert lines.loc[10, "bigram_correlation"] > 0.9 > lines.loc[10, "unigram_correlation"]
+    assert lines.loc[20, "bigram_low"] < 0 < lines.loc[20, "bigram_high"]
+    ours = learner.trajectories({"": "true"})
+    assert lines["mean_loss"].tolist() == ours["mean_loss"].tolist()
+
+
+def test_features_are_taken_where_the_store_has_them(learner):
+    save_ngrams(learner)
+    kept = baselines(learner, "is_word_start")
+    learner.features.save("bigram_loss", np.arange(learner.manifest.n_tokens), overwrite=True)
+    rows = learner.members("is_word_start")
+    assert baselines(learner, "is_word_start")["bigram_loss"][0] == pytest.approx(rows.mean())
+    learner.features.save("bigram_loss", [1.5], rows=np.array([0]), overwrite=True)
+    with pytest.raises(QueryError, match="bigram_loss has no value for some"):
+        baselines(learner)
+    for name in ("unigram_loss", "bigram_loss"):
+        learner.features.delete(name)
+    assert kept.equals(baselines(learner, "is_word_start"))
+
+
+def test_bands_of_correlations_cover_them(tmp_path):
+    """Two hundred runs beside each other, in which losses go with a value by 0.5 on the whole."""
+    n_tokens = blank_store(tmp_path / "runs", sources=60)
+    layout = Layout(tmp_path / "runs")
+    source = bigrams_of_store(pq.read_table(layout.tokens), pq.read_table(layout.docs), None).source
+    rng = np.random.default_rng(0)
+    value = rng.normal(0, 1, (n_tokens, 200))
+    level = rng.normal(0, 0.5, (60, 200))[source]
+    losses = 9 + value + level + rng.normal(0, np.sqrt(3 - 0.25), value.shape)
+    store = with_losses(tmp_path / "runs", losses)
+    covered, width = [], []
+    for run in range(0, 200, 5):
+        found = correlation(store, np.arange(n_tokens), value[:, run])
+        covered.append(found.low[run] <= 0.5 <= found.high[run])
+        width.append(found.high[run] - found.low[run])
+    assert np.mean(covered) >= 0.85
+    assert np.mean(width) < 0.15
+
+
+def test_what_does_not_vary_has_no_correlation(tmp_path):
+    n = blank_store(tmp_path / "run", sources=9)
+    rng = np.random.default_rng(0)
+    store = with_losses(tmp_path / "run", np.stack([np.full(n, 6.6), rng.normal(6.6, 1, n)], 1))
+    found = correlation(store, np.arange(n), rng.normal(0, 1, n))
+    assert np.isnan(found.estimate).tolist() == np.isnan(found.low).tolist() == [True, False]
+    assert np.isnan(correlation(store, np.arange(n), np.ones(n)).estimate).all()

@@ -1,0 +1,171 @@
+"""Kinds of trajectories: planted ones are recovered, their number too; their means and profiles."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+from queries import QueryError, Store
+from queries.analyses import clusters
+from queries.analyses.clusters import chosen, log_bins
+from tests.queries.simulated import blank_store, with_losses
+
+KINDS = 4
+STEPS = 30
+
+
+@pytest.fixture(scope="module")
+def truth_and_store(tmp_path_factory) -> tuple[np.ndarray, Store]:
+    """Tokens that fall early, late, that rise and fall back, and that rise; levels of their own."""
+    root = tmp_path_factory.mktemp("stores") / "planted"
+    n_tokens = blank_store(root, sources=60, types=60)
+    rng = np.random.default_rng(0)
+    types = token_types(root)
+    truth = types % KINDS
+    at = np.arange(STEPS) / (STEPS - 1)
+    place = np.log10(1 + 10 * np.arange(STEPS)) / np.log10(1 + 10 * (STEPS - 1))
+    shapes = np.stack([
+        np.clip(1 - 2 * place, 0, 1), np.clip(4 - 4 * place, 0, 1),
+        np.exp(-(((place - 0.75) / 0.1) ** 2)), at,
+    ])  # fmt: skip
+    level, height = rng.uniform(0, 6, (n_tokens, 1)), rng.uniform(1.5, 4, (n_tokens, 1))
+    losses = 1 + level + height * shapes[truth] + rng.normal(0, 0.2, (n_tokens, STEPS))
+    return truth, with_losses(root, losses)
+
+
+def token_types(root):
+
+    return pq.read_table(root / "tokens.parquet")["token_id"].to_numpy()
+
+
+@pytest.fixture(scope="module")
+def found(truth_and_store):
+    return clusters(truth_and_store[1])
+
+
+def test_planted_kinds_and_their_number_are_recovered(truth_and_store, found):
+    truth, _ = truth_and_store
+    assert len(found.kinds) == KINDS
+    assert adjusted_rand_score(truth, found.members["kind"]) >= 0.9
+    line = found.stability.set_index("k").loc[KINDS]
+    assert line["stability"] > 0.95 > line["cloud_stability"] + 0.1
+    assert found.kinds["n_tokens"].is_monotonic_decreasing
+    assert found.kinds["n_tokens"].sum() == len(truth)
+
+
+def test_a_given_number_is_taken_and_level_is_another_question(truth_and_store):
+    truth, store = truth_and_store
+    given = clusters(store, k=KINDS)
+    assert given.stability.empty
+    assert adjusted_rand_score(truth, given.members["kind"]) >= 0.9
+    by_level = clusters(store, k=2, compared="level")
+    means = store.matrix.rows(np.arange(len(truth))).mean(axis=1)
+    high = by_level.members["kind"] == by_level.kinds.set_index("kind")["last_loss"].idxmax()
+    assert means[high].mean() - means[~high].mean() > 2.5
+    assert adjusted_rand_score(truth, by_level.members["kind"]) < 0.2
+
+
+def test_tokens_without_kinds_are_no_more_stable_than_a_cloud(tmp_path):
+    n_tokens = blank_store(tmp_path / "cloud", sources=20)
+    rng = np.random.default_rng(1)
+    waves = np.linalg.qr(rng.normal(0, 1, (12, 4)))[0].T
+    losses = 5 + rng.normal(0, 0.5, (n_tokens, 4)) @ waves * 2
+    store = with_losses(tmp_path / "cloud", losses)
+    stability = clusters(store, compared="level").stability
+    assert (stability["stability"] - stability["cloud_stability"]).max() < 0.35
+    assert (stability["stability"] - stability["cloud_stability"]).mean() < 0.1
+
+
+def test_means_and_shapes_are_those_of_the_members(truth_and_store, found):
+    _, store = truth_and_store
+    rows = found.members.loc[found.members["kind"] == 2, "row"].to_numpy()
+    mean = found.means[found.means["kind"] == 2].reset_index(drop=True)
+    ours = store.trajectory(rows)
+    assert mean["mean_loss"].tolist() == pytest.approx(ours["mean_loss"].tolist())
+    assert mean["low"].tolist() == pytest.approx(ours["low"].tolist())
+    losses = store.matrix.rows(rows).astype(float)
+    curves = losses @ log_bins(np.array(store.steps))
+    shapes = (losses - curves.mean(axis=1)[:, None]) / curves.std(axis=1)[:, None]
+    assert mean["shape"].tolist() == pytest.approx(shapes.mean(axis=0).tolist(), abs=1e-4)
+
+
+def test_typical_tokens_are_members_of_different_types(truth_and_store, found):
+    _, store = truth_and_store
+    kind_of = found.members.set_index("row")["kind"]
+    for kind, lines in found.typical.groupby("kind"):
+        assert (kind_of[lines["row"]] == kind).all()
+        assert len(set(store.token_ids[lines["row"]])) == len(lines) > 5
+        assert lines["distance"].is_monotonic_increasing
+    assert len(store.context(found.typical["row"])) == len(found.typical)
+
+
+def test_over_represented_groups_are_those_planted(truth_and_store, found):
+    """Each kind is 15 of 60 token types, wholly."""
+    truth, store = truth_and_store
+    for kind in found.kinds["kind"]:
+        lines = found.features[(found.features["kind"] == kind) & (found.features["share"] > 0.5)]
+        of_kind = truth[found.members.loc[found.members["kind"] == kind, "row"]]
+        planted = np.bincount(of_kind).argmax()
+        assert set(lines["feature"]) == {"token type"} and len(lines) >= 14
+        for line in lines.itertuples():
+            rows = store.members(line.clause)
+            assert (truth[rows] == planted).all()
+            in_kind = (found.members["kind"] == kind).to_numpy()
+            assert line.share == pytest.approx(in_kind[rows].mean())
+            assert line.rest_share == pytest.approx(np.delete(in_kind, rows).mean())
+    assert found.features["q_value"].max() <= 0.05
+
+
+def test_kinds_of_a_group_become_a_feature(truth_and_store):
+    _, store = truth_and_store
+    members = clusters(store, "is_word_start", k=3).members
+    store.features.save("kind", members["kind"], "by shape", rows=members["row"])
+    first = members.loc[members["kind"] == 1, "row"]
+    assert store.members("kind = 1").tolist() == first.tolist()
+    assert store.members("kind is not null").tolist() == members["row"].tolist()
+    store.features.delete("kind")
+
+
+def test_bins_are_of_equal_width_in_log_step():
+    steps = np.array([0, 9, 99, 100, 102, 999])
+    weights = log_bins(steps)
+    assert weights.shape == (6, 4)
+    assert weights[2:5, 2].tolist() == pytest.approx([1 / 3] * 3)
+    np.testing.assert_allclose(weights.sum(axis=0), 1)
+
+
+def test_the_largest_number_as_stable_as_any_is_chosen(found):
+    assert chosen(found.stability.assign(stability=[0.9, 0.95, 0.96, 0.2, 0.94, 0.92, 0.1])) == 6
+    assert chosen(found.stability.assign(stability=[0.1, 0.8, 0.7, 0.2, 0.3, 0.5, 0.1])) == 3
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ({"k": 1}, "asked for 1 kinds"),
+        ({"k": 5, "where": "row < 3"}, "asked for 5 kinds of 3 tokens"),
+        ({"where": "row < 50"}, "50 tokens are too few"),
+        ({"compared": "colour"}, "choose shape or level"),
+    ],
+)
+def test_what_cannot_be_clustered_gets_a_sentence(store, how, says):
+    with pytest.raises(QueryError, match=says):
+        clusters(store, **how)
+
+
+@pytest.mark.filterwarnings("ignore:Number of distinct clusters")
+def test_tokens_that_are_alike_have_no_more_kinds_than_there_are(tmp_path):
+    n_tokens = blank_store(tmp_path / "one", sources=2)
+    losses = np.ones((n_tokens, 4))
+    with pytest.raises(QueryError, match="all of one kind"):
+        clusters(with_losses(tmp_path / "one", losses), k=2)
+    losses[::2, 1] = 3
+    blank_store(tmp_path / "two", sources=2)
+    with pytest.raises(QueryError, match="of 2 kinds at most: ask for fewer"):
+        clusters(with_losses(tmp_path / "two", losses), k=3)
+
+
+def test_two_checkpoints_have_no_shape(tmp_path):
+    n_tokens = blank_store(tmp_path / "two", sources=2)
+    with pytest.raises(QueryError, match="2 checkpoints have no shape"):
+        clusters(with_losses(tmp_path / "two", np.ones((n_tokens, 2))))

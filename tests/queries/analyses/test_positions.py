@@ -1,0 +1,76 @@
+"""Loss by position and step against plain SQL; the slope against planted ones, and its band."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from queries import GroupError, in_context_score, loss_by_position, position_slope
+from queries.analyses.positions import position_edges
+from tests.queries.simulated import blank_store, with_losses
+
+SLOPE = -0.4
+RUNS = 200
+
+
+def test_ranges_are_those_of_plain_sql(store, plain):
+    found = loss_by_position(store, "is_word_start", per_doubling=1)
+    theirs = plain.connection.sql("""
+        select pow(2, floor(log2("position")))::bigint as first_position, checkpoint,
+            avg(loss) as mean_loss, count(*) as n_tokens
+        from facts where is_word_start group by all order by all""").df()
+    assert found["first_position"].tolist() == theirs["first_position"].tolist()
+    assert found["checkpoint"].tolist() == theirs["checkpoint"].tolist()
+    assert found["n_tokens"].tolist() == theirs["n_tokens"].tolist()
+    np.testing.assert_allclose(found["mean_loss"], theirs["mean_loss"], rtol=1e-6)
+    assert (found["last_position"] == 2 * found["first_position"] - 1).all()
+
+
+def test_edges_are_whole_and_cover_every_position():
+    assert position_edges(8, 1).tolist() == [1, 2, 4, 8, 16]
+    assert position_edges(7, 1).tolist() == [1, 2, 4, 8]
+    assert position_edges(1, 3).tolist() == [1, 2]
+    for last in (1, 2, 3, 500, 1023, 1024):
+        for per_doubling in (1, 2, 5):
+            edges = position_edges(last, per_doubling)
+            assert edges[0] == 1 and edges[-2] <= last < edges[-1]
+            assert (np.diff(edges) > 0).all()
+
+
+@pytest.fixture(scope="module")
+def sloped(tmp_path_factory):
+    """A hundred runs of one slope beside each other, as if they were checkpoints; one of none."""
+    root = tmp_path_factory.mktemp("stores") / "sloped"
+    n_tokens = blank_store(root, sources=50)
+    tokens = pq.read_table(root / "tokens.parquet").to_pandas()
+    docs = pq.read_table(root / "docs.parquet").to_pandas()
+    source = tokens.merge(docs, on="doc")["source"].astype("category").cat.codes.to_numpy()
+    x, rng = np.log2(tokens["position"].to_numpy())[:, None], np.random.default_rng(0)
+    level, own = rng.normal(0, 0.3, (2, 50, RUNS))
+    losses = 6 + (SLOPE + own[source] / 3) * x + level[source]
+    losses += rng.exponential(1, (n_tokens, RUNS))
+    losses[:, 0] = 5
+    return with_losses(root, losses)
+
+
+def test_slopes_are_those_of_least_squares_and_bands_cover_them(sloped):
+    found = position_slope(sloped)
+    position = sloped.evaluate("position").to_numpy()
+    losses = sloped.matrix.rows(np.arange(len(position))).astype(float)
+    expected = np.polyfit(np.log2(position), losses, 1)[0]
+    np.testing.assert_allclose(found["slope"], expected, atol=1e-5)
+    covered = ((found["low"] <= SLOPE) & (found["high"] >= SLOPE))[1:]
+    assert 0.9 <= covered.mean() <= 0.98
+    assert abs(found["slope"][0]) < 1e-5
+
+
+def test_a_group_of_one_position_has_no_slope(store):
+    with pytest.raises(GroupError, match="have position 3: widen"):
+        position_slope(store, "position = 3")
+    with pytest.raises(GroupError, match="expected at least 1"):
+        loss_by_position(store, per_doubling=0)
+
+
+def test_the_in_context_score_is_a_difference(store):
+    found = in_context_score(store, 9, 3, "word_start")
+    expected = store.difference("position = 9 and is_word_start", "position = 3 and is_word_start")
+    assert found.equals(expected)

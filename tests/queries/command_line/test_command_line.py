@@ -1,0 +1,285 @@
+"""The command line: every command in every format is the library's answer; no traceback, ever."""
+
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from queries.__main__ import PICTURES, TABLES, main
+from store.layout import Layout
+
+ROOT = Path(__file__).parents[3]
+BEGINNINGS = {"svg": b"<svg", "png": b"\x89PNG\r\n\x1a\n", "html": b"<!DOCTYPE html>"}
+
+
+class Ended(NamedTuple):
+    status: int
+    output: bytes
+    error: str
+
+
+@pytest.fixture
+def run(folder, capsysbinary):
+    """Runs one command on the small store, in this process."""
+
+    def run(command: str, *arguments: object, store: Path = folder) -> Ended:
+        status = main([command, str(store), *map(str, arguments)])
+        output, error = capsysbinary.readouterr()
+        return Ended(status, output, error.decode())
+
+    return run
+
+
+def read(content: bytes, kind: str) -> pd.DataFrame:
+    if kind == "csv":
+        # A missing value is empty; a token may be the text NULL.
+        return pd.read_csv(io.BytesIO(content), keep_default_na=False, na_values=[""])
+    if kind == "json":
+        return pd.DataFrame(json.loads(content))
+    return pd.read_parquet(io.BytesIO(content))
+
+
+def check_equal(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
+    """The same columns and values, missing ones too; formats differ in their types."""
+    assert ours.columns.tolist() == theirs.columns.tolist()
+    assert len(ours) == len(theirs)
+    for name in theirs:
+        values = theirs[name]
+        if pd.api.types.is_numeric_dtype(values):
+            got = ours[name].to_numpy(values.dtype)  # CSV has as many digits as the type needs
+            np.testing.assert_allclose(got, values, rtol=1e-12, atol=1e-12)
+        else:
+            assert ours[name].fillna("").tolist() == values.fillna("").tolist()
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_trajectories_are_those_of_the_store(run, store, kind):
+    ended = run("trajectories", "word_start", "row = 3", "--format", kind)
+    assert (ended.status, ended.error) == (0, "")
+    expected = store.trajectories({"word_start": "is_word_start", "row = 3": "row = 3"})
+    check_equal(read(ended.output, kind), expected)
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_difference_is_that_of_the_store(run, store, kind):
+    ended = run("difference", "is_word_start", "not is_word_start", "--format", kind)
+    expected = store.difference("is_word_start", "not is_word_start")
+    check_equal(read(ended.output, kind), expected)
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_sql_is_answered(run, store, kind):
+    query = "select l.*, word, year from losses l join tokens using (doc, position) order by all"
+    check_equal(read(run("sql", query, "--format", kind).output, kind), store.sql(query))
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_zoom_lists_each_token_in_its_text(run, store, kind):
+    ended = run("zoom", 4, 400, "--where", "is_word_start", "--top", 5, "--format", kind)
+    found = read(ended.output, kind)
+    zoom = store.zoom(4, 400, "is_word_start", 5)
+    for name in ("decreased", "increased", "random"):
+        mine = found[found["token_list"] == name]
+        expected = getattr(zoom, name).drop_duplicates("row")
+        assert mine["row"].tolist() == expected["row"].tolist()
+        np.testing.assert_allclose(mine["change"], expected["change"], rtol=1e-6)
+    np.testing.assert_allclose(found["last_loss"] - found["first_loss"], found["change"], atol=1e-6)
+    assert (found["token"] == found["token_str"]).all()
+    context = store.context(found["row"]).drop_duplicates("row").set_index("row")
+    assert found["before"].fillna("").tolist() == context.loc[found["row"], "before"].tolist()
+
+
+def test_fifty_tokens_a_list_unless_told(run, store):
+    found = read(run("zoom", 0, 8).output, "csv")
+    assert (found.groupby("token_list")["row"].nunique() <= 50).all()
+    assert (found["token_list"] == "random").sum() == min(50, store.manifest.n_tokens)
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_groups_are_listed_with_their_sizes(run, store, kind):
+    found = read(run("groups", "--format", kind).output, kind).set_index("name")
+    assert found.index.tolist() == list(store.named_groups)
+    assert found.loc["word_start", "n_tokens"] == len(store.members("is_word_start"))
+    assert found.loc["word_start", "clause"] == "is_word_start"
+    assert found.loc["position_500", "n_tokens"] == 0  # these docs are shorter
+
+
+def test_the_catalog_is_made_and_listed(run, own):
+    catalog = Layout(own).catalog
+    catalog.unlink(missing_ok=True)
+    found = read(run("catalog", store=own).output, "csv")
+    assert catalog.is_file()
+    assert {"losses", "tokens", "docs", "checkpoints"} <= set(found["name"])
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize(
+    "arguments",
+    [("trajectories", "is_word_start"), ("trajectories", "true", "row = 1"), ("zoom", 0, 8)],
+)
+def test_pictures_are_files_of_their_kind(run, tmp_path, kind, arguments):
+    path = tmp_path / f"picture.{kind}"
+    assert run(*arguments, "--format", kind, "--output", path) == (0, b"", "")
+    assert path.read_bytes().startswith(BEGINNINGS[kind])
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize("arguments", [("groups",), ("sql", "select 1")])
+def test_what_has_no_picture_says_so(run, arguments, kind):
+    ended = run(*arguments, "--format", kind)
+    assert ended.status == 2
+    assert ended.error == "error: this answer has no picture: use --format csv or json or parquet\n"
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_file_holds_what_would_be_printed(run, tmp_path, kind):
+    printed = run("difference", "true", "row > 3", "--format", kind).output
+    path = tmp_path / "answer"
+    assert run("difference", "true", "row > 3", "--format", kind, "--output", path)[1] == b""
+    assert path.read_bytes() == printed
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_awkward_values_survive(run, kind):
+    query = (
+        "select 'ä\n\"🎉,' as text, null::double as nothing, 0.1 + 0.2 as sum, 2**53::bigint as big"
+    )
+    line = read(run("sql", query, "--format", kind).output, kind).iloc[0]
+    assert line["text"] == 'ä\n"🎉,'
+    assert pd.isna(line["nothing"])
+    assert line["sum"] == pytest.approx(0.3, abs=1e-15) and line["big"] == 2**53
+
+
+def test_dates_are_texts_in_json(run):
+    query = "select date '2020-01-31' as day, interval 36 hour as span"
+    ended = run("sql", query, "--format", "json")
+    assert json.loads(ended.output) == [{"day": "2020-01-31T00:00:00.000", "span": "P1DT12H0M0S"}]
+    assert ended.error == ""
+
+
+def test_what_a_format_lacks_gets_a_sentence(run):
+    ended = run(
+        "sql", "select 1 as a union all select union_value(b := 'x')", "--format", "parquet"
+    )
+    assert ended.status == 2 and one_line(ended.error)
+
+
+def one_line(error: str) -> bool:
+    return bool(re.fullmatch(r"error: [^\n]+\n", error)) and "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "sentence"),
+    [
+        ("trajectories", ["positoin = 1"], "did you mean position"),
+        ("trajectories", ["true", "position =\n\n999"], "`position = 999` selects none of"),
+        ("trajectories", ["true", "true) or (false"], "expected one condition"),
+        ("difference", ["true", "loss > 1"], "loss_at"),
+        ("difference", ["nofunc(row)", "true"], "there is no function nofunc"),
+        ("zoom", [5, 8], "checkpoint 5 is not in the store: the nearest are"),
+        ("zoom", [8, 4], "the region 8 to 4 is empty"),
+        ("zoom", [0, 8, "--top", 0], "asked for 0 tokens: expected at least 1"),
+        ("zoom", [0, 8, "--where", "false"], "selects none"),
+        ("sql", ["select\n nocolumn\nfrom tokens"], "nocolumn"),
+        ("sql", ["selct 1"], "syntax error"),
+        ("sql", ["drop table token_rows"], "a store takes only SELECT"),
+        ("sql", [""], "found 0 statements, expected one SELECT"),
+    ],
+)
+def test_a_bad_question_gets_one_line(run, command, arguments, sentence):
+    ended = run(command, *arguments)
+    assert (ended.status, ended.output) == (2, b"")
+    assert one_line(ended.error) and sentence in ended.error
+
+
+@pytest.mark.parametrize("command", [["groups"], ["sql", "select 1"], ["trajectories", "true"]])
+def test_a_bad_store_gets_one_line(run, own, command):
+    (own / "tokens.parquet").write_bytes(b"PAR1")
+    for store, sentence in (
+        (own, "tokens.parquet"),
+        (own / "gone", "gone does not exist: a store"),
+    ):
+        ended = run(*command, store=store)
+        assert ended.status == 2
+        assert one_line(ended.error) and sentence in ended.error
+
+
+def test_an_output_that_cannot_be_written_gets_one_line(run, tmp_path):
+    for path, trouble in ((tmp_path, "Is a directory"), (tmp_path / "no" / "a", "No such file")):
+        ended = run("trajectories", "true", "--output", path)
+        assert ended.status == 2
+        assert ended.error.startswith(f"error: {path} cannot be written: {trouble}")
+        assert one_line(ended.error)
+
+
+GOOD = "def is_wide(token_str: str) -> bool:\n    return len(token_str) > 4\n"
+
+
+def test_functions_of_a_file_can_be_used(run, store, tmp_path):
+    (tmp_path / "own.py").write_text(GOOD)
+    ended = run("trajectories", "is_wide(token_str)", "--functions", tmp_path / "own.py")
+    expected = store.trajectories({"is_wide(token_str)": "len(token_str) > 4"})
+    check_equal(read(ended.output, "csv"), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("gone.py", None, "gone.py is not a Python file: --functions takes a .py file"),
+        ("own.txt", GOOD, "own.txt is not a Python file: --functions takes a .py file"),
+        ("own.py", "def f(:", "own.py cannot be loaded: SyntaxError"),
+        ("own.py", "1 / 0", "own.py cannot be loaded: ZeroDivisionError"),
+        ("own.py", "import nothing_of_that_name", "own.py cannot be loaded: ModuleNotFoundError"),
+        ("own.py", "def f(text):\n    return True", "the function f needs annotations of str"),
+        ("own.py", "def f() -> bool:\n    return True", "the function f takes no argument"),
+        (
+            "own.py",
+            "def loss_at(row: int) -> bool:\n    return True",
+            "loss_at cannot be registered",
+        ),
+    ],
+)
+def test_unusable_functions_get_one_line(run, tmp_path, name, content, sentence):
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    ended = run("trajectories", "true", "--functions", path)
+    assert (ended.status, ended.output) == (2, b"")
+    assert one_line(ended.error) and sentence in ended.error
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["trajectories"], ["zoom", "s", "x", "8"], ["sql", "s", "q", "--format", "x"]]
+)
+def test_unusable_options_are_refused_with_the_usage(capsys, arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: python -m queries")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(folder):
+    query = "select * from losses a, (from range(200)) order by all"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", '"$PYTHON" -m queries sql "$STORE" "$QUERY" | head -n 1'],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+        env={"PYTHON": sys.executable, "STORE": str(folder), "QUERY": query,
+             "PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("checkpoint,doc,position")
+
+
+def test_a_full_disk_behind_the_output_gets_one_line(folder, monkeypatch, capsys):
+    with Path("/dev/full").open("w") as full:  # to close it fails where anything is left to write
+        monkeypatch.setattr("sys.stdout", full)
+        assert main(["sql", str(folder), "select 1"]) == 2
+    expected = "error: standard output cannot be written: No space left on device\n"
+    assert capsys.readouterr().err == expected

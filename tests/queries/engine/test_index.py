@@ -1,0 +1,168 @@
+"""The index equals the loss files, is made again when it does not, and takes no harm."""
+
+import os
+import tempfile
+import threading
+import time
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from queries import Store, StoreError
+from queries.engine import matrix as index
+from store.layout import Layout
+from tests.queries.stores import add_checkpoint, build_store, random_losses
+
+MANY = tuple(range(0, 1400, 10))  # 140 checkpoints: three blocks
+
+
+@pytest.fixture
+def many(tmp_path):
+    return build_store(tmp_path / "many", sources=3, steps=MANY, longest=15)
+
+
+def losses(root) -> np.ndarray:
+    """float32 (tokens, checkpoints), read from the loss files one by one."""
+    files = Layout(root).scored().values()
+    return np.stack([pq.read_table(f)["loss"].to_numpy() for f in files], axis=1)
+
+
+def matrix(root) -> np.ndarray:
+    return np.concatenate(Store(root).matrix.blocks, axis=1)
+
+
+def blocks(root) -> dict[str, int]:
+    """Name and time of change of status of each block."""
+    return {p.name: p.stat().st_ctime_ns for p in Layout(root).index.glob("*.f32")}
+
+
+@pytest.mark.parametrize("rows", [1, 7, 1_000_000])
+def test_the_matrix_equals_the_loss_files(many, monkeypatch, rows):
+    monkeypatch.setattr(index, "_ROWS", rows)
+    np.testing.assert_array_equal(matrix(many), losses(many))
+    assert [b.shape[1] for b in Store(many).matrix.blocks] == [64, 64, 12]
+
+
+def test_row_groups_of_any_size_are_read(many, monkeypatch):
+    monkeypatch.setattr(index, "_ROWS", 5)
+    path = Layout(many).loss_file(10)
+    pq.write_table(pq.read_table(path), path, row_group_size=3)
+    np.testing.assert_array_equal(matrix(many), losses(many))
+
+
+def test_a_fresh_index_is_not_made_again(many):
+    matrix(many)
+    before = blocks(many)
+    matrix(many)
+    assert blocks(many) == before
+
+
+def test_a_new_checkpoint_makes_only_the_last_block(many):
+    matrix(many)
+    before = blocks(many)
+    add_checkpoint(many, 1400, random_losses(many, 1))
+    np.testing.assert_array_equal(matrix(many), losses(many))
+    after = blocks(many)
+    assert len(after) == 3
+    assert len(before.items() & after.items()) == 2
+
+
+def test_an_open_store_does_not_mind_a_new_checkpoint(many):
+    store = Store(many)
+    expected = losses(many)
+    assert store.matrix.n_tokens == len(expected)
+    add_checkpoint(many, 1400, random_losses(many, 1))
+    matrix(many)  # drops the open store's last block from the folder
+    np.testing.assert_array_equal(np.concatenate(store.matrix.blocks, axis=1), expected)
+
+
+def test_a_changed_loss_file_is_seen(many):
+    matrix(many)
+    path = add_checkpoint(many, 500, random_losses(many, 2))
+    os.utime(path, ns=(time.time_ns(), time.time_ns() + 1))
+    np.testing.assert_array_equal(matrix(many), losses(many))
+
+
+def _truncate(path) -> None:
+    os.truncate(path, path.stat().st_size - 4)
+
+
+def _overwrite(path) -> None:
+    with path.open("r+b") as handle:
+        handle.write(b"\xff" * 8)
+
+
+def _remove(path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("damage", [_truncate, _overwrite, _remove])
+def test_a_damaged_block_is_made_again(many, damage):
+    matrix(many)
+    damage(sorted(Layout(many).index.glob("*.f32"))[1])
+    np.testing.assert_array_equal(matrix(many), losses(many))
+
+
+def test_a_loss_file_of_other_rows_is_named_and_nothing_is_left(own):
+    path = Layout(own).loss_file(400)
+    pq.write_table(pq.read_table(path).slice(1), path)
+    with pytest.raises(StoreError, match=r"000000400\.parquet has .* rows, the store's tokens"):
+        matrix(own)
+    assert not [p for p in Layout(own).index.iterdir() if "f32" in p.name]
+
+
+def test_a_loss_file_that_is_no_parquet_is_named(own):
+    store = Store(own)
+    Layout(own).loss_file(8).write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(StoreError, match=r"000000008\.parquet cannot be read"):
+        store.matrix  # noqa: B018
+
+
+def test_a_store_that_cannot_be_written_has_its_index_elsewhere(own, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    Layout(own).index.write_text("in the way, as a read-only disk would be")
+    np.testing.assert_array_equal(matrix(own), losses(own))
+    add_checkpoint(own, 5000, random_losses(own, 1))
+    np.testing.assert_array_equal(matrix(own), losses(own))
+    assert len(list((tmp_path / "temporary").rglob("losses-*.f32"))) == 1
+
+
+def test_no_place_at_all_gets_a_sentence(own, tmp_path, monkeypatch):
+    (tmp_path / "full").write_text("")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "full"))
+    Layout(own).index.write_text("")
+    with pytest.raises(StoreError, match="make room for"):
+        matrix(own)
+
+
+def test_what_a_killed_build_left_goes_once_it_is_old(own):
+    folder = Layout(own).index
+    folder.mkdir()
+    old, fresh = (folder / f".losses-x.f32.{n}-1.tmp" for n in (1, 2))
+    for path in (old, fresh):
+        path.touch()
+    os.utime(old, (0, 0))
+    matrix(own)
+    assert not old.exists()
+    assert fresh.exists()
+
+
+def test_progress_grows_to_all_losses(many):
+    calls: list[tuple[int, int]] = []
+    store = Store(many, progress=lambda done, total: calls.append((done, total)))
+    total = store.matrix.n_tokens * len(MANY)
+    assert calls == sorted(calls)
+    assert calls[-1] == (total, total)
+
+
+def test_several_may_open_a_store_at_once(many):
+    found: list[np.ndarray] = []
+    threads = [threading.Thread(target=lambda: found.append(matrix(many))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    for one in found:
+        np.testing.assert_array_equal(one, losses(many))

@@ -1,0 +1,85 @@
+"""Spark, in local mode, gives the answers of the loss matrix."""
+
+import importlib.util
+import os
+import shutil
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from queries import QueryError, Store
+from queries.__main__ import main
+from queries.engine import spark
+
+MISSING = [
+    name
+    for name, there in (
+        ("pyspark", importlib.util.find_spec("pyspark")),
+        ("Java", shutil.which("java") or os.environ.get("JAVA_HOME")),
+    )
+    if not there
+]
+GROUPS = {
+    "some": "position > 3",
+    "most": "row % 5 > 0",
+    "one doc": "source = 'source 1'",
+    "one token": "row = 7",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _session():
+    if MISSING and os.environ.get("CI"):
+        pytest.fail(f"CI must have {MISSING}: .ci/run installs them")
+    if MISSING:
+        pytest.skip(f"the engine spark needs {' and '.join(MISSING)}, which this machine lacks")
+    yield
+    spark.session().stop()
+
+
+def test_trajectories_and_difference_are_those_of_the_matrix(folder, store):
+    by_spark = Store(folder, engine="spark")
+    _equal(by_spark.trajectories(GROUPS), store.trajectories(GROUPS))
+    _equal(by_spark.difference("position > 3", "true"), store.difference("position > 3", "true"))
+    _equal(by_spark.ratio("is_word_start", "true"), store.ratio("is_word_start", "true"))
+
+
+def test_the_command_line_asks_spark(folder, tmp_path, monkeypatch):
+    groups = ["word_start", "is_palindrome(token_str)"]
+    frames = []
+    for engine in ("matrix", "spark"):
+        output = tmp_path / f"{engine}.csv"
+        line = ["trajectories", str(folder), *groups, "--engine", engine, "--output", str(output)]
+        assert main(line) == 0
+        frames.append(pd.read_csv(output))
+    _equal(*frames)
+
+
+def test_no_index_is_made(own):
+    Store(own, engine="spark").trajectories({"g": "true"})
+    assert not list(own.rglob("*.f32"))
+
+
+def test_a_file_that_spark_cannot_read_gets_a_sentence(own):
+    asked = Store(own, engine="spark")
+    next(own.glob("losses/*400.parquet")).write_bytes(b"no parquet at all")
+    with pytest.raises(QueryError, match="every worker must reach the store's files"):
+        asked.trajectories({"g": "true"})
+
+
+def test_without_pyspark_there_is_a_sentence(own, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyspark.sql", None)
+    with pytest.raises(QueryError, match=r"requirements-cluster\.lock"):
+        Store(own, engine="spark").trajectories({"g": "true"})
+
+
+def _equal(mine: pd.DataFrame, theirs: pd.DataFrame) -> None:
+    """The same but for the order in which floats were added."""
+    assert mine.columns.tolist() == theirs.columns.tolist()
+    for name in theirs:
+        if theirs[name].dtype.kind == "f":
+            np.testing.assert_allclose(mine[name], theirs[name], rtol=0, atol=1e-9)
+        else:
+            assert mine[name].tolist() == theirs[name].tolist()

@@ -1,0 +1,40 @@
+"""The bundled store: whole, and its fast answers equal plain SQL over the long Parquet."""
+
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+
+from ingest.verify import verify
+from queries import Store
+
+DEMO = Path(__file__).parents[2] / "data" / "demo"
+
+
+@pytest.fixture(scope="module")
+def demo() -> Store:
+    return Store(DEMO)
+
+
+def test_the_shipped_store_is_whole():
+    assert verify(DEMO) == []
+
+
+@pytest.mark.parametrize("clause", ["position = 500", "is_word_start", "token_str = ' the'"])
+def test_means_equal_plain_sql(demo, clause):
+    ours = demo.trajectories({"g": clause})
+    query = (
+        "select checkpoint, avg(loss) as mean_loss, count(*) as n "
+        f"from '{DEMO}/losses/*.parquet' where {clause} group by all order by checkpoint"
+    )
+    theirs = duckdb.sql(query).df()
+    assert ours["checkpoint"].tolist() == theirs["checkpoint"].tolist()
+    np.testing.assert_allclose(ours["mean_loss"], theirs["mean_loss"], atol=1e-6)
+    assert (ours["n_tokens"] == theirs["n"]).all()
+
+
+def test_every_named_group_answers(demo):
+    for name in demo.named_groups:
+        # None of the report's six surnames occurs in these addresses, as README says.
+        assert (len(demo.members(name)) > 0) == (name != "surnames_report")

@@ -1,0 +1,181 @@
+"""The SQL page in one process: every shape of answer, limits, links, queries that are left."""
+
+import io
+import time
+
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from queries import Store
+from queries.charts import MARKS, quick
+from queries.questions import questions
+from tests.queries.stores import build_store
+from views.pages import sql
+from views.pages.sql import Running
+
+FOREVER = "select sum(a.position * b.position) from tokens as a, tokens as b, range(100_000_000)"
+
+
+def draw(path: str) -> None:
+    """The script of a page."""
+    from queries import Store
+    from views.pages import sql
+
+    sql.page(Store(path))
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """Opens the page on a small store, with a query string's parameters."""
+    root = build_store(tmp_path / "small", sources=12)
+
+    def run(**state: str) -> AppTest:
+        app = AppTest.from_function(draw, default_timeout=60, kwargs={"path": str(root)})
+        for name, value in state.items():
+            app.query_params[name] = value
+        app.run()
+        assert not app.exception
+        return ended(app)
+
+    return run
+
+
+def ended(app: AppTest) -> AppTest:
+    """When the query has ended; the page asks again by itself only in a browser."""
+    for _ in range(100):
+        if "sql_running" not in app.session_state or app.session_state["sql_running"][1].done:
+            break
+        time.sleep(0.1)
+    app.run()
+    assert not app.exception
+    return app
+
+
+def ask(app: AppTest, query: str) -> AppTest:
+    app.text_area(key="sql_text").set_value(query)
+    app.button[-1 if not app.button else 0].click().run()
+    return ended(app)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select 1 as one",
+        "select * from tokens where false",
+        'select 1 as a, 2 as a, 3 as "A"',
+        "select [1, 2] as list, {'a': 1} as struct, map {'k': 1} as map from range(3)",
+        "select null as nothing, position from tokens limit 5",
+        "select 'nan'::double as x, 'inf'::double as y from range(3)",
+        "select 170141183460469231731687303715884105727::hugeint as x, range from range(3)",
+        "select now() as t, interval 1 day as i, 'a'::blob as b, true as yes from range(3)",
+        'select position as "a.b[0]: c", doc as " " from tokens limit 9',
+        "select token_str, checkpoint, loss from losses limit 50",
+        "describe tokens",
+        "select 1.5::decimal(9, 2) as d, uuid() as u, date '2020-01-01' as day from range(4)",
+    ],
+)
+def test_any_shape_of_answer_is_shown_charted_and_saved(opened, query):
+    app = opened(query=query)
+    assert not app.error and len(app.dataframe) == 2
+    _, found = app.session_state["sql_running"]
+    for mark in MARKS:
+        columns = [str(c) for c in found.answer.columns]
+        quick(found.answer.head(50), columns[0], columns[-1], columns[0], mark).to_dict()
+    for button in app.get("download_button"):
+        assert button.proto.label in ("CSV", "Parquet") or button.key.startswith("quick")
+
+
+def test_the_answer_is_the_stores_own(opened):
+    app = opened(query="select checkpoint, avg(loss) as mean from losses group by all order by all")
+    _, found = app.session_state["sql_running"]
+    pd.testing.assert_frame_equal(app.dataframe[1].value, found.answer)
+    assert "**8 rows** in " in " ".join(str(m.value) for m in app.markdown)
+    assert len(app.get("vega_lite_chart")) == 1
+    assert app.selectbox(key="x").value == "checkpoint" and app.selectbox(key="y").value == "mean"
+
+
+def test_of_a_long_answer_the_beginning_is_shown_and_that_is_said(opened):
+    app = opened(query="select range as n, range % 7 as week from range(25_000)")
+    assert len(app.dataframe[1].value) == 10_000
+    said = " ".join(str(e.value) for e in [*app.markdown, *app.caption])
+    assert "**25,000 rows**" in said and "The first 10,000 are shown" in said
+    assert "The first 5,000 of 25,000 rows are drawn" in said
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("select positoin from tokens", 'Candidate bindings: "position"'),
+        ("select\n  1 a b", "at line 2"),
+        ("drop table checkpoints", "takes only SELECT"),
+        ("select 1; select 2", "found 2 statements"),
+        ("from read_csv('/etc/passwd')", "read_csv may not be used"),
+        ("from read_text('/etc/passwd')", "file system operations are disabled"),
+        ("-- nothing", "found 0 statements"),
+    ],
+)
+def test_what_cannot_be_asked_gets_a_sentence(opened, query, sentence):
+    app = opened(query=query)
+    (error,) = app.error
+    assert sentence in error.value and "Traceback" not in error.value
+    assert len(app.dataframe) == 1
+
+
+def test_an_example_is_put_into_the_field_and_asked(opened):
+    app = opened()
+    assert app.info and app.text_area(key="sql_text").value.startswith("-- When does the model")
+    question = questions()[0]
+    app.selectbox(key="example").set_value(question.title).run()
+    assert app.text_area(key="sql_text").value == question.text
+    ask(app, question.text)
+    assert app.query_params["query"] == question.text and not app.error
+
+
+def test_a_long_query_is_kept_out_of_the_address(opened):
+    app = opened(query="select 1 as one")
+    ask(app, f"select 2 as two -- {'long ' * 400}")
+    assert "query" not in app.query_params
+    assert app.dataframe[1].value["two"].tolist() == [2]
+    assert "too long for the page's address" in " ".join(str(m.value) for m in app.markdown)
+
+
+def test_a_query_that_nobody_looks_at_stops(tmp_path, monkeypatch):
+    monkeypatch.setattr(sql, "AWAY", 0.5)
+    asked = Running(Store(build_store(tmp_path / "s", sources=12)), FOREVER)
+    for _ in range(10):
+        asked.look(0.1)
+    assert not asked.done  # as long as somebody looks
+    time.sleep(3)
+    assert asked.done and asked.cancelled and asked.answer is None
+
+
+def test_a_query_is_cancelled_and_another_one_asked(opened):
+    app = opened()
+    app.text_area(key="sql_text").set_value(FOREVER)
+    app.button[0].click().run()
+    _, first = app.session_state["sql_running"]
+    assert not first.done
+    app.button(key="sql_cancel").click().run()
+    ended(app)
+    assert "Cancelled after" in app.warning[0].value
+    ask(app, "select 3 as three")
+    assert app.dataframe[1].value["three"].tolist() == [3] and not app.warning
+
+
+def test_a_new_query_stops_the_one_before(opened):
+    app = opened()
+    app.text_area(key="sql_text").set_value(FOREVER)
+    app.button[0].click().run()
+    _, first = app.session_state["sql_running"]
+    ask(app, "select 4 as four")
+    first.look(5)
+    assert first.done and first.cancelled
+
+
+def test_files_hold_all_of_the_answer(tmp_path):
+    from views.pages import sql
+
+    answer = pd.DataFrame({"n": range(12_000), "text": ['a,\n"b"'] * 12_000})
+    assert pd.read_csv(io.BytesIO(sql.csv(answer)))["n"].tolist() == list(range(12_000))
+    pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(sql.parquet(answer))), answer)

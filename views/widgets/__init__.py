@@ -1,0 +1,1 @@
+"""Parts of pages: group panel and dialog, builder, region, figure, reader, export."""

@@ -1,0 +1,154 @@
+"""Add or change a group: a named one, a built one, or SQL; it is looked at before it is used."""
+
+import dataclasses
+
+import streamlit as st
+
+from queries import GroupError, QueryError, Store, charts
+from queries.groups.templates import to_json
+from queries.text import Preview
+from views import answers, selected_groups
+from views.selected_groups import Chosen
+from views.widgets import builder
+
+NAMED, BUILD, WRITE = "Named group", "Build", "Write SQL"
+EXAMPLE = "word in ('Washington', 'Lincoln')"
+_OPENED = "dialog_opened"
+
+
+def show(store: Store, parameter: str, place: int | None) -> None:
+    """Open the dialog on the group at `place` of the page's list, or on a new one."""
+    groups = st.session_state[f"{parameter}_groups"]
+    group = Chosen() if place is None else groups[place]
+    st.session_state[_OPENED] = st.session_state.get(_OPENED, 0) + 1  # fresh widgets each time
+    builder.start(store, group.built)
+    title = "Add a group of tokens" if place is None else "Change the group"
+    st.dialog(title, width="large")(_dialog)(store, parameter, place, group)
+
+
+def _dialog(store: Store, parameter: str, place: int | None, group: Chosen) -> None:
+    key = f"dialog_{st.session_state[_OPENED]}"
+    ways = [NAMED, BUILD, WRITE]
+    way = st.segmented_control(
+        "How", ways, default=_way(store, group), required=True, key=f"{key}_way",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    made = {NAMED: _named, BUILD: _built, WRITE: _written}[str(way)](store, group, key)
+    found = _look(store, made) if made else None
+    name = st.text_input("Name in the charts (optional)", group.name, key=f"{key}_name",
+                         placeholder=made.title(store) if made and found else "")  # fmt: skip
+    label = "Add" if place is None else "Use"
+    if st.button(label, type="primary", disabled=found is None, key=f"{key}_use") and made:
+        _use(parameter, place, dataclasses.replace(made, name=name.strip(), color=group.color))
+    if made and found and way != NAMED:
+        _offer_to_keep(store, made, key)
+
+
+def _way(store: Store, group: Chosen) -> str:
+    if group.built:
+        return BUILD
+    return NAMED if not group.text or group.text.strip() in store.named_groups else WRITE
+
+
+def _named(store: Store, group: Chosen, key: str) -> Chosen | None:
+    groups = store.named_groups
+    names = list(groups)
+    at = names.index(group.text) if group.text in names else 0
+    name = st.selectbox("Named group", names, at, key=f"{key}_named",
+                        format_func=lambda n: groups[n].title)  # fmt: skip
+    st.code(groups[name].clause, language="sql", wrap_lines=True)
+    st.session_state[f"{key}_sql"] = groups[name].clause  # where writing goes on from
+    if groups[name].description:
+        st.caption(groups[name].description)
+    if name in store.groups.own:
+        _offer_to_change(store, name, key)
+    return Chosen(name)
+
+
+def _built(store: Store, group: Chosen, key: str) -> Chosen | None:
+    template = builder.build(store)
+    if template is None:
+        return None
+    st.caption(template.sentence())
+    st.code(template.sql(), language="sql", wrap_lines=True)
+    st.session_state[f"{key}_sql"] = template.sql()  # where writing goes on from
+    return Chosen(built=to_json(template))
+
+
+def _written(store: Store, group: Chosen, key: str) -> Chosen | None:
+    st.session_state.setdefault(f"{key}_sql", group.text or EXAMPLE)
+    text = st.text_area(
+        "A condition in SQL", key=f"{key}_sql", height=110,
+        help="One true-or-false expression over the columns of `tokens`, such as is_word_start and "
+        "position < 100. Ctrl+Enter looks at it.",
+    )  # fmt: skip
+    with st.expander("What can be asked of a token"):
+        st.caption("Columns: " + ", ".join(f"`{c}`" for c in _columns(store)))
+        st.caption("Functions: DuckDB's own and " + ", ".join(f"`{f}`" for f in store.functions)
+                   + " (`loss_at(row, step)` is a token's loss at a checkpoint)")  # fmt: skip
+    return Chosen(text)
+
+
+def _columns(store: Store) -> list[str]:
+    return answers.token_columns(store, answers.key(store))
+
+
+def _look(store: Store, group: Chosen) -> Preview | None:
+    """What the group counts and some of its tokens; None, and a sentence, where it is none."""
+    try:
+        found = answers.preview(store, answers.key(store), group.clause)
+    except QueryError as error:
+        st.error(str(error), icon=":material/error:")
+        return None
+    docs = f"{found.n_docs:,} source document{'' if found.n_docs == 1 else 's'}"
+    st.markdown(f"**{found.n_tokens:,}** tokens in **{docs}**, such as:")
+    st.dataframe(
+        charts.in_context(found.sample.assign(change=0.0)).drop(columns=["change", "row"]),
+        hide_index=True,
+        column_config={"text": st.column_config.TextColumn("the ⟦token⟧ in its text",
+                                                           width="large")},
+    )  # fmt: skip
+    return found
+
+
+def _use(parameter: str, place: int | None, group: Chosen) -> None:
+    groups = list(st.session_state[f"{parameter}_groups"])
+    if place is None:
+        groups.append(group)
+    else:
+        groups[place] = group
+    selected_groups.keep(parameter, groups)
+    st.rerun()
+
+
+def _offer_to_keep(store: Store, group: Chosen, key: str) -> None:
+    with st.expander("Keep it as a named group of this store"):
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            name = st.text_input("Name, as in SQL", key=f"{key}_keep", placeholder="my_group")
+            title = st.text_input("Title", key=f"{key}_title", placeholder="My group")
+            if not st.button("Save", key=f"{key}_save", disabled=not name.strip()):
+                return
+        try:
+            store.groups.save(name.strip(), group.clause, title)
+        except (GroupError, OSError) as error:
+            st.error(str(error), icon=":material/error:")
+        else:
+            st.success(f"Saved: from now on it is among the named groups, as {name.strip()}.")
+
+
+def _offer_to_change(store: Store, name: str, key: str) -> None:
+    with st.expander("Rename or delete it"):
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            new = st.text_input("New name", name, key=f"{key}_{name}_new")
+            renamed = st.button("Rename", key=f"{key}_{name}_rename", disabled=new == name)
+            deleted = st.button("Delete", key=f"{key}_{name}_delete")
+        try:
+            if renamed:
+                store.groups.rename(name, new.strip())
+            elif deleted:
+                store.groups.delete(name)
+        except (GroupError, OSError) as error:
+            st.error(str(error), icon=":material/error:")
+        else:
+            if renamed or deleted:
+                st.rerun(scope="fragment")
