@@ -47,8 +47,11 @@ def _choose_store(paths: list[str]) -> str:
     """A folder or an fsspec URL."""
     if len(paths) == 1:
         return paths[0]
-    return str(st.sidebar.selectbox("Store", paths, key="store", bind="query-params",
-                                    persist_state="session"))  # fmt: skip
+    return str(
+        st.sidebar.selectbox(
+            "Store", paths, key="store", bind="query-params", persist_state="session"
+        )
+    )
 
 
 main()

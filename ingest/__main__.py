@@ -116,9 +116,11 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="the model's name in the manifest (the source's folder)")
     parser.add_argument("--shard", type=_shard, help="3/16: the third of 16 shares, run at once")
     parser.add_argument(
-        "--engine", choices=("local", "ray"), default="local",
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
         help="ray: actors, one per GPU or core of a Ray cluster (%(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument("--keep-cache", action="store_true", help="keep what was downloaded")
     parser.add_argument(
         "--probes", action="store_true", help="losses on repeats, and heads that look back there"

@@ -32,9 +32,14 @@ _Result = tuple[Outcome, np.ndarray | None]
 
 
 def score_on_ray(
-    layout: Layout, plan: Plan, todo: list[Checkpoint], source: Source, options: Options,
-    record: Record, _probes: ProbeFile | None = None,
-) -> Iterator[Outcome]:  # fmt: skip
+    layout: Layout,
+    plan: Plan,
+    todo: list[Checkpoint],
+    source: Source,
+    options: Options,
+    record: Record,
+    _probes: ProbeFile | None = None,
+) -> Iterator[Outcome]:
     """The outcome of each checkpoint of `todo`, in the order in which they end; see scoring.score.
 
     Actors fetch and score, on whatever machine they are; all files are written here. Probes are
@@ -182,8 +187,11 @@ def _session() -> Iterator[None]:
     ours = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     paths = os.pathsep.join(p for p in ours if p)
     try:
-        ray.init(include_dashboard=False, log_to_driver=False,
-                 runtime_env={"env_vars": {"PYTHONPATH": paths}})  # fmt: skip
+        ray.init(
+            include_dashboard=False,
+            log_to_driver=False,
+            runtime_env={"env_vars": {"PYTHONPATH": paths}},
+        )
     except Exception as error:  # any library error: no cluster at the address, a port taken
         raise IngestError(
             f"Ray cannot be started or reached ({first_line(error)}): correct RAY_ADDRESS, or "

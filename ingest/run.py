@@ -245,8 +245,9 @@ def _runs(
 
 def _names(sources: list[str]) -> list[str]:
     """The last part of each source's path, or so many more that they differ."""
-    paths = [Path(s).resolve().parts[1:] if Path(s).exists() else tuple(s.split("/"))
-             for s in sources]  # fmt: skip
+    paths = [
+        Path(s).resolve().parts[1:] if Path(s).exists() else tuple(s.split("/")) for s in sources
+    ]
     for length in range(1, max(len(p) for p in paths) + 1):
         names = ["-".join(p[-length:]) for p in paths]
         if len(set(names)) == len(names):

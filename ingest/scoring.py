@@ -84,9 +84,14 @@ class Bench:
 
 
 def score(
-    layout: Layout, plan: Plan, todo: list[Checkpoint], source: Source, options: Options,
-    record: Record, probes: ProbeFile | None = None,
-) -> Iterator[Outcome]:  # fmt: skip
+    layout: Layout,
+    plan: Plan,
+    todo: list[Checkpoint],
+    source: Source,
+    options: Options,
+    record: Record,
+    probes: ProbeFile | None = None,
+) -> Iterator[Outcome]:
     """The outcome of each checkpoint of `todo`, as soon as it is known.
 
     While one is scored the next is fetched and read, and the loss file of the last is written;
@@ -114,9 +119,12 @@ def score(
 
 
 def new_bench(
-    corpus: Corpus, options: Options, writing: Background, progress: "tqdm[Any]",
+    corpus: Corpus,
+    options: Options,
+    writing: Background,
+    progress: "tqdm[Any]",
     probes: ProbeFile | None = None,
-) -> Bench:  # fmt: skip
+) -> Bench:
     """A bench on which no model stands yet."""
     device = options.device or best_device()
     standing = Standing(options.dtype, device, options.attention, options.compile)

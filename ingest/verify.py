@@ -145,9 +145,10 @@ def _read_tables(layout: Layout) -> tuple[dict[Path, pa.Table], list[str]]:
     """Every table but the losses, and what is wrong with those that cannot be used."""
     tables, problems = {}, []
     expected = {
-        layout.tokens: schema.TOKENS, layout.docs: schema.DOCS,
+        layout.tokens: schema.TOKENS,
+        layout.docs: schema.DOCS,
         layout.checkpoints: schema.CHECKPOINTS,
-    }  # fmt: skip
+    }
     for path, columns in expected.items():
         try:
             tables[path] = read_table(path)

@@ -100,22 +100,36 @@ def _add_comparison_commands(add: Any) -> None:
     """Add them with `add(name, command, help)`, which returns the command's parser."""
     fair = add("matched", _matched, "a group beside tokens that are like it in some features")
     fair.add_argument("group", help="a WHERE clause, or a named group")
-    fair.add_argument("--on", nargs="+", default=USUAL, metavar="FEATURE",
-                      help=f"columns, SQL, or {INITIAL_LOSS} (%(default)s)")  # fmt: skip
+    fair.add_argument(
+        "--on",
+        nargs="+",
+        default=USUAL,
+        metavar="FEATURE",
+        help=f"columns, SQL, or {INITIAL_LOSS} (%(default)s)",
+    )
     fair.add_argument("--among", default="true", help="where controls are from (all tokens)")
     fair.add_argument("--bins", type=int, default=10, help="quantiles of a number (%(default)s)")
-    fair.add_argument("--show", choices=("trajectories", "difference", "balance"),
-                      default="trajectories", help="(%(default)s)")  # fmt: skip
+    fair.add_argument(
+        "--show",
+        choices=("trajectories", "difference", "balance"),
+        default="trajectories",
+        help="(%(default)s)",
+    )
     placed = add("positions", _positions, "mean loss by position and step; its slope; the score")
     placed.add_argument("--where", default="true", help="group to look at (all tokens)")
-    placed.add_argument("--show", choices=("losses", "slope", "score"), default="losses",
-                        help="score: late minus early position (%(default)s)")  # fmt: skip
+    placed.add_argument(
+        "--show",
+        choices=("losses", "slope", "score"),
+        default="losses",
+        help="score: late minus early position (%(default)s)",
+    )
     placed.add_argument("--late", type=int, default=500, help="(%(default)s)")
     placed.add_argument("--early", type=int, default=50, help="(%(default)s)")
     simple = add("ngrams", _ngrams, "a group's loss beside that of unigrams and bigrams")
     simple.add_argument("group", nargs="?", default="true", help="a group (all tokens)")
-    simple.add_argument("--save", action="store_true",
-                        help="keep unigram_loss and bigram_loss as features first")  # fmt: skip
+    simple.add_argument(
+        "--save", action="store_true", help="keep unigram_loss and bigram_loss as features first"
+    )
     simple.add_argument("--overwrite", action="store_true", help="replace those there are")
 
 
@@ -170,9 +184,13 @@ def change_groups(store: Store, options: argparse.Namespace) -> None:
     if options.save:
         name, clause = options.save
         store.groups.save(
-            name, clause, options.title, options.description,
-            shared=options.shared, overwrite=options.overwrite,
-        )  # fmt: skip
+            name,
+            clause,
+            options.title,
+            options.description,
+            shared=options.shared,
+            overwrite=options.overwrite,
+        )
     elif options.rename:
         name, new = options.rename
         store.groups.rename(name, new, shared=options.shared, overwrite=options.overwrite)
@@ -204,8 +222,12 @@ def _add_kind_commands(add: Any) -> None:
         command.add_argument("--overwrite", action="store_true", help="replace one of that name")
     listed = add("features", _features, "features computed after ingest: list, save, delete")
     change = listed.add_mutually_exclusive_group()
-    change.add_argument("--save", nargs=2, metavar=("NAME", "EXPRESSION"),
-                        help='keep an expression over tokens, as "acquisition(row)"')  # fmt: skip
+    change.add_argument(
+        "--save",
+        nargs=2,
+        metavar=("NAME", "EXPRESSION"),
+        help='keep an expression over tokens, as "acquisition(row)"',
+    )
     change.add_argument("--delete", metavar="NAME", help="delete one")
     listed.add_argument("--overwrite", action="store_true", help="replace one of that name")
 

@@ -34,9 +34,15 @@ def even_attention(vocabulary: int, context: int) -> GPT2LMHeadModel:
 
 def _empty(vocabulary: int, context: int, width: int) -> GPT2LMHeadModel:
     config = GPT2Config(
-        n_embd=width, n_layer=2, n_head=1, n_positions=context, vocab_size=vocabulary,
-        bos_token_id=0, eos_token_id=0, tie_word_embeddings=False,
-    )  # fmt: skip
+        n_embd=width,
+        n_layer=2,
+        n_head=1,
+        n_positions=context,
+        vocab_size=vocabulary,
+        bos_token_id=0,
+        eos_token_id=0,
+        tie_word_embeddings=False,
+    )
     model = GPT2LMHeadModel(config).eval()
     with torch.no_grad():
         for name, weight in model.named_parameters():

@@ -82,10 +82,19 @@ def word_piece() -> PreTrainedTokenizerFast:
 def tiny(family: str, vocabulary: int = 320, seed: int = 0) -> PreTrainedModel:
     """Two layers of width 16; weights large enough that losses differ by whole nats."""
     torch.manual_seed(seed)
-    common = {"vocab_size": vocabulary, "initializer_range": 0.3,
-              "bos_token_id": 0, "eos_token_id": 0}  # fmt: skip
-    wide = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
-            "intermediate_size": 32, "max_position_embeddings": CONTEXT}  # fmt: skip
+    common = {
+        "vocab_size": vocabulary,
+        "initializer_range": 0.3,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    }
+    wide = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "max_position_embeddings": CONTEXT,
+    }
     if family == "gpt2":
         config = GPT2Config(n_embd=16, n_layer=2, n_head=2, n_positions=CONTEXT, **common)
         return GPT2LMHeadModel(config).eval()
@@ -101,9 +110,15 @@ def planted(vocabulary: int, before: int, after: int) -> PreTrainedModel:
     the others, and the head's only row that is not zero, `after`'s, is a multiple of v.
     """
     config = GPT2Config(
-        n_embd=16, n_layer=1, n_head=2, n_positions=CONTEXT, vocab_size=vocabulary,
-        bos_token_id=0, eos_token_id=0, tie_word_embeddings=False,
-    )  # fmt: skip
+        n_embd=16,
+        n_layer=1,
+        n_head=2,
+        n_positions=CONTEXT,
+        vocab_size=vocabulary,
+        bos_token_id=0,
+        eos_token_id=0,
+        tie_word_embeddings=False,
+    )
     model = GPT2LMHeadModel(config).eval()
     v = torch.tensor([1.0, -1.0] * 8)
     with torch.no_grad():

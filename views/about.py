@@ -62,8 +62,10 @@ def _warn(store: Store) -> None:
     tried = store.checkpoints
     failed = int(tried["error"].notna().sum())
     if failed:
-        st.warning(f"{failed} checkpoint{'s' if failed > 1 else ''} failed: see the table "
-                   "`checkpoints` on the SQL page")  # fmt: skip
+        st.warning(
+            f"{failed} checkpoint{'s' if failed > 1 else ''} failed: see the table "
+            "`checkpoints` on the SQL page"
+        )
     same = tried[tried["duplicate_of"].notna()] if "duplicate_of" in tried else tried[:0]
     if len(same):
         first = same.iloc[0]

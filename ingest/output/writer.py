@@ -200,8 +200,14 @@ def _losses_sha256(path: Path) -> str | None:
 
 def _write(path: Path, table: pa.Table) -> None:
     with whole_file(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", compression_level=9,
-                       row_group_size=ROW_GROUP, write_page_checksum=True)  # fmt: skip
+        pq.write_table(
+            table,
+            temporary,
+            compression="zstd",
+            compression_level=9,
+            row_group_size=ROW_GROUP,
+            write_page_checksum=True,
+        )
 
 
 # Open a store for writing: sure that it is the right one, knowing what is done.

@@ -73,9 +73,15 @@ class ProbeFile:
         rows = [row for number in sorted(self._found) for row in self._found[number]]
         table = pa.Table.from_pylist(rows, schema.PROBES.with_metadata(self._facts))
         with whole_file(self._layout.probes) as temporary:
-            pq.write_table(table, temporary, compression="zstd", compression_level=9,
-                           write_page_checksum=True, use_dictionary=["probe", "weights_sha256"],
-                           column_encoding={"value": "BYTE_STREAM_SPLIT"})  # fmt: skip
+            pq.write_table(
+                table,
+                temporary,
+                compression="zstd",
+                compression_level=9,
+                write_page_checksum=True,
+                use_dictionary=["probe", "weights_sha256"],
+                column_encoding={"value": "BYTE_STREAM_SPLIT"},
+            )
 
     def _read(self) -> None:
         if not self._layout.probes.exists():

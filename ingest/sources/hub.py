@@ -38,9 +38,16 @@ _FORMATS = (
 _INDEXES = {"model.safetensors.index.json", "pytorch_model.bin.index.json"}
 _CONFIGS = {"config.json", "generation_config.json"}
 _TOKENIZERS = {
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model",
-}  # fmt: skip
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "tokenizer.model",
+    "spiece.model",
+}
 Files = dict[str, RepoFile]
 _Answer = TypeVar("_Answer")
 

@@ -246,8 +246,14 @@ def _rows(dataset: Dataset) -> Iterator[dict[str, Any]]:
     from ingest.sources.retries import patiently
 
     disable_progress_bars()
-    load = partial(load_dataset, dataset.repo_id, dataset.config, split=dataset.split,
-                   streaming=True, revision=dataset.commit)  # fmt: skip
+    load = partial(
+        load_dataset,
+        dataset.repo_id,
+        dataset.config,
+        split=dataset.split,
+        streaming=True,
+        revision=dataset.commit,
+    )
     try:
         yield from patiently(load)  # reading itself is tried again by `datasets`
     except Exception as error:  # any library error: no such configuration, split or file

@@ -237,8 +237,10 @@ def _stabilities(points: np.ndarray, source: np.ndarray, seed: int) -> pd.DataFr
         return _halves(points, source, rng)
 
     def cloud() -> tuple[np.ndarray, ...]:
-        return tuple(rng.normal(0, deviations, (min(_SAMPLE, len(points) // 2), len(deviations)))
-                     for _ in range(3))  # fmt: skip
+        return tuple(
+            rng.normal(0, deviations, (min(_SAMPLE, len(points) // 2), len(deviations)))
+            for _ in range(3)
+        )
 
     lines = [(k, _agreement(halves, k), _agreement(cloud, k)) for k in ks]
     return pd.DataFrame(lines, columns=["k", "stability", "cloud_stability"])

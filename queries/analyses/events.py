@@ -178,8 +178,15 @@ def _change(place: np.ndarray, lines: Lines, one: Segment, two: Segment) -> Even
     gain = lines.gain(one, two)
     end = place[two.last]
     p_value = _bonferroni(float(stats.chi2.sf(gain, 2)), len(place))
-    return Event("change_point", one.last, two.first, two.first, abs(two.at(end) - one.at(end)),
-                 gain**0.5, p_value)  # fmt: skip
+    return Event(
+        "change_point",
+        one.last,
+        two.first,
+        two.first,
+        abs(two.at(end) - one.at(end)),
+        gain**0.5,
+        p_value,
+    )
 
 
 def _run(flags: list[bool], at: int) -> tuple[int, int]:

@@ -98,8 +98,16 @@ def balance(
         even = [np.full(len(v), 1 / len(v)) for v in (one, two, three)]
         before, after = _distance(one, two, *even[:2]), _distance(three, four, even[2], weights)
         lines.append({"feature": f.name, "measure": "distance", "before": before, "after": after})
-    columns = ["feature", "measure", "before", "after",
-               "group_mean", "rest_mean", "matched_mean", "control_mean"]  # fmt: skip
+    columns = [
+        "feature",
+        "measure",
+        "before",
+        "after",
+        "group_mean",
+        "rest_mean",
+        "matched_mean",
+        "control_mean",
+    ]
     return pd.DataFrame(lines, columns=columns)
 
 

@@ -23,9 +23,11 @@ def type_changes(
     ids = store.token_ids[rows]
     types = pd.DataFrame({"token_id": ids, "row": rows, "change": change}).groupby("token_id")
     found = types.agg(
-        row=("row", "first"), n_tokens=("row", "size"),
-        standard_deviation=("change", "std"), change=("change", "mean"),
-    ).reset_index()  # fmt: skip
+        row=("row", "first"),
+        n_tokens=("row", "size"),
+        standard_deviation=("change", "std"),
+        change=("change", "mean"),
+    ).reset_index()
     found = found[found["n_tokens"] >= min_count]
     if found.empty:
         raise QueryError(

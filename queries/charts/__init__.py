@@ -31,4 +31,4 @@ __all__ = [
     "stability",
     "token_trajectories",
     "trajectories",
-]  # fmt: skip
+]

@@ -23,14 +23,17 @@ def leads(frame: pd.DataFrame) -> alt.LayerChart:
     base = alt.Chart(long).encode(
         y=alt.Y("probe:N", sort=None, title=None).axis(labelLimit=240, labelOverlap=False),
         yOffset=alt.YOffset("by:N", sort=titles),
-        color=alt.Color("by:N", title=None, sort=titles).scale(
-            domain=titles, range=[theme.BLUE, theme.ORANGE]
-        ).legend(orient="top"),
-        tooltip=[alt.Tooltip("probe:N"), alt.Tooltip("by:N"),
-                 alt.Tooltip("value:Q", title="decades", format="+.3f"),
-                 alt.Tooltip("low:Q", title="from", format="+.3f"),
-                 alt.Tooltip("high:Q", title="to", format="+.3f")],
-    )  # fmt: skip
+        color=alt.Color("by:N", title=None, sort=titles)
+        .scale(domain=titles, range=[theme.BLUE, theme.ORANGE])
+        .legend(orient="top"),
+        tooltip=[
+            alt.Tooltip("probe:N"),
+            alt.Tooltip("by:N"),
+            alt.Tooltip("value:Q", title="decades", format="+.3f"),
+            alt.Tooltip("low:Q", title="from", format="+.3f"),
+            alt.Tooltip("high:Q", title="to", format="+.3f"),
+        ],
+    )
     title = "decades of the step by which the group is behind (above 0: the probe moves first)"
     points = base.mark_point(filled=True, size=80, opacity=1).encode(
         x=alt.X("value:Q", title=title)
@@ -66,9 +69,11 @@ def balance(frame: pd.DataFrame) -> alt.LayerChart:
         tooltip=[alt.Tooltip("feature:N"), alt.Tooltip("measure:N"), alt.Tooltip("side:N"),
                  alt.Tooltip("signed:Q", title="difference", format="+.3f")],
     )  # fmt: skip
-    limit = alt.Chart(pd.DataFrame({"x": [BALANCED]})).mark_rule(
-        strokeDash=[4, 4], color=theme.GREY
-    ).encode(x="x:Q")  # fmt: skip
+    limit = (
+        alt.Chart(pd.DataFrame({"x": [BALANCED]}))
+        .mark_rule(strokeDash=[4, 4], color=theme.GREY)
+        .encode(x="x:Q")
+    )
     layers = alt.layer(limit, way.encode(y=y, x=alt.X("one:Q"), x2="two:Q"), points)
     return theme.finish(layers, 120 + 30 * len(frame), "How alike group and controls are")
 
@@ -84,18 +89,21 @@ def stability(frame: pd.DataFrame, chosen: int) -> alt.LayerChart:
     long = long.assign(of=long["of"].map(_NAMES))
     base = alt.Chart(long).encode(
         x=alt.X("k:O", title="number of kinds").axis(labelAngle=0),
-        y=alt.Y("index:Q", title="stability (adjusted Rand index)").scale(domain=[0, 1]).axis(
-            minExtent=theme.AXIS_WIDTH, maxExtent=theme.AXIS_WIDTH, titlePadding=8
-        ),
-        color=alt.Color("of:N", title=None, sort=list(_NAMES.values())).scale(
-            domain=list(_NAMES.values()), range=[theme.BLUE, theme.GREY]
-        ).legend(orient="top"),
-        tooltip=[alt.Tooltip("k:O", title="kinds"), alt.Tooltip("of:N"),
-                 alt.Tooltip("index:Q", title="adjusted Rand index", format=".2f")],
-    )  # fmt: skip
+        y=alt.Y("index:Q", title="stability (adjusted Rand index)")
+        .scale(domain=[0, 1])
+        .axis(minExtent=theme.AXIS_WIDTH, maxExtent=theme.AXIS_WIDTH, titlePadding=8),
+        color=alt.Color("of:N", title=None, sort=list(_NAMES.values()))
+        .scale(domain=list(_NAMES.values()), range=[theme.BLUE, theme.GREY])
+        .legend(orient="top"),
+        tooltip=[
+            alt.Tooltip("k:O", title="kinds"),
+            alt.Tooltip("of:N"),
+            alt.Tooltip("index:Q", title="adjusted Rand index", format=".2f"),
+        ],
+    )
     ring = base.transform_filter(
         (alt.datum.k == chosen) & (alt.datum.of == _NAMES["stability"])
-    ).mark_point(size=260, strokeWidth=2, filled=False)  # fmt: skip
+    ).mark_point(size=260, strokeWidth=2, filled=False)
     layers = alt.layer(base.mark_line(strokeWidth=1.8), base.mark_point(filled=True, size=50), ring)
     return theme.finish(layers, 230, "Stability of each number of kinds")
 
@@ -115,12 +123,16 @@ def one_token(frame: pd.DataFrame, steps: Sequence[int]) -> alt.LayerChart:
         ]
     )
     marked = frame[frame["checkpoint"].isin(steps)]
-    rules = alt.Chart(marked).mark_rule(color=theme.GREY, strokeDash=[4, 3]).encode(
-        x=theme.step(frame, theme.LOG_LIKE)
-    )  # fmt: skip
-    ends = alt.Chart(marked).mark_point(filled=True, size=70, opacity=1, color=theme.ORANGE).encode(
-        x=theme.step(frame, theme.LOG_LIKE), y=theme.loss("loss", "loss (nats)")
-    )  # fmt: skip
+    rules = (
+        alt.Chart(marked)
+        .mark_rule(color=theme.GREY, strokeDash=[4, 3])
+        .encode(x=theme.step(frame, theme.LOG_LIKE))
+    )
+    ends = (
+        alt.Chart(marked)
+        .mark_point(filled=True, size=70, opacity=1, color=theme.ORANGE)
+        .encode(x=theme.step(frame, theme.LOG_LIKE), y=theme.loss("loss", "loss (nats)"))
+    )
     chart = alt.layer(rules, line.mark_line(strokeWidth=1.8, color=theme.BLUE), ends, points)
     told = " and ".join(f"{step:,}" for step in steps)
     return theme.finish(chart, 260, f"Loss of one token over training, steps {told} marked")

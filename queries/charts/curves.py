@@ -7,9 +7,13 @@ from queries.charts import theme
 
 HEIGHT, BELOW = 360, 220
 _LEGEND = alt.Legend(
-    orient="top", labelLimit=420, columns=2, symbolType="stroke", symbolStrokeWidth=3,
+    orient="top",
+    labelLimit=420,
+    columns=2,
+    symbolType="stroke",
+    symbolStrokeWidth=3,
     symbolOpacity=1,
-)  # fmt: skip
+)
 
 
 def trajectories(
@@ -76,10 +80,15 @@ def _rule(nothing: float) -> alt.Chart:
 def difference_everywhere(frame: pd.DataFrame, axis: str) -> alt.LayerChart:
     """`relative` of a difference, over a paler band: everywhere_low, everywhere_high."""
     title = "difference (nats)"
-    band = alt.Chart(frame).mark_area(opacity=0.13, color=frame["color"].iloc[0]).encode(
-        x=theme.step(frame, axis, "at"), y=theme.loss("everywhere_low", title),
-        y2="everywhere_high:Q",
-    )  # fmt: skip
+    band = (
+        alt.Chart(frame)
+        .mark_area(opacity=0.13, color=frame["color"].iloc[0])
+        .encode(
+            x=theme.step(frame, axis, "at"),
+            y=theme.loss("everywhere_low", title),
+            y2="everywhere_high:Q",
+        )
+    )
     layers = [band, *_lines(frame, axis, "difference", title, True), _rule(0)]
     return theme.finish(alt.layer(*layers), axes_height(frame), f"{title} over training")
 
@@ -110,20 +119,33 @@ def _lines(frame: pd.DataFrame, axis: str, value: str, title: str, bands: bool) 
 def _hover(frame: pd.DataFrame, axis: str, value: str, color: alt.Color) -> list[alt.Chart]:
     """At the step nearest to the pointer: a rule, a point on each line, all values in a tooltip."""
     nearest = alt.selection_point(
-        name=f"hover_{value}", nearest=True, on="pointerover", clear="pointerout",
-        fields=["at"], empty=False,
-    )  # fmt: skip
+        name=f"hover_{value}",
+        nearest=True,
+        on="pointerover",
+        clear="pointerout",
+        fields=["at"],
+        empty=False,
+    )
     table, columns = _one_line_per_step(frame, value)
     facts = [alt.Tooltip("checkpoint:Q", title="step", format=",")]
     facts += [alt.Tooltip(f"{column}:N", title=name) for column, name in columns.items()]
     shown = alt.condition(nearest, alt.value(1), alt.value(0))
-    rule = alt.Chart(table).mark_rule(color=theme.GREY).encode(
-        x=theme.step(frame, axis, "at"), tooltip=facts,
-        opacity=alt.condition(nearest, alt.value(0.5), alt.value(0)),
-    )  # fmt: skip
-    points = alt.Chart(frame).mark_point(size=30, filled=True).encode(
-        x=theme.step(frame, axis, "at"), y=theme.loss(value, ""), color=color, opacity=shown
-    )  # fmt: skip
+    rule = (
+        alt.Chart(table)
+        .mark_rule(color=theme.GREY)
+        .encode(
+            x=theme.step(frame, axis, "at"),
+            tooltip=facts,
+            opacity=alt.condition(nearest, alt.value(0.5), alt.value(0)),
+        )
+    )
+    points = (
+        alt.Chart(frame)
+        .mark_point(size=30, filled=True)
+        .encode(
+            x=theme.step(frame, axis, "at"), y=theme.loss(value, ""), color=color, opacity=shown
+        )
+    )
     return [rule.add_params(nearest), points]
 
 
@@ -153,12 +175,15 @@ def _single_runs(runs: pd.DataFrame, frame: pd.DataFrame, axis: str, title: str)
 
 
 def _marks(marks: pd.DataFrame, frame: pd.DataFrame, axis: str) -> alt.Chart:
-    return alt.Chart(marks).mark_point(
-        shape="triangle-down", filled=True, size=90, opacity=0.9, color=theme.GREY
-    ).encode(
-        x=theme.step(frame, axis, "at"), y=alt.value(6),
-        tooltip=[alt.Tooltip("kind:N", title="event"), alt.Tooltip("told:N", title="what")],
-    )  # fmt: skip
+    return (
+        alt.Chart(marks)
+        .mark_point(shape="triangle-down", filled=True, size=90, opacity=0.9, color=theme.GREY)
+        .encode(
+            x=theme.step(frame, axis, "at"),
+            y=alt.value(6),
+            tooltip=[alt.Tooltip("kind:N", title="event"), alt.Tooltip("told:N", title="what")],
+        )
+    )
 
 
 def _initial(region: tuple[float, float] | None) -> dict[str, object]:

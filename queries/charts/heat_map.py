@@ -19,12 +19,18 @@ def heat_map(frame: pd.DataFrame, axis: str, value: str) -> alt.Chart:
     """
     cells = _cells(frame, axis)
     last = int(cells["above"].max())
-    y = alt.Y("first_position:Q", title="position in the doc (log)").scale(
-        type="log", domain=[1, last], nice=False
-    ).axis(
-        values=[tick for tick in _TICKS if tick < last], labelExpr=theme.PLAIN, grid=False,
-        minExtent=theme.AXIS_WIDTH, maxExtent=theme.AXIS_WIDTH, titlePadding=8,
-    )  # fmt: skip
+    y = (
+        alt.Y("first_position:Q", title="position in the doc (log)")
+        .scale(type="log", domain=[1, last], nice=False)
+        .axis(
+            values=[tick for tick in _TICKS if tick < last],
+            labelExpr=theme.PLAIN,
+            grid=False,
+            minExtent=theme.AXIS_WIDTH,
+            maxExtent=theme.AXIS_WIDTH,
+            titlePadding=8,
+        )
+    )
     scale = _scale(frame, value)
     # Without an overlap the page shines through between neighbours.
     rectangle = {"strokeWidth": 0, "x2Offset": 0.7, "y2Offset": -0.7}

@@ -12,10 +12,18 @@ from queries.analyses.matched import Matched
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]  # Okabe and Ito
 WIDTH = 640
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
-STEP = {"field": "checkpoint", "type": "quantitative", "title": "training step",
-         "scale": {"type": "symlog", "constant": 10}}  # fmt: skip
-_TOKENS_SEEN = {"field": "at", "type": "quantitative", "title": "tokens seen",
-                "scale": {"type": "symlog", "constant": 1e6}}  # fmt: skip
+STEP = {
+    "field": "checkpoint",
+    "type": "quantitative",
+    "title": "training step",
+    "scale": {"type": "symlog", "constant": 10},
+}
+_TOKENS_SEEN = {
+    "field": "at",
+    "type": "quantitative",
+    "title": "tokens seen",
+    "scale": {"type": "symlog", "constant": 1e6},
+}
 
 
 def trajectories_spec(frame: pd.DataFrame, difference: pd.DataFrame | None) -> dict[str, Any]:
@@ -71,13 +79,21 @@ def zoom_spec(histogram: pd.DataFrame, first: int, last: int) -> dict[str, Any]:
         "data": {"values": records(histogram)},
         "mark": {"type": "bar", "color": PALETTE[0]},
         "encoding": {
-            "x": {"field": "low", "type": "quantitative", "bin": {"binned": True},
-                  "title": "change in loss (nats)"},
+            "x": {
+                "field": "low",
+                "type": "quantitative",
+                "bin": {"binned": True},
+                "title": "change in loss (nats)",
+            },
             "x2": {"field": "high"},
-            "y": {"field": "n_tokens", "type": "quantitative", "scale": {"type": "symlog"},
-                  "title": "tokens (log-like axis)"},
+            "y": {
+                "field": "n_tokens",
+                "type": "quantitative",
+                "scale": {"type": "symlog"},
+                "title": "tokens (log-like axis)",
+            },
         },
-    }  # fmt: skip
+    }
 
 
 def render(spec: dict[str, Any], kind: str) -> bytes:
@@ -170,23 +186,33 @@ def categories_spec(summary: pd.DataFrame) -> dict[str, Any]:
         "encoding": {
             "x": {"field": "at", "type": "ordinal", "sort": None, "title": None},
             "y": y,
-            "strokeWidth": {"field": "share", "type": "quantitative", "title": "share of tokens",
-                            "scale": {"domain": [0, 1], "range": [1, 20]}},
+            "strokeWidth": {
+                "field": "share",
+                "type": "quantitative",
+                "title": "share of tokens",
+                "scale": {"domain": [0, 1], "range": [1, 20]},
+            },
             **color_of("category", "category"),
         },
-    }  # fmt: skip
+    }
 
 
 def matched_spec(found: Matched) -> dict[str, Any]:
     """Vega-Lite of `Matched`: the curves, above the differences before and after."""
-    curves = panel(found.trajectories, "mean_loss", "mean loss (nats)", 300,
-                   color_of("token_group", "token group"))  # fmt: skip
+    curves = panel(
+        found.trajectories,
+        "mean_loss",
+        "mean loss (nats)",
+        300,
+        color_of("token_group", "token group"),
+    )
     names = {"before": "difference", "before_low": "low", "before_high": "high"}
     after = found.difference[["checkpoint", "difference", "low", "high"]]
     before = found.difference[["checkpoint", *names]].rename(columns=names)
     both = pd.concat([after.assign(matching="after"), before.assign(matching="before")])
-    differences = panel(both, "difference", "group minus controls (nats)", 200,
-                        color_of("matching", "matching"))  # fmt: skip
+    differences = panel(
+        both, "difference", "group minus controls (nats)", 200, color_of("matching", "matching")
+    )
     return {
         "$schema": SCHEMA,
         "vconcat": [curves, differences],
@@ -211,10 +237,14 @@ def positions_spec(losses: pd.DataFrame) -> dict[str, Any]:
             "x2": {"field": "until"},
             "y": {**position, "field": "first_position", "title": "position"},
             "y2": {"field": "above"},
-            "color": {"field": "mean_loss", "type": "quantitative", "title": "mean loss (nats)",
-                      "scale": {"scheme": "viridis", "reverse": True}},
+            "color": {
+                "field": "mean_loss",
+                "type": "quantitative",
+                "title": "mean loss (nats)",
+                "scale": {"scheme": "viridis", "reverse": True},
+            },
         },
-    }  # fmt: skip
+    }
 
 
 def baselines_spec(frame: pd.DataFrame) -> dict[str, Any]:
@@ -229,13 +259,17 @@ def baselines_spec(frame: pd.DataFrame) -> dict[str, Any]:
     columns = ["checkpoint", "model", "mean_loss", "low", "high"]
     losses = panel(pd.concat(lines)[columns], "mean_loss", "mean loss (nats)", 300, color)
     with_each = [
-        pd.DataFrame({
-            "checkpoint": frame["checkpoint"], "model": f"{name}s",
-            "correlation": frame[f"{name}_correlation"],
-            "low": frame[f"{name}_low"], "high": frame[f"{name}_high"],
-        })
+        pd.DataFrame(
+            {
+                "checkpoint": frame["checkpoint"],
+                "model": f"{name}s",
+                "correlation": frame[f"{name}_correlation"],
+                "low": frame[f"{name}_low"],
+                "high": frame[f"{name}_high"],
+            }
+        )
         for name in names
-    ]  # fmt: skip
+    ]
     correlations = panel(pd.concat(with_each), "correlation", "correlation with", 200, color)
     return {"$schema": SCHEMA, "vconcat": [losses, correlations]}
 
@@ -272,8 +306,13 @@ def explain_spec(lines: pd.DataFrame, first: int, last: int) -> dict[str, Any]:
         high=shown["difference"] + reach,
         label=shown["kind"] + ": " + shown["token_group"],
     )
-    y = {"field": "label", "type": "nominal", "sort": None, "title": None,
-         "axis": {"labelLimit": 300}}  # fmt: skip
+    y = {
+        "field": "label",
+        "type": "nominal",
+        "sort": None,
+        "title": None,
+        "axis": {"labelLimit": 300},
+    }
     x = {"type": "quantitative", "title": "change, less that of the rest (nats)"}
     return {
         "$schema": SCHEMA,
@@ -281,13 +320,17 @@ def explain_spec(lines: pd.DataFrame, first: int, last: int) -> dict[str, Any]:
         "title": f"Groups that moved unlike the rest from step {first:,} to {last:,}",
         "data": {"values": records(shown)},
         "layer": [
-            {"mark": "rule",
-             "encoding": {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "y": y}},
-            {"mark": {"type": "point", "filled": True, "size": 60},
-             "encoding": {"x": {**x, "field": "difference"}, "y": y, **color_of("kind", "kind")}},
+            {
+                "mark": "rule",
+                "encoding": {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "y": y},
+            },
+            {
+                "mark": {"type": "point", "filled": True, "size": 60},
+                "encoding": {"x": {**x, "field": "difference"}, "y": y, **color_of("kind", "kind")},
+            },
             {"mark": {"type": "rule", "strokeDash": [4, 4]}, "encoding": {"x": {"datum": 0}}},
         ],
-    }  # fmt: skip
+    }
 
 
 def overlap_spec(lines: pd.DataFrame) -> dict[str, Any]:
@@ -307,9 +350,14 @@ def overlap_spec(lines: pd.DataFrame) -> dict[str, Any]:
         "mark": "bar",
         "encoding": {
             "x": {"field": "n", "type": "quantitative", "title": "tokens in both lists"},
-            "y": {"field": "pair", "type": "nominal", "sort": None, "title": None,
-                  "axis": {"labelLimit": 300}},
+            "y": {
+                "field": "pair",
+                "type": "nominal",
+                "sort": None,
+                "title": None,
+                "axis": {"labelLimit": 300},
+            },
             "yOffset": {"field": "of", "sort": None},
             **color_of("of", "tokens"),
         },
-    }  # fmt: skip
+    }

@@ -68,9 +68,13 @@ RELATIONS = {
 }  # fmt: skip
 """Tables and views that a group may not be named as."""
 MACROS = (
-    "catalog/group_influence", "catalog/trajectory", "catalog/difference", "catalog/ratio",
-    "catalog/in_context_score", "catalog/zoom",
-)  # fmt: skip
+    "catalog/group_influence",
+    "catalog/trajectory",
+    "catalog/difference",
+    "catalog/ratio",
+    "catalog/in_context_score",
+    "catalog/zoom",
+)
 
 
 def create(connection: duckdb.DuckDBPyConnection) -> None:

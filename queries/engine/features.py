@@ -199,8 +199,13 @@ def _objection(name: str, layout: Layout) -> str | None:
 
 
 def _is_plain(kind: pa.DataType) -> bool:
-    tests = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_string,
-             pa.types.is_large_string)  # fmt: skip
+    tests = (
+        pa.types.is_boolean,
+        pa.types.is_integer,
+        pa.types.is_floating,
+        pa.types.is_string,
+        pa.types.is_large_string,
+    )
     return any(test(kind) for test in tests)
 
 

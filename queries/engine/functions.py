@@ -76,8 +76,11 @@ def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
 KEPT_VALUES = 2**18
 """Values kept of one function, more than a vocabulary has; what comes later is called anew."""
 ARROW = {
-    "VARCHAR": pa.string(), "BIGINT": pa.int64(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(),
-}  # fmt: skip
+    "VARCHAR": pa.string(),
+    "BIGINT": pa.int64(),
+    "DOUBLE": pa.float64(),
+    "BOOLEAN": pa.bool_(),
+}
 _PANDAS = {"VARCHAR": "str", "BIGINT": "int64", "DOUBLE": "float64", "BOOLEAN": "bool"}
 Arguments = tuple[Any, ...]
 
@@ -123,8 +126,10 @@ def over_chunks(function: PythonFunction, deadline: Callable[[], float]) -> Call
         rows = [(key,) for key in keys] if one else keys
         return _evaluate(function, rows, deadline())
 
-    columns = [inspect.Parameter(f"column_{i}", inspect.Parameter.POSITIONAL_ONLY)
-               for i in range(len(function.parameters))]  # fmt: skip
+    columns = [
+        inspect.Parameter(f"column_{i}", inspect.Parameter.POSITIONAL_ONLY)
+        for i in range(len(function.parameters))
+    ]
     chunk.__signature__ = inspect.Signature(columns)  # type: ignore[attr-defined]  # DuckDB counts
     return chunk
 
@@ -230,8 +235,9 @@ def register(database: Database, matrix: Callable[[], LossMatrix]) -> None:
         database.register(
             name, of_both, parameters=["BIGINT", "BIGINT"], return_type="FLOAT", **how
         )
-    database.register("acquisition", _acquisition(matrix), parameters=["BIGINT"],
-                      return_type="BIGINT", **how)  # fmt: skip
+    database.register(
+        "acquisition", _acquisition(matrix), parameters=["BIGINT"], return_type="BIGINT", **how
+    )
 
 
 def _losses(matrix: LossMatrix, rows: np.ndarray, checkpoint: int) -> np.ndarray:

@@ -25,21 +25,21 @@ def of(store: Store) -> pd.DataFrame:
         "Model": about.model,
         "Text": about.text + (f", commit {about.text_commit}" if about.text_commit else ""),
         "Size": f"{count(about.n_tokens, 'token')} in {count(about.n_docs, 'doc')} of "
-                f"{count(len(store.sources), 'source document')}",
+        f"{count(len(store.sources), 'source document')}",
         "Checkpoints": f"{len(steps):,}, steps {steps[0]:,} to {steps[-1]:,}"
-                       + (f"; {failed:,} more failed" if failed else ""),
+        + (f"; {failed:,} more failed" if failed else ""),
         "Docs": f"windows of at most {about.context_length:,} tokens"
-                + (f", a stride of {about.stride:,}" if about.stride else ", no overlap")
-                + (f", {about.bos} in front" if about.bos else ", no BOS in front"),
+        + (f", a stride of {about.stride:,}" if about.stride else ", no overlap")
+        + (f", {about.bos} in front" if about.bos else ", no BOS in front"),
         "Position": "the number of tokens that the model saw before the predicted one, the BOS "
-                    "included",
+        "included",
         "Loss": f"-ln p of the token itself, in nats; scored in {about.dtype}, attention "
-                f"{about.attention}",
+        f"{about.attention}",
         "Tokenizer": f"{about.tokenizer}, sha256 {about.tokenizer_sha256[:16]}",
         "Token fingerprint": about.token_fingerprint,
         "Made with": ", ".join(f"{k} {v}" for k, v in about.versions.items()) or "not recorded",
         "Store format": str(FORMAT_VERSION),
-    }  # fmt: skip
+    }
     return pd.DataFrame({"fact": list(lines), "value": list(lines.values())})
 
 
@@ -77,8 +77,10 @@ def _odd(store: Store) -> list[str]:
         told.append(f"{count(len(failed), 'checkpoint')} that failed; nothing stands in for it.")
     same = tried[tried["duplicate_of"].notna()] if "duplicate_of" in tried else tried[:0]
     if len(same):
-        told.append(f"{count(len(same), 'checkpoint')} under a right name: their weights are those "
-                    "of another step.")  # fmt: skip
+        told.append(
+            f"{count(len(same), 'checkpoint')} under a right name: their weights are those "
+            "of another step."
+        )
     return told
 
 
@@ -110,18 +112,29 @@ def _whole(store: Store, chosen: Chosen | None) -> Section:
     if shown:
         note += f" Shaded: {span(*shown)}, which Figures 7 and 8 zoom into."
     exhibit = Exhibit(
-        "0", "Mean loss of all tokens", MEANS, frame, pictures.whole(frame, shown),
-        sql_scripts.trajectories_sql(store, {"all tokens": "true"}), note, shown,
-    )  # fmt: skip
+        "0",
+        "Mean loss of all tokens",
+        MEANS,
+        frame,
+        pictures.whole(frame, shown),
+        sql_scripts.trajectories_sql(store, {"all tokens": "true"}),
+        note,
+        shown,
+    )
     found = chosen.found if chosen else None
     tables = {} if found is None or found.empty else {"Events of the mean loss": found[TABLE]}
     seen = [_course(frame), *([] if found is None else _events(found))]
     few = f"Events of the mean loss: {len(store.steps):,} checkpoints cannot tell them from noise."
     return Section(
-        "whole", "The whole text", "How does the mean loss of all tokens fall?",
-        (change_sections.all_tokens(store),), (exhibit,), tuple(seen),
-        missing=(few,) if found is None else (), tables=tables,
-    )  # fmt: skip
+        "whole",
+        "The whole text",
+        "How does the mean loss of all tokens fall?",
+        (change_sections.all_tokens(store),),
+        (exhibit,),
+        tuple(seen),
+        missing=(few,) if found is None else (),
+        tables=tables,
+    )
 
 
 def _course(frame: pd.DataFrame) -> str:

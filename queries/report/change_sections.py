@@ -142,23 +142,37 @@ class _Zoomed:
 def sections(store: Store, chosen: Chosen | None) -> list[Section]:
     """Figures 7 and 8 of the region, 9 and 10 of what follows."""
     if chosen is None:
-        return [Section("region", "Figures 7 to 10: What happens in a loss spike?",
-                        "Which tokens get worse, which better?", seen=(NO_CHANGE,),
-                        missing=(f"Figures 7 to 10: {NO_CHANGE}",))]  # fmt: skip
+        return [
+            Section(
+                "region",
+                "Figures 7 to 10: What happens in a loss spike?",
+                "Which tokens get worse, which better?",
+                seen=(NO_CHANGE,),
+                missing=(f"Figures 7 to 10: {NO_CHANGE}",),
+            )
+        ]
     question = _QUESTIONS[chosen.kind]
     first = _region(store, chosen.region, chosen.after, ("7", "8"))
     found = [
         Section(
-            "region", f"Figures 7 and 8: {question}",
+            "region",
+            f"Figures 7 and 8: {question}",
             f"Which tokens get worse and which better in {span(*chosen.region)}?",
-            (all_tokens(store),), first.exhibits, (*chosen.seen, *first.seen),
+            (all_tokens(store),),
+            first.exhibits,
+            (*chosen.seen, *first.seen),
             sentences.of_spike(store, chosen.region, first.numbers["median_change"]),
-            tuple(f"Figures 7 to 10: {told}" for told in chosen.missing), first.tables,
-            {"kind": chosen.kind, "first": chosen.region[0], "last": chosen.region[1],
-             **first.numbers},
+            tuple(f"Figures 7 to 10: {told}" for told in chosen.missing),
+            first.tables,
+            {
+                "kind": chosen.kind,
+                "first": chosen.region[0],
+                "last": chosen.region[1],
+                **first.numbers,
+            },
         ),
         _after(store, chosen),
-    ]  # fmt: skip
+    ]
     return found
 
 
@@ -166,8 +180,13 @@ def _after(store: Store, chosen: Chosen) -> Section:
     title = "Figures 9 and 10: And in what follows? Are the same tokens moved back?"
     if chosen.after is None:
         none = "nothing follows the region that could be compared with it."
-        return Section("after", title, "Do the same tokens change again?", seen=(
-            none.capitalize(),), missing=(f"Figures 9 and 10: {none}",))  # fmt: skip
+        return Section(
+            "after",
+            title,
+            "Do the same tokens change again?",
+            seen=(none.capitalize(),),
+            missing=(f"Figures 9 and 10: {none}",),
+        )
     second = _region(store, chosen.after, chosen.region, ("9", "10"))
     shared = overlap(store, chosen.region, chosen.after, k=TOP)
     lines = zip(shared["set_in_first"], shared["set_in_second"], shared["shared"], strict=True)
@@ -200,18 +219,25 @@ def _region(
     exhibits = _histogram(store, zoom, numbers[0]), _tokens(store, zoom, numbers[1])
     tables = {_LISTS[name]: _in_text(store, getattr(zoom, name)) for name in _LISTS}
     change = zoom.changes["change"]
-    told = {"mean_change": float(change.mean()), "median_change": float(change.median()),
-            "share_rose": float((change > 0).mean())}  # fmt: skip
+    told = {
+        "mean_change": float(change.mean()),
+        "median_change": float(change.median()),
+        "share_rose": float((change > 0).mean()),
+    }
     return _Zoomed(exhibits, tuple(seen), tables, told)
 
 
 def _histogram(store: Store, zoom: Zoom, number: str) -> Exhibit:
     return Exhibit(
-        number, f"Change in loss of every token from step {zoom.first:,} to {zoom.last:,}",
-        HISTOGRAM, zoom.histogram, pictures.histogram(zoom.histogram),
+        number,
+        f"Change in loss of every token from step {zoom.first:,} to {zoom.last:,}",
+        HISTOGRAM,
+        zoom.histogram,
+        pictures.histogram(zoom.histogram),
         sql_scripts.histogram_sql(store, zoom.first, zoom.last, "true"),
-        "100 bins, zero on an edge.", (zoom.first, zoom.last),
-    )  # fmt: skip
+        "100 bins, zero on an edge.",
+        (zoom.first, zoom.last),
+    )
 
 
 def _tokens(store: Store, zoom: Zoom, number: str) -> Exhibit:
@@ -221,11 +247,15 @@ def _tokens(store: Store, zoom: Zoom, number: str) -> Exhibit:
     near = frame["checkpoint"].between(zoom.first - width, zoom.last + width)
     shown = frame[near].reset_index(drop=True)
     return Exhibit(
-        number, f"Losses of single tokens around steps {zoom.first:,} to {zoom.last:,}",
-        TOKENS, shown, pictures.tokens(shown, (zoom.first, zoom.last)),
+        number,
+        f"Losses of single tokens around steps {zoom.first:,} to {zoom.last:,}",
+        TOKENS,
+        shown,
+        pictures.tokens(shown, (zoom.first, zoom.last)),
         sql_scripts.token_trajectories_sql(frame["row"].unique()),
-        f"The first {LINES} tokens of each list; the region is shaded.", (zoom.first, zoom.last),
-    )  # fmt: skip
+        f"The first {LINES} tokens of each list; the region is shaded.",
+        (zoom.first, zoom.last),
+    )
 
 
 def _head(tokens: pd.DataFrame) -> pd.DataFrame:

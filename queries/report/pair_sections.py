@@ -24,9 +24,13 @@ def sections(reader: Reader) -> list[Section]:
     asked = (
         ("position", "Does more context help?", positions(reader.store), ""),
         ("words", "Are tokens inside of words learned otherwise than word starts?", words(), ""),
-        ("surnames", "Are presidents' surnames learned otherwise than other tokens?",
-         surnames(reader.store, few), _few(reader) if few else ""),
-    )  # fmt: skip
+        (
+            "surnames",
+            "Are presidents' surnames learned otherwise than other tokens?",
+            surnames(reader.store, few),
+            _few(reader) if few else "",
+        ),
+    )
     found = []
     for key, question, variants, note in asked:
         for at, variant in enumerate(variants):
@@ -58,14 +62,25 @@ def _section(reader: Reader, key: str, question: str, variant: Question, note: s
     notes = (note,) if note else ()
     pair = reader.pair(*groups)
     if pair is None:
-        return Section(key, title, ask, asked, seen=(*notes, f"Nothing: {variant.absent}."),
-                       missing=(f"{title.partition(':')[0]}: {variant.absent}.",))  # fmt: skip
+        return Section(
+            key,
+            title,
+            ask,
+            asked,
+            seen=(*notes, f"Nothing: {variant.absent}."),
+            missing=(f"{title.partition(':')[0]}: {variant.absent}.",),
+        )
     return Section(
-        key, title, ask, asked, _exhibits(reader, pair, names),
+        key,
+        title,
+        ask,
+        asked,
+        _exhibits(reader, pair, names),
         (*notes, *sentences.sentences(pair), *(_fair(reader, pair) if variant.rare else ())),
         sentences.of_pair(reader.store, key, pair),
-        _missing(pair, names), numbers=_numbers(pair),
-    )  # fmt: skip
+        _missing(pair, names),
+        numbers=_numbers(pair),
+    )
 
 
 def _fair(reader: Reader, pair: Pair) -> tuple[str, ...]:
@@ -121,11 +136,13 @@ def _numbers(pair: Pair) -> dict[str, object]:
     last = {name: float(getattr(pair.band, name)[-1]) for name in ("estimate", "low", "high")}
     return {
         "last_step": int(pair.steps[-1]),
-        "last_difference": last["estimate"], "last_low": last["low"], "last_high": last["high"],
+        "last_difference": last["estimate"],
+        "last_low": last["low"],
+        "last_high": last["high"],
         "first_told_apart": found.first if found else None,
         "told_apart_since": found.since if found else None,
         "n_below": int(found.below.sum()) if found else 0,
         "n_above": int(found.above.sum()) if found else 0,
         "fastest_first": fastest[0] if fastest else None,
         "fastest_last": fastest[1] if fastest else None,
-    }  # fmt: skip
+    }

@@ -170,9 +170,13 @@ class Question:
 def positions(store: Store) -> list[Question]:
     """The 500th token against the 50th, and more tokens: late positions against early ones."""
     exact = Question(
-        ("500th tokens", "position = 500"), ("50th tokens", "position = 50"), (1, 2), "",
-        "as in the report", "no token stands at position 500 and at 50",
-    )  # fmt: skip
+        ("500th tokens", "position = 500"),
+        ("50th tokens", "position = 50"),
+        (1, 2),
+        "",
+        "as in the report",
+        "no token stands at position 500 and at 50",
+    )
     longest = int(store.facts["position"].max())
     if longest < SHORTEST:
         return [exact]
@@ -180,9 +184,11 @@ def positions(store: Store) -> list[Question]:
     steadier = Question(
         (f"late tokens (position over {late})", f"position > {late}"),
         (f"early tokens (position {low} to {high})", f'"position" between {low} and {high}'),
-        (1, 2), "b", "more tokens: late positions against early ones",
+        (1, 2),
+        "b",
+        "more tokens: late positions against early ones",
         "no token stands at late and at early positions",
-    )  # fmt: skip
+    )
     return [exact, steadier]
 
 
@@ -190,16 +196,22 @@ def words() -> list[Question]:
     """Tokens that do not start a word against those that do; and as the original code had it."""
     return [
         Question(
-            ("tokens inside words", "not is_word_start"), ("word starts", "is_word_start"),
-            (3, 4), "", "as described", "every token starts a word, or none does",
+            ("tokens inside words", "not is_word_start"),
+            ("word starts", "is_word_start"),
+            (3, 4),
+            "",
+            "as described",
+            "every token starts a word, or none does",
         ),
         Question(
             ("tokens after one without a leading blank", "not starts_with(prev_token_str, ' ')"),
             ("tokens after one with it", "starts_with(prev_token_str, ' ')"),
-            (3, 4), "b", "as the original code computed it: the token after",
+            (3, 4),
+            "b",
+            "as the original code computed it: the token after",
             "the tokens before are all of one kind",
         ),
-    ]  # fmt: skip
+    ]
 
 
 def surnames(store: Store, few: bool) -> list[Question]:
@@ -213,10 +225,12 @@ def surnames(store: Store, few: bool) -> list[Question]:
         found += [
             _surnames(f"tokens of {name}", clause, own, "the surname's own loss"),
             _surnames(
-                f"tokens after one of {name}", _after(clause), after,
+                f"tokens after one of {name}",
+                _after(clause),
+                after,
                 "as the original code computed it: the token after the surname",
             ),
-        ]  # fmt: skip
+        ]
     return found
 
 

@@ -14,13 +14,20 @@ _SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 _PLAIN = "format(datum.value, ',d')"  # a symlog axis ignores `format` and writes 1e+3
 _COUNTS = [0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000]
 _CONFIG = {
-    "background": None, "view": {"stroke": None},
-    "axis": {"gridColor": "#88929C", "gridOpacity": 0.25, "domainColor": "#88929C",
-             "tickColor": "#88929C", "labelFontSize": 11, "titleFontSize": 12,
-             "titleFontWeight": "normal"},
+    "background": None,
+    "view": {"stroke": None},
+    "axis": {
+        "gridColor": "#88929C",
+        "gridOpacity": 0.25,
+        "domainColor": "#88929C",
+        "tickColor": "#88929C",
+        "labelFontSize": 11,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+    },
     "axisY": {"minExtent": 46, "maxExtent": 46},
     "legend": {"labelFontSize": 12, "symbolOpacity": 1, "labelLimit": 400, "symbolStrokeWidth": 3},
-}  # fmt: skip
+}
 
 
 def means(frame: pd.DataFrame) -> dict[str, Any]:
@@ -28,20 +35,26 @@ def means(frame: pd.DataFrame) -> dict[str, Any]:
     names = list(dict.fromkeys(frame["token_group"]))
     color = _color("token_group", names, [ORANGE, BLUE] if len(names) > 1 else [BLUE])
     x = _step(frame)
-    return _picture(frame, 280, [_area(x, "low", "high", 0.2, color), _line(x, "mean_loss",
-                    "mean loss (nats)", color)])  # fmt: skip
+    return _picture(
+        frame,
+        280,
+        [_area(x, "low", "high", 0.2, color), _line(x, "mean_loss", "mean loss (nats)", color)],
+    )
 
 
 def difference(frame: pd.DataFrame) -> dict[str, Any]:
     """checkpoint, difference, low, high, everywhere_low, everywhere_high."""
     x, plain = _step(frame), {"color": {"value": BLUE}}
-    zero = {"mark": {"type": "rule", "strokeDash": [4, 4], "color": GREY},
-            "encoding": {"y": {"datum": 0}}}  # fmt: skip
+    zero = {
+        "mark": {"type": "rule", "strokeDash": [4, 4], "color": GREY},
+        "encoding": {"y": {"datum": 0}},
+    }
     layers = [
         _area(x, "everywhere_low", "everywhere_high", 0.13, plain),
-        _area(x, "low", "high", 0.25, plain), zero,
+        _area(x, "low", "high", 0.25, plain),
+        zero,
         _line(x, "difference", "first minus second (nats)", plain),
-    ]  # fmt: skip
+    ]
     return _picture(frame, 200, layers)
 
 
@@ -81,8 +94,14 @@ def tokens(frame: pd.DataFrame, region: tuple[int, int]) -> dict[str, Any]:
 
 def _picture(frame: pd.DataFrame, height: int, layers: list[dict[str, Any]]) -> dict[str, Any]:
     values = json.loads(frame.to_json(orient="records", double_precision=6))
-    return {"$schema": _SCHEMA, "width": WIDTH + 100, "height": height, "config": _CONFIG,
-            "data": {"values": values}, "layer": layers}  # fmt: skip
+    return {
+        "$schema": _SCHEMA,
+        "width": WIDTH + 100,
+        "height": height,
+        "config": _CONFIG,
+        "data": {"values": values},
+        "layer": layers,
+    }
 
 
 def _area(x: Any, low: str, high: str, opacity: float, color: Any) -> dict[str, Any]:
@@ -112,14 +131,23 @@ def _color(field: str, names: list[str], colors: list[str]) -> dict[str, Any]:
 def _step(frame: pd.DataFrame, linear: bool = False) -> dict[str, Any]:
     first, last = int(frame["checkpoint"].min()), int(frame["checkpoint"].max())
     scale: dict[str, Any] = {"domain": [first, last], "nice": False, "zero": False}
-    axis: dict[str, Any] = {"labelExpr": _PLAIN, "labelFlush": True, "labelOverlap": "greedy",
-                            "grid": False}  # fmt: skip
+    axis: dict[str, Any] = {
+        "labelExpr": _PLAIN,
+        "labelFlush": True,
+        "labelOverlap": "greedy",
+        "grid": False,
+    }
     if not linear:
         scale |= {"type": "symlog", "constant": 10}
         axis["values"] = [v for v in _log_ticks(last) if v >= first]
     title = f"training step ({'linear' if linear else 'log-like axis'})"
-    return {"field": "checkpoint", "type": "quantitative", "title": title, "scale": scale,
-            "axis": axis}  # fmt: skip
+    return {
+        "field": "checkpoint",
+        "type": "quantitative",
+        "title": title,
+        "scale": scale,
+        "axis": axis,
+    }
 
 
 def _log_ticks(last: int) -> list[int]:

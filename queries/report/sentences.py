@@ -240,8 +240,9 @@ def of_overlap(store: Store, shared: dict[tuple[str, str], int], k: int) -> tupl
     return tuple(
         f"Of the 50 tokens that {a} most and the 50 that then {b} most, the report's lists share "
         f"{OVERLAPS[a, b]}; here, of {k}, {n}. The report gave no chance level."
-        for (a, b), n in shared.items() if (a, b) in OVERLAPS
-    )  # fmt: skip
+        for (a, b), n in shared.items()
+        if (a, b) in OVERLAPS
+    )
 
 
 def _other_text(store: Store) -> tuple[str, ...]:
@@ -329,8 +330,9 @@ def _first(pair: Pair, found: Apart) -> str:
     n, n_below, n_above = len(pair.steps), int(found.below.sum()), int(found.above.sum())
     sides = [
         f"{word} zero at {count(m, 'checkpoint')}"
-        for word, m in (("below", n_below), ("above", n_above)) if m
-    ]  # fmt: skip
+        for word, m in (("below", n_below), ("above", n_above))
+        if m
+    ]
     where = " and ".join(sides) + f" of {n:,}"
     if n_below + n_above == n and min(n_below, n_above) == 0:
         where = f"{'below' if n_below else 'above'} zero at all {count(n, 'checkpoint')}"

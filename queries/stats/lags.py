@@ -72,10 +72,14 @@ def lag(steps: np.ndarray, one: np.ndarray, two: np.ndarray, seed: int = 0) -> L
     lead = half_two - half_one
     between = draws.half_way[1] - draws.half_way[0]
     return Lag(
-        10**half_one - 1, 10**half_two - 1, lead, *_interval(between, lead),
-        float(found.lag[0]), *_interval(draws.lag, float(found.lag[0])),
+        10**half_one - 1,
+        10**half_two - 1,
+        lead,
+        *_interval(between, lead),
+        float(found.lag[0]),
+        *_interval(draws.lag, float(found.lag[0])),
         float(found.correlation[0]),
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)

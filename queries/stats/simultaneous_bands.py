@@ -79,10 +79,13 @@ def _critical(one: _Side, two: _Side, seed: int) -> float:
     h, k = one.share / (1 - one.share), two.share / (1 - two.share)
     stretched = one.left_out / (1 - one.share) - two.left_out / (1 - two.share)
     squares = (
-        (stretched**2).sum(axis=0) + a**2 * (h**2).sum() + b**2 * (k**2).sum()
-        - 2 * a * (signs @ (stretched * h)) + 2 * b * (signs @ (stretched * k))
+        (stretched**2).sum(axis=0)
+        + a**2 * (h**2).sum()
+        + b**2 * (k**2).sum()
+        - 2 * a * (signs @ (stretched * h))
+        + 2 * b * (signs @ (stretched * k))
         - 2 * a * b * (h * k).sum()
-    )  # fmt: skip
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.abs(a - b) / np.sqrt((n - 1) / n * np.maximum(squares, 0))
     largest = np.nan_to_num(ratios, nan=0.0).max(axis=1)

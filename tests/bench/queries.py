@@ -83,15 +83,19 @@ def main() -> None:
     print(f"{platform.machine()}, {os.cpu_count()} cores, medians of {options.runs} runs")
     print(f"{path}: {store.manifest.n_tokens:,} tokens x {len(store.steps):,} checkpoints")
     print(f"opening: {opened:.2f} s\n")
-    print(f"{'milliseconds':<20}{'tokens':>17}{'ours':>9}{'floor':>9}{'SQL':>9}{'polars':>9}"
-          f"{'report':>12}{'SQL/ours':>10}{'report/ours':>13}")  # fmt: skip
+    print(
+        f"{'milliseconds':<20}{'tokens':>17}{'ours':>9}{'floor':>9}{'SQL':>9}{'polars':>9}"
+        f"{'report':>12}{'SQL/ours':>10}{'report/ours':>13}"
+    )
     for name, pair in PAIRS.items():
         _compare(store, path, name, pair, options.runs)
     region = store.steps[len(store.steps) // 3], store.steps[len(store.steps) // 2]
     zoom = _medians(options.runs, lambda: store.zoom(*region))[0]
     print(f"\nzoom into steps {region[0]:,} to {region[1]:,}: {zoom * 1e3:.0f} ms")
-    print(f"most memory held: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GB, "
-          "the other sides' and the mapped matrix's pages included")  # fmt: skip
+    print(
+        f"most memory held: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GB, "
+        "the other sides' and the mapped matrix's pages included"
+    )
 
 
 def _compare(

@@ -51,10 +51,16 @@ def _model(name: str) -> PreTrainedModel:
         return GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY))
     return Gemma2ForCausalLM(
         Gemma2Config(
-            vocab_size=VOCABULARY, hidden_size=256, intermediate_size=1_024, num_hidden_layers=2,
-            num_attention_heads=4, num_key_value_heads=4, head_dim=64, pad_token_id=0,
+            vocab_size=VOCABULARY,
+            hidden_size=256,
+            intermediate_size=1_024,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=4,
+            head_dim=64,
+            pad_token_id=0,
         )
-    )  # fmt: skip
+    )
 
 
 def _status(name: str) -> int:

@@ -45,17 +45,24 @@ def launch(playwright: object) -> Browser:
     """Chromium from the system, without its own background connections."""
     return playwright.chromium.launch(  # type: ignore[attr-defined]
         executable_path=shutil.which("chromium"),
-        args=["--no-sandbox", "--disable-gpu", "--disable-background-networking",
-              "--disable-component-update", "--disable-sync", "--no-first-run"],
-    )  # fmt: skip
+        args=[
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--no-first-run",
+        ],
+    )
 
 
 def settled(page: Page) -> None:
     """Wait until the script has run and the charts are drawn."""
     page.wait_for_selector("h1", timeout=60_000)
     page.wait_for_timeout(200)
-    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]',
-                           timeout=60_000)  # fmt: skip
+    page.wait_for_selector(
+        '[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=60_000
+    )
     page.wait_for_timeout(400)
 
 

@@ -149,13 +149,14 @@ def test_unknown_values_in_the_url_fall_back(page, app):
     "address",
     [
         '/?group={"text":"copyable","color":"red; <script>"}',
-        '/?group={"built":{"kind":"changed","first":400,"last":700,"least":1' + 400 * "0"
+        '/?group={"built":{"kind":"changed","first":400,"last":700,"least":1'
+        + 400 * "0"
         + ',"how":"rose"}}&group=copyable',
         "/?region=1-" + 5_000 * "9",
         "/text?token=" + 5_000 * "9",
     ],
     ids=["colour", "number", "region", "token"],
-)  # fmt: skip
+)
 def test_nonsense_in_the_url_breaks_no_page(page, app, address):
     opened(page, app + address)
     expect(page.get_by_role("heading", level=1)).to_be_visible()
@@ -194,10 +195,13 @@ def test_a_reversed_region_gets_a_sentence(page, app):
     ("address", "tab", "link"),
     [
         ("/zoom", "Most increased", "“Most increased, 1,380 to 1,640” as a group on Trajectories"),
-        ("/zoom?lists_of=types", "Most decreased",
-         "“Most decreased types, 1,380 to 1,640” as a group on Trajectories"),
+        (
+            "/zoom?lists_of=types",
+            "Most decreased",
+            "“Most decreased types, 1,380 to 1,640” as a group on Trajectories",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_list_becomes_a_group(page, app, address, tab, link):
     opened(page, app + address)
     page.get_by_role("tab", name=tab).click()

@@ -46,9 +46,13 @@ SESSIONS: list[tuple[str, Callable[[Page], None]]] = [
     ("/zoom?first=0&last=100", heading("Change in loss from step 0 to 100")),
     ("/zoom?first=400&last=700&lists_of=types", heading("Token types")),
     ("/tour", heading("Tour")),
-    (f"/?{groups('positoin = 1')}", lambda page: expect(
-        page.get_by_role("alert").get_by_text("did you mean position")).to_be_visible()),
-]  # fmt: skip
+    (
+        f"/?{groups('positoin = 1')}",
+        lambda page: expect(
+            page.get_by_role("alert").get_by_text("did you mean position")
+        ).to_be_visible(),
+    ),
+]
 
 
 def test_ten_sessions_at_once(browser: Browser, app: str):

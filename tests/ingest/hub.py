@@ -62,8 +62,12 @@ def sha256(path: Path) -> str:
 
 
 def entry(path: Path) -> dict[str, object]:
-    found: dict[str, object] = {"type": "file", "path": path.name, "size": path.stat().st_size,
-                                "oid": hashlib.sha1(path.read_bytes()).hexdigest()}  # fmt: skip
+    found: dict[str, object] = {
+        "type": "file",
+        "path": path.name,
+        "size": path.stat().st_size,
+        "oid": hashlib.sha1(path.read_bytes()).hexdigest(),
+    }
     if path.suffix in WEIGHTS:
         found["lfs"] = {"oid": sha256(path), "size": found["size"], "pointerSize": 130}
     return found
@@ -124,10 +128,12 @@ class Handler(BaseHTTPRequestHandler):
     def refs(self) -> dict[str, list[dict[str, str]]]:
         kinds = {"branches": self.hub.refs, "tags": self.hub.tags, "converts": {}}
         return {
-            kind: [{"name": n, "ref": f"refs/{kind}/{n}", "targetCommit": commit_of(n)}
-                   for n in sorted(names)]
+            kind: [
+                {"name": n, "ref": f"refs/{kind}/{n}", "targetCommit": commit_of(n)}
+                for n in sorted(names)
+            ]
             for kind, names in kinds.items()
-        }  # fmt: skip
+        }
 
     def tree(self, revision: str) -> None:
         folder = self.hub.folder(revision)

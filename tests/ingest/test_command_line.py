@@ -109,8 +109,13 @@ def test_a_model_that_is_no_language_model_gets_a_sentence(case, ingest, bpe):
 
 def test_an_encoder_fails_because_it_sees_what_it_predicts(case, ingest, bpe):
     folder = save_run(case / "bert", bpe, [1]) / "checkpoint-1"
-    config = BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-                        intermediate_size=32, vocab_size=320)  # fmt: skip
+    config = BertConfig(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        vocab_size=320,
+    )
     BertLMHeadModel(config).save_pretrained(folder)
     ended = ingest("run", case / "bert", "--text", case / "t.txt", "--store", case / "s")
     assert ended.status == 1

@@ -18,8 +18,10 @@ def store(whole_store: Path, tmp_path: Path) -> Path:
 
 def test_a_store_is_no_distance_from_itself(store, whole_store, ingest):
     assert [(d.checkpoint, d.largest, d.mean) for d in compare(store, whole_store)] == [
-        (0, 0, 0), (10, 0, 0), (400, 0, 0),
-    ]  # fmt: skip
+        (0, 0, 0),
+        (10, 0, 0),
+        (400, 0, 0),
+    ]
     assert ingest("compare", store, whole_store).status == 0
 
 

@@ -107,8 +107,9 @@ def test_runs_that_cannot_be_compared_are_refused_and_nothing_is_written(
 def test_the_runs_of_one_repository_get_a_store_each(seeds, ingest, tmp_path, monkeypatch):
     refs = {
         f"step{step}-seed-{name}": seeds / name / "run" / f"step{step}"
-        for name in "ab" for step in STEPS
-    }  # fmt: skip
+        for name in "ab"
+        for step in STEPS
+    }
     refs["main"] = seeds / "a" / "run" / "step10"
     with serving(Hub("owner/recipe", refs)) as hub:
         use(monkeypatch, hub.url, tmp_path / "home")

@@ -29,8 +29,13 @@ def _session():
         pytest.skip("--engine ray needs Ray, which is not installed")
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False,
-             object_store_memory=2**27, runtime_env={"env_vars": SETTINGS})  # fmt: skip
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=2**27,
+        runtime_env={"env_vars": SETTINGS},
+    )
     yield
     ray.shutdown()
 

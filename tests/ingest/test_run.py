@@ -80,10 +80,14 @@ def test_loss_files_have_the_seven_columns_and_the_rows_of_the_tokens(whole_stor
     for step, path in layout.scored().items():
         table = pq.read_table(path)
         assert [(f.name, str(f.type)) for f in table.schema] == [
-            ("checkpoint", "int64"), ("doc", "int32"), ("position", "int32"),
-            ("token_id", "int32"), ("token_str", "string"), ("is_word_start", "bool"),
+            ("checkpoint", "int64"),
+            ("doc", "int32"),
+            ("position", "int32"),
+            ("token_id", "int32"),
+            ("token_str", "string"),
+            ("is_word_start", "bool"),
             ("loss", "float"),
-        ]  # fmt: skip
+        ]
         assert table.select(schema.REPEATED).equals(tokens.select(schema.REPEATED))
         assert set(table["checkpoint"].to_pylist()) == {step}
         assert table.column("loss").null_count == 0
@@ -107,8 +111,11 @@ def test_the_other_files_say_what_was_scored(whole_store, run_folder, text, bpe)
         assert row["seconds"] > 0
     docs = pq.read_table(layout.docs)
     assert {d["source"]: d["year"] for d in docs.to_pylist()} == {
-        "prose": 1861, "short": 1862, "odd": None, "one": 1864,
-    }  # fmt: skip
+        "prose": 1861,
+        "short": 1862,
+        "odd": None,
+        "one": 1864,
+    }
     assert verify(whole_store) == []
 
 
@@ -219,8 +226,10 @@ def test_what_a_kill_left_is_cleared_away_and_nothing_else(
     tmp_path, ingest, whole_store, run_folder, text
 ):
     store = shutil.copytree(whole_store, tmp_path / "s")
-    ours = [store / ".manifest.json.123.tmp",
-            store / "losses" / ".checkpoint-000000010.parquet.77.tmp"]  # fmt: skip
+    ours = [
+        store / ".manifest.json.123.tmp",
+        store / "losses" / ".checkpoint-000000010.parquet.77.tmp",
+    ]
     theirs = [store / ".notes.tmp", store / "a.parquet.5.tmp"]
     for path in [*ours, *theirs]:
         path.write_text("half")

@@ -101,9 +101,13 @@ def test_windows_that_carry_one_token_over_are_those_of_lm_evaluation_harness(fo
     text, rest = tokenizer.decode(ids), tokenizer.decode(ids[1:])
     assert (tokenizer.encode(text), tokenizer.encode(rest)) == (ids, ids[1:])
     peer = huggingface.HFLM(
-        model, tokenizer=tokenizer, batch_size=1, max_length=CONTEXT - 1, device="cpu",
+        model,
+        tokenizer=tokenizer,
+        batch_size=1,
+        max_length=CONTEXT - 1,
+        device="cpu",
         prefix_token_id=ids[0],
-    )  # fmt: skip
+    )
     asked = [Instance("loglikelihood_rolling", {}, (rest,), 0)]
     (expected,) = peer.loglikelihood_rolling(asked, disable_tqdm=True)
     (losses,) = ours(folder, [text], "--no-bos", "--stride", "1")

@@ -29,7 +29,11 @@ def ask_command_line(catalog: Path, query: str, folder: Path) -> pd.DataFrame:
     """The answer of DuckDB's command line, run in `folder` and fed as by `< query.sql`."""
     done = subprocess.run(
         [str(COMMAND_LINE), "-readonly", "-csv", str(catalog)],
-        input=query, cwd=folder, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        input=query,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0 and not done.stderr, done.stderr
     return pd.read_csv(io.StringIO(done.stdout))

@@ -27,8 +27,9 @@ def made_up(root: Path, plant: Plant | None = None, sources: int = 16, seed: int
     table = pq.read_table(path)
     at = table.schema.get_field_index("position")
     places = pa.array(table["position"].to_numpy() * 50, table.schema.field(at).type)
-    table = pa.table(table.set_column(at, table.schema.field(at), places).columns,
-                     schema=schema.TOKENS)  # fmt: skip
+    table = pa.table(
+        table.set_column(at, table.schema.field(at), places).columns, schema=schema.TOKENS
+    )
     pq.write_table(table, path)
     tokens = table.to_pandas()
     rng, steps = np.random.default_rng(seed), STEPS

@@ -169,8 +169,9 @@ def _docs(parts: list[tuple[int, int]], tokens: pa.Table) -> pa.Table:
         sizes,
         texts,
     ]
-    table = pa.table([pa.array(c, f.type) for c, f in zip(columns, schema.DOCS, strict=True)],
-                     schema=schema.DOCS)  # fmt: skip
+    table = pa.table(
+        [pa.array(c, f.type) for c, f in zip(columns, schema.DOCS, strict=True)], schema=schema.DOCS
+    )
     return table.append_column("year", pa.array([1900 + s for s, _ in parts], pa.int64()))
 
 

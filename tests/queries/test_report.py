@@ -136,8 +136,13 @@ def test_the_demo_spike_and_its_overlap(demo, demo_report):
 
 def test_what_the_demo_does_not_show_is_said(demo_report):
     missing = " ".join(demo_report.missing)
-    for fact in ("500th tokens are never told apart", "no tokens of the six surnames",
-                 "one group is in 2 source documents", "one run", "store has probes"):  # fmt: skip
+    for fact in (
+        "500th tokens are never told apart",
+        "no tokens of the six surnames",
+        "one group is in 2 source documents",
+        "one run",
+        "store has probes",
+    ):
         assert fact in missing
     assert "None of the six surnames occurs" in told(demo_report, "surnames")
     assert not any(s.compared for s in demo_report.sections)
@@ -268,9 +273,14 @@ def test_the_table_has_a_line_for_each_question(demo_report):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.123, "+0.12"), (-0.123, f"{MINUS}0.12"), (0.0, "0.00"), (0.004, "+0.004"),
-     (-0.00001, "0.0000")],
-)  # fmt: skip
+    [
+        (0.123, "+0.12"),
+        (-0.123, f"{MINUS}0.12"),
+        (0.0, "0.00"),
+        (0.004, "+0.004"),
+        (-0.00001, "0.0000"),
+    ],
+)
 def test_signed(value, text):
     assert signed(value) == text
 
@@ -278,7 +288,12 @@ def test_signed(value, text):
 def test_words():
     assert step(4000) == "4,000"
     assert (share(0.573), share(0.573, 1), share(0.0046), share(1.0), share(0.9954)) == (
-        "57 %", "57.3 %", "0.46 %", "100 %", "99.54 %")  # fmt: skip
+        "57 %",
+        "57.3 %",
+        "0.46 %",
+        "100 %",
+        "99.54 %",
+    )
 
 
 def _rewrite(root: Path, **values: str) -> None:

@@ -63,7 +63,7 @@ def without_losses(root: Path) -> None:
         (with_other_columns("tokens.parquet"), 'column "row" not found .*verify .*own` says more'),
         (with_other_columns("docs.parquet"), 'column "n_tokens" .*not found.* says more'),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_usable_store_gets_a_sentence(own, change, sentence):
     change(own)
     with pytest.raises(StoreError, match=f"(?i){sentence}") as refused:
@@ -144,8 +144,14 @@ def test_trajectories_keep_the_order_of_groups_and_the_columns(store):
     groups = {"z": "position = 2", "a": "true", "word start": "word_start", "again": "position = 2"}
     found = store.trajectories(groups)
     assert found.columns.tolist() == [
-        "checkpoint", "token_group", "mean_loss", "low", "high", "n_tokens", "n_docs"
-    ]  # fmt: skip
+        "checkpoint",
+        "token_group",
+        "mean_loss",
+        "low",
+        "high",
+        "n_tokens",
+        "n_docs",
+    ]
     assert found["token_group"].drop_duplicates().tolist() == list(groups)
     for name, clause in groups.items():
         mine = found[found["token_group"] == name].reset_index(drop=True)
@@ -210,8 +216,15 @@ def test_context_is_the_text_around_a_token(store, plain):
     texts = {row: (text[:a], text[a:b], text[b:]) for row, a, b, text in facts.fetchall()}
     found = store.context(np.array([9, 2, 9, 10**6]), before=4, after=3)
     assert found.columns.tolist() == [
-        "row", "doc", "position", "token_str", "source", "before", "token", "after"
-    ]  # fmt: skip
+        "row",
+        "doc",
+        "position",
+        "token_str",
+        "source",
+        "before",
+        "token",
+        "after",
+    ]
     assert found["row"].tolist() == [2, 9, 9]
     for _, line in found.iterrows():
         before, token, after = texts[line["row"]]

@@ -17,9 +17,15 @@ from tests.queries.catalogs import COMMAND_LINE
 ROOT = Path(__file__).parents[2]
 PAGES = {
     name: (ROOT / name).read_text(encoding="utf-8")
-    for name in ("README.md", "docs/ingest.md", "docs/queries.md", "docs/groups.md",
-                 "docs/methods.md", "data/README.md")
-}  # fmt: skip
+    for name in (
+        "README.md",
+        "docs/ingest.md",
+        "docs/queries.md",
+        "docs/groups.md",
+        "docs/methods.md",
+        "data/README.md",
+    )
+}
 MAINS = {"queries": queries.__main__.main, "ingest": ingest.__main__.main}
 OURS = ("data", "ingest", "queries", "store")
 

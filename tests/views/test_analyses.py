@@ -72,8 +72,13 @@ def test_a_group_of_all_tokens_has_nothing_to_be_compared_with(small):
 
 
 def test_many_lost_tokens_are_a_warning(small):
-    app = shown(small, "fair", compared='"row" % 2 = 0 and position < 9', alike_in="position",
-                among="position < 4")  # fmt: skip
+    app = shown(
+        small,
+        "fair",
+        compared='"row" % 2 = 0 and position < 9',
+        alike_in="position",
+        among="position < 4",
+    )
     assert "have no control" in app.warning[0].value
     assert "others alone" in app.warning[0].value
     assert n_charts(app) == 3

@@ -27,14 +27,20 @@ PAGES = {
 
 
 CALLS = {
-    "fair": ("fair", {"compared": ["seen_before = 0"], "alike_in": ["position", "token_str"],
-                      "bins": "3"}, 3),
+    "fair": (
+        "fair",
+        {"compared": ["seen_before = 0"], "alike_in": ["position", "token_str"], "bins": "3"},
+        3,
+    ),
     "kinds": ("kinds", {"find_kinds": "true", "where": ["position > 2"]}, 3),
-    "level of two": ("kinds", {"find_kinds": "true", "kinds_number": "2",
-                               "kinds_compared": "level"}, 2),
+    "level of two": (
+        "kinds",
+        {"find_kinds": "true", "kinds_number": "2", "kinds_compared": "level"},
+        2,
+    ),
     "n-grams": ("ngrams", {"where": ["position > 2"]}, 2),
     "rho": ("kinds", {"sorted_by": "Rho-1's four categories"}, 1),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

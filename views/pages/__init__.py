@@ -27,8 +27,11 @@ ANALYSES = ("fair", "kinds", "positions", "ngrams", "evidence")
 def pages(store: Store, others: Sequence[str], default: str = DEFAULT) -> dict[str, st.Page]:
     """By the path in their URL; `others` are the stores that could be opened as well."""
     drawn = {
-        "trajectories": ("Trajectories", ":material/show_chart:",
-                         lambda: trajectories.page(store, about.alike(store, others))),
+        "trajectories": (
+            "Trajectories",
+            ":material/show_chart:",
+            lambda: trajectories.page(store, about.alike(store, others)),
+        ),
         "zoom": ("Zoom", ":material/zoom_in:", lambda: zoom.page(store)),
         "fair": ("Fair comparison", ":material/balance:", lambda: matched.page(store)),
         "kinds": ("Kinds", ":material/category:", lambda: clusters.page(store)),
@@ -39,7 +42,7 @@ def pages(store: Store, others: Sequence[str], default: str = DEFAULT) -> dict[s
         "sql": ("SQL", ":material/database:", lambda: sql.page(store)),
         "report": ("Report", ":material/description:", lambda: report.page(store)),
         "tour": ("Tour", ":material/explore:", lambda: tour.page(store)),
-    }  # fmt: skip
+    }
     return {
         path: st.Page(draw, title=title, icon=icon, url_path=path, default=path == default)
         for path, (title, icon, draw) in drawn.items()

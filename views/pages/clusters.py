@@ -95,10 +95,13 @@ def show_categories(store: Store, where: str, log: bool, axis: str) -> None:
     _category_means(store, found, axis, _category_call(store, where, log))
     _category_sizes(found)
     offer_feature(
-        store, found.tokens["row"], found.tokens["category"],
+        store,
+        found.tokens["row"],
+        found.tokens["category"],
         {name: TITLES[name] for name in CATEGORIES if name in set(found.means["category"])},
-        f"Rho-1's categories over {over} of {where}, to step {store.steps[-1]}", "rho",
-    )  # fmt: skip
+        f"Rho-1's categories over {over} of {where}, to step {store.steps[-1]}",
+        "rho",
+    )
 
 
 def _category_call(store: Store, where: str, log: bool) -> str:
@@ -122,26 +125,32 @@ def _category_means(store: Store, found: Categories, axis: str, call: str) -> No
     chart = charts.curves(frame, axis, "mean_loss", "mean loss (nats)", height=360)
     st.subheader("Mean loss of each category")
     figure.show(
-        Figure("Mean loss of Rho-1's categories", chart,
-               frame.drop(columns=["color", "dash", "at", "token_group"]),
-               caption="Tokens are sorted by these very losses, so that the curves differ is no "
-               "finding: how many tokens there are, and which, is.", call=call),
+        Figure(
+            "Mean loss of Rho-1's categories",
+            chart,
+            frame.drop(columns=["color", "dash", "at", "token_group"]),
+            caption="Tokens are sorted by these very losses, so that the curves differ is no "
+            "finding: how many tokens there are, and which, is.",
+            call=call,
+        ),
         "categories_losses",
-    )  # fmt: skip
+    )
 
 
 def _category_sizes(found: Categories) -> None:
     st.dataframe(
         found.summary.assign(category=found.summary["category"].map(TITLES)),
-        hide_index=True, key="categories_table",
+        hide_index=True,
+        key="categories_table",
         column_config={
             "n_tokens": st.column_config.NumberColumn("tokens", format="localized"),
-            "share": st.column_config.ProgressColumn("share", format="percent", min_value=0,
-                                                     max_value=1),
+            "share": st.column_config.ProgressColumn(
+                "share", format="percent", min_value=0, max_value=1
+            ),
             "mean_start": st.column_config.NumberColumn("line's start (nats)", format="%.2f"),
             "mean_end": st.column_config.NumberColumn("line's end (nats)", format="%.2f"),
         },
-    )  # fmt: skip
+    )
 
 
 # Kinds found by clustering: their mean curves, how sure they are, and who is in them.
@@ -152,8 +161,12 @@ APART, PARTLY = 0.2, 0.1
 
 def show_clusters(store: Store, where: str, k: int | None, compared: str, axis: str) -> None:
     """A switch; the kinds once they are asked for, as that takes seconds."""
-    if not st.toggle("Find the kinds: every token's curve is compared, which takes seconds",
-                     key="find_kinds", bind="query-params", persist_state="session"):  # fmt: skip
+    if not st.toggle(
+        "Find the kinds: every token's curve is compared, which takes seconds",
+        key="find_kinds",
+        bind="query-params",
+        persist_state="session",
+    ):
         st.caption(
             "You get each kind's mean curve, how many tokens it has, its most typical tokens in "
             "their text, the groups that have more of it than others, and how sure it is that "
@@ -175,11 +188,13 @@ def show_clusters(store: Store, where: str, k: int | None, compared: str, axis: 
     _sizes(found)
     _members(store, found, titles)
     offer_feature(
-        store, found.members["row"], found.members["kind"],
+        store,
+        found.members["row"],
+        found.members["kind"],
         {kind: f"Kind {kind} by {compared}" for kind in titles},
         f"{len(titles)} kinds of trajectories by {compared} of {where}, to step {store.steps[-1]}",
         "kind",
-    )  # fmt: skip
+    )
 
 
 def _how_sure(found: Clusters, call: str) -> None:
@@ -195,14 +210,17 @@ def _how_sure(found: Clusters, call: str) -> None:
     st.markdown(told)
     with st.expander("How the number was chosen"):
         figure.show(
-            Figure("Stability of each number of kinds", charts.stability(found.stability, n),
-                   found.stability,
-                   caption="The source documents are halved, each half's tokens are sorted, and "
-                   "further tokens put into the kinds of either half: 1 where both agree, 0 by "
-                   f"chance. Taken is the largest number within {TIE} of the best.",
-                   call=f"{call}.stability"),
+            Figure(
+                "Stability of each number of kinds",
+                charts.stability(found.stability, n),
+                found.stability,
+                caption="The source documents are halved, each half's tokens are sorted, and "
+                "further tokens put into the kinds of either half: 1 where both agree, 0 by "
+                f"chance. Taken is the largest number within {TIE} of the best.",
+                call=f"{call}.stability",
+            ),
             "stability",
-        )  # fmt: skip
+        )
 
 
 def _told(n: int, stability: float, cloud: float) -> str:
@@ -212,8 +230,10 @@ def _told(n: int, stability: float, cloud: float) -> str:
     elif more > PARTLY:
         verdict = "somewhat less: some are set apart, others are regions of one cloud."
     else:
-        verdict = ("hardly less: these are regions of one cloud, good to describe it by, not kinds "
-                   "that are set apart.")  # fmt: skip
+        verdict = (
+            "hardly less: these are regions of one cloud, good to describe it by, not kinds "
+            "that are set apart."
+        )
     return (
         f"**{n} kinds.** Sorted again by other documents, tokens come together with an agreement "
         f"of **{stability:.2f}** (1: the same kinds, 0: chance). Points drawn from a cloud without "
@@ -225,46 +245,62 @@ def _means(store: Store, found: Clusters, titles: dict[int, str], axis: str, cal
     frames = []
     for kind, frame in found.means.groupby("kind", sort=True):
         color, dash = charts.look(int(kind) - 1)
-        frames.append(frame.assign(token_group=titles[int(kind)], color=color,
-                                   dash=[dash] * len(frame)))  # fmt: skip
+        frames.append(
+            frame.assign(token_group=titles[int(kind)], color=color, dash=[dash] * len(frame))
+        )
     frame = display.placed(store, pd.concat(frames, ignore_index=True), axis)
     data = frame.drop(columns=["color", "dash", "at", "token_group"])
     st.subheader("Mean loss of each kind")
     chart = charts.curves(frame, axis, "mean_loss", "mean loss (nats)", height=360)
     figure.show(
-        Figure("Mean loss of each kind", chart, data, call=f"{call}.means",
-               caption="The share of the tokens in brackets. Bands are 95 % intervals over source "
-               "documents for tokens that were sorted by these very losses: they say where the "
-               "mean lies, not whether kinds differ."),
+        Figure(
+            "Mean loss of each kind",
+            chart,
+            data,
+            call=f"{call}.means",
+            caption="The share of the tokens in brackets. Bands are 95 % intervals over source "
+            "documents for tokens that were sorted by these very losses: they say where the "
+            "mean lies, not whether kinds differ.",
+        ),
         "kinds_losses",
-    )  # fmt: skip
+    )
     st.subheader("Mean shape of each kind")
     plain = frame.assign(low=float("nan"), high=float("nan"))
-    chart = charts.curves(plain, axis, "shape", "standard deviations", height=260, nothing=0,
-                          bands=False)  # fmt: skip
+    chart = charts.curves(
+        plain, axis, "shape", "standard deviations", height=260, nothing=0, bands=False
+    )
     figure.show(
-        Figure("Mean shape of each kind", chart, data, call=f"{call}.means",
-               caption="Each token's loss less its own mean over training, in its own standard "
-               "deviations: when it fell, whatever its level."),
+        Figure(
+            "Mean shape of each kind",
+            chart,
+            data,
+            call=f"{call}.means",
+            caption="Each token's loss less its own mean over training, in its own standard "
+            "deviations: when it fell, whatever its level.",
+        ),
         "kinds_shapes",
-    )  # fmt: skip
+    )
 
 
 def _sizes(found: Clusters) -> None:
     loss = {
-        name: st.column_config.NumberColumn(f"{name.removesuffix('_loss')} loss (nats)",
-                                            format="%.2f")
+        name: st.column_config.NumberColumn(
+            f"{name.removesuffix('_loss')} loss (nats)", format="%.2f"
+        )
         for name in ("first_loss", "lowest_loss", "last_loss")
-    }  # fmt: skip
+    }
     st.dataframe(
-        found.kinds, hide_index=True, key="kinds_table",
+        found.kinds,
+        hide_index=True,
+        key="kinds_table",
         column_config={
             "n_tokens": st.column_config.NumberColumn("tokens", format="localized"),
-            "share": st.column_config.ProgressColumn("share", format="percent", min_value=0,
-                                                     max_value=1),
+            "share": st.column_config.ProgressColumn(
+                "share", format="percent", min_value=0, max_value=1
+            ),
             **loss,
         },
-    )  # fmt: skip
+    )
     st.caption(
         "Losses of the mean curve at the first checkpoint, where it is lowest, and at the last one."
     )
@@ -284,13 +320,16 @@ def _typical(store: Store, typical: pd.DataFrame, kind: int) -> None:
     tokens = typical[["row", "distance"]].rename(columns={"distance": "change"})
     lines = tokens.merge(context, on="row")
     st.dataframe(
-        charts.in_context(lines).drop(columns="row"), hide_index=True, key=f"typical_{kind}",
+        charts.in_context(lines).drop(columns="row"),
+        hide_index=True,
+        key=f"typical_{kind}",
         column_config={
             "change": st.column_config.NumberColumn("from the centre", format="%.2f"),
-            "text": st.column_config.TextColumn("most typical tokens, ⟦marked⟧ in their text",
-                                                width="large"),
+            "text": st.column_config.TextColumn(
+                "most typical tokens, ⟦marked⟧ in their text", width="large"
+            ),
         },
-    )  # fmt: skip
+    )
 
 
 def _groups(lines: pd.DataFrame, kind: int) -> None:
@@ -300,7 +339,10 @@ def _groups(lines: pd.DataFrame, kind: int) -> None:
     lines = lines.reset_index(drop=True)
     event = st.dataframe(
         lines[["feature", "token_group", "ratio", "share", "rest_share", "q_value", "n_tokens"]],
-        hide_index=True, on_select="rerun", selection_mode="single-row", key=f"profile_{kind}",
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key=f"profile_{kind}",
         column_config={
             "token_group": st.column_config.TextColumn("group", width="medium"),
             "ratio": st.column_config.NumberColumn("times the others'", format="%.2f"),
@@ -309,7 +351,7 @@ def _groups(lines: pd.DataFrame, kind: int) -> None:
             "q_value": st.column_config.NumberColumn("q", format="%.2g"),
             "n_tokens": st.column_config.NumberColumn("tokens", format="localized"),
         },
-    )  # fmt: skip
+    )
     st.caption(
         "Groups with more, then with fewer of their tokens in this kind than others have. q: the "
         "share of false lines to expect up to this one. Groups overlap. Tick a line to take the "
@@ -335,18 +377,26 @@ def page(store: Store) -> None:
         where = group_panel.one(store, "Tokens", "where", "all_tokens")
         with st.container(horizontal=True, vertical_alignment="bottom"):
             sorted_by = st.segmented_control(
-                "Sorted into", [CURVES, RHO], default=CURVES, required=True, key="sorted_by",
-                bind="query-params", persist_state="session",
-            )  # fmt: skip
+                "Sorted into",
+                [CURVES, RHO],
+                default=CURVES,
+                required=True,
+                key="sorted_by",
+                bind="query-params",
+                persist_state="session",
+            )
             if sorted_by == CURVES:
                 compared, k = _how()
             else:
                 log = st.toggle(
-                    "Lines over the log of the step", True, key="rho_log", bind="query-params",
+                    "Lines over the log of the step",
+                    True,
+                    key="rho_log",
+                    bind="query-params",
                     persist_state="session",
                     help="Rho-1 fitted lines over the step, in a run that went on from a trained "
                     "model. Runs from nothing fall early, which the log suits.",
-                )  # fmt: skip
+                )
     if where is None:
         return
     axis = display.training_axis(store)
@@ -358,13 +408,22 @@ def page(store: Store) -> None:
 
 def _how() -> tuple[str, int | None]:
     compared = st.segmented_control(
-        "Compared by", COMPARED, default=COMPARED[0], required=True, key="kinds_compared",
-        bind="query-params", persist_state="session",
+        "Compared by",
+        COMPARED,
+        default=COMPARED[0],
+        required=True,
+        key="kinds_compared",
+        bind="query-params",
+        persist_state="session",
         help="Shape: when a token was learned, not how hard it is (each curve less its mean, over "
         "its standard deviation). Level: the losses as they are.",
-    )  # fmt: skip
+    )
     number = st.selectbox(
-        "Number of kinds", [STABLE, *map(str, range(2, MOST + 1))], key="kinds_number",
-        bind="query-params", persist_state="session", width=230,
-    )  # fmt: skip
+        "Number of kinds",
+        [STABLE, *map(str, range(2, MOST + 1))],
+        key="kinds_number",
+        bind="query-params",
+        persist_state="session",
+        width=230,
+    )
     return str(compared), None if number == STABLE else int(number)

@@ -13,8 +13,12 @@ from views.widgets.figure import Figure, called
 LOST = 0.2
 """A share of tokens without a control from which the rest may be another group altogether."""
 GROUP, KEPT, CONTROL, REST = "group", "matched_group", "control", "rest"
-_MEANS = {"group_mean": "group", "rest_mean": "rest", "matched_mean": "matched group",
-          "control_mean": "controls"}  # fmt: skip
+_MEANS = {
+    "group_mean": "group",
+    "rest_mean": "rest",
+    "matched_mean": "matched group",
+    "control_mean": "controls",
+}
 
 
 def page(store: Store) -> None:
@@ -47,18 +51,29 @@ def page(store: Store) -> None:
 def _features(store: Store) -> tuple[tuple[str, ...], int]:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         on = st.multiselect(
-            "Alike in", answers.matchable(store, answers.key(store)), USUAL,
-            key="alike_in", bind="query-params", persist_state="session", accept_new_options=True,
+            "Alike in",
+            answers.matchable(store, answers.key(store)),
+            USUAL,
+            key="alike_in",
+            bind="query-params",
+            persist_state="session",
+            accept_new_options=True,
             help="Columns of the tokens, initial_loss (at the first checkpoint), or any SQL "
             "expression over the columns, such as length(token_str): type it.",
-        )  # fmt: skip
+        )
         bins = st.number_input(
-            "Bins of each number", 1, 100, 10, key="bins", bind="query-params",
-            persist_state="session", width=170,
+            "Bins of each number",
+            1,
+            100,
+            10,
+            key="bins",
+            bind="query-params",
+            persist_state="session",
+            width=170,
             help="Numbers are cut into so many quantiles of the group's values; texts, truth "
             "values and numbers with few values are matched exactly. More bins: more alike, and "
             "more tokens without a control.",
-        )  # fmt: skip
+        )
     return tuple(on), int(bins)
 
 
@@ -79,8 +94,10 @@ def _told(store: Store, found: Matched) -> None:
     if not found.n_unmatched:
         lost = f"All of the group's {n:,} tokens have controls."
     if share > LOST:
-        st.warning(f"{lost} The comparison is of the others alone: use fewer features or bins.",
-                   icon=":material/warning:")  # fmt: skip
+        st.warning(
+            f"{lost} The comparison is of the others alone: use fewer features or bins.",
+            icon=":material/warning:",
+        )
     else:
         st.caption(lost)
 
@@ -94,8 +111,11 @@ def _beside(difference: float, low: float, high: float) -> str:
 
 def _curves(store: Store, found: Matched, axis: str, call: str) -> None:
     st.subheader("Mean loss")
-    looks = {GROUP: ("the group", 0), CONTROL: ("its matched controls", 1),
-             REST: ("the rest, unmatched", 6)}  # fmt: skip
+    looks = {
+        GROUP: ("the group", 0),
+        CONTROL: ("its matched controls", 1),
+        REST: ("the rest, unmatched", 6),
+    }
     if found.n_unmatched:
         looks[KEPT] = ("of the group, tokens with controls", 7)
     frames = [
@@ -105,12 +125,16 @@ def _curves(store: Store, found: Matched, axis: str, call: str) -> None:
     frame = spans.placed(store, pd.concat(frames, ignore_index=True), axis)
     chart = charts.curves(frame, axis, "mean_loss", "mean loss (nats)", height=320)
     figure.show(
-        Figure("Mean loss of a group and its controls", chart, _data(frame),
-               caption="Controls count as often as the group has tokens like them. Bands are 95 % "
-               "intervals over source documents, that of the controls with their weights.",
-               call=f"{call}.trajectories"),
+        Figure(
+            "Mean loss of a group and its controls",
+            chart,
+            _data(frame),
+            caption="Controls count as often as the group has tokens like them. Bands are 95 % "
+            "intervals over source documents, that of the controls with their weights.",
+            call=f"{call}.trajectories",
+        ),
         "fair_curves",
-    )  # fmt: skip
+    )
 
 
 def _difference(store: Store, found: Matched, axis: str, call: str) -> None:
@@ -118,38 +142,49 @@ def _difference(store: Store, found: Matched, axis: str, call: str) -> None:
     names = {"before": "difference", "before_low": "low", "before_high": "high"}
     before = found.difference[["checkpoint", *names]].rename(columns=names)
     after = found.difference[["checkpoint", *names.values()]]
-    frames = [_looking(after, "minus its matched controls", 1),
-              _looking(before, "minus the rest, unmatched", 6)]  # fmt: skip
+    frames = [
+        _looking(after, "minus its matched controls", 1),
+        _looking(before, "minus the rest, unmatched", 6),
+    ]
     frame = spans.placed(store, pd.concat(frames, ignore_index=True), axis)
     chart = charts.curves(frame, axis, "difference", "difference (nats)", nothing=0)
     figure.show(
-        Figure("Difference to the controls", chart, found.difference,
-               caption="Below zero, the group is predicted better. Where the two lines come apart, "
-               "the plain comparison was of the features, not of the group.",
-               call=f"{call}.difference"),
+        Figure(
+            "Difference to the controls",
+            chart,
+            found.difference,
+            caption="Below zero, the group is predicted better. Where the two lines come apart, "
+            "the plain comparison was of the features, not of the group.",
+            call=f"{call}.difference",
+        ),
         "fair_difference",
-    )  # fmt: skip
+    )
 
 
 def _balance(found: Matched, call: str) -> None:
     st.subheader("What the matching changed")
     figure.show(
-        Figure("How alike group and controls are", charts.balance(found.balance), found.balance,
-               caption="Of numbers, the difference of the means over the group's standard "
-               "deviation: below 0.1 (dashed) is usually taken for balanced. Of texts and truth "
-               "values, the share that would have to change (total variation distance).",
-               call=f"{call}.balance"),
+        Figure(
+            "How alike group and controls are",
+            charts.balance(found.balance),
+            found.balance,
+            caption="Of numbers, the difference of the means over the group's standard "
+            "deviation: below 0.1 (dashed) is usually taken for balanced. Of texts and truth "
+            "values, the share that would have to change (total variation distance).",
+            call=f"{call}.balance",
+        ),
         "balance",
-    )  # fmt: skip
+    )
     numbers = found.balance.dropna(subset=["group_mean"])
     if len(numbers):
         st.dataframe(
-            numbers[["feature", *_MEANS]], hide_index=True,
+            numbers[["feature", *_MEANS]],
+            hide_index=True,
             column_config={
                 name: st.column_config.NumberColumn(f"mean, {title}", format="%.2f")
                 for name, title in _MEANS.items()
             },
-        )  # fmt: skip
+        )
 
 
 def _looking(frame: pd.DataFrame, title: str, look: int) -> pd.DataFrame:

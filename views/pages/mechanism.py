@@ -29,9 +29,13 @@ def page(store: Store) -> None:
     with st.container(border=True):
         group = group_panel.one(store, "Group", "evidence", "copyable")
         minus = st.toggle(
-            "Minus a baseline", True, key="minus", bind="query-params", persist_state="session",
+            "Minus a baseline",
+            True,
+            key="minus",
+            bind="query-params",
+            persist_state="session",
             help="Leaves out what all tokens have in common.",
-        )  # fmt: skip
+        )
         usual = "not_copyable"
         baseline = group_panel.one(store, "Baseline", "baseline", usual) if minus else None
         between = region.choose(store, "Look at", "between_", (store.steps[0], store.steps[-1]))
@@ -67,10 +71,17 @@ def _nothing(store: Store) -> None:
             "`python -m ingest run` that made this store: nothing is scored again."
         )
         st.code(COMMAND, language="bash")
-        st.button("Look again", icon=":material/refresh:", on_click=answers.version_of.clear,
-                  key="look_again")  # fmt: skip
-    st.page_link(st.session_state["pages"]["positions"], icon=":material/grid_on:",
-                 label="Without probes: what the position does to the loss")  # fmt: skip
+        st.button(
+            "Look again",
+            icon=":material/refresh:",
+            on_click=answers.version_of.clear,
+            key="look_again",
+        )
+    st.page_link(
+        st.session_state["pages"]["positions"],
+        icon=":material/grid_on:",
+        label="Without probes: what the position does to the loss",
+    )
 
 
 def _told(leads: pd.DataFrame) -> None:
@@ -133,10 +144,12 @@ def _curves(store: Store, found: Mechanism, axis: str, call: str, minus: bool) -
             continue
         st.subheader(heading)
         frame = _looking(spans.placed(store, data, axis), names, 3 * (at == 1) + 1 * (at == 2))
-        chart = charts.curves(frame, axis, "value", unit, height=240,
-                              nothing=0 if at == 0 and minus else None)  # fmt: skip
-        figure.show(Figure(heading, chart, data, caption=caption, call=f"{call}.curves"),
-                    f"evidence_{at}")  # fmt: skip
+        chart = charts.curves(
+            frame, axis, "value", unit, height=240, nothing=0 if at == 0 and minus else None
+        )
+        figure.show(
+            Figure(heading, chart, data, caption=caption, call=f"{call}.curves"), f"evidence_{at}"
+        )
 
 
 def _looking(frame: pd.DataFrame, names: list[str], first: int) -> pd.DataFrame:
@@ -156,13 +169,18 @@ def _lags(leads: pd.DataFrame, call: str) -> None:
     st.subheader("Which moves first?")
     chart = charts.leads(known.assign(probe=known["probe"].map(_title)))
     figure.show(
-        Figure("Leads and lags of the probes", chart, leads, call=f"{call}.lags",
-               caption="By half-way points: how much later the group is half-way from its start "
-               "to its farthest value. By increments: the shift at which both curves' steps "
-               "correlate best. Intervals say how far noise moves the answer, not whether another "
-               "run would give it."),
+        Figure(
+            "Leads and lags of the probes",
+            chart,
+            leads,
+            call=f"{call}.lags",
+            caption="By half-way points: how much later the group is half-way from its start "
+            "to its farthest value. By increments: the shift at which both curves' steps "
+            "correlate best. Intervals say how far noise moves the answer, not whether another "
+            "run would give it.",
+        ),
         "leads",
-    )  # fmt: skip
+    )
 
 
 def _title(curve: str) -> str:

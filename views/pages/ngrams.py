@@ -66,19 +66,28 @@ def _losses(store: Store, found: pd.DataFrame, axis: str, call: str) -> None:
     st.subheader("Mean loss, and that of n-grams")
     lines = [_look(found, "the model", 0)]
     lines += [
-        _look(found.assign(mean_loss=found[name], low=float("nan"), high=float("nan")), title,
-              at, [6, 3])
+        _look(
+            found.assign(mean_loss=found[name], low=float("nan"), high=float("nan")),
+            title,
+            at,
+            [6, 3],
+        )
         for at, (name, title) in enumerate(TITLES.items(), 1)
-    ]  # fmt: skip
+    ]
     frame = spans.placed(store, pd.concat(lines, ignore_index=True), axis)
     chart = charts.curves(frame, axis, "mean_loss", "mean loss (nats)", height=340)
     figure.show(
-        Figure("Mean loss and that of n-grams", chart, found, call=call,
-               caption="Dashed: the mean loss of these tokens under unigrams and bigrams "
-               "(interpolated Kneser-Ney). To be as low as a baseline is no proof of having "
-               "learned it: see below whether the same tokens are easy."),
+        Figure(
+            "Mean loss and that of n-grams",
+            chart,
+            found,
+            call=call,
+            caption="Dashed: the mean loss of these tokens under unigrams and bigrams "
+            "(interpolated Kneser-Ney). To be as low as a baseline is no proof of having "
+            "learned it: see below whether the same tokens are easy.",
+        ),
         "ngram_losses",
-    )  # fmt: skip
+    )
 
 
 def _correlations(store: Store, found: pd.DataFrame, axis: str, call: str) -> None:
@@ -86,19 +95,27 @@ def _correlations(store: Store, found: pd.DataFrame, axis: str, call: str) -> No
     lines = []
     for at, (name, title) in enumerate(TITLES.items(), 1):
         short = name.removesuffix("_loss")
-        columns = {f"{short}_correlation": "correlation", f"{short}_low": "low",
-                   f"{short}_high": "high"}  # fmt: skip
+        columns = {
+            f"{short}_correlation": "correlation",
+            f"{short}_low": "low",
+            f"{short}_high": "high",
+        }
         lines.append(_look(found[["checkpoint", *columns]].rename(columns=columns), title, at))
     frame = spans.placed(store, pd.concat(lines, ignore_index=True), axis)
     chart = charts.curves(frame, axis, "correlation", "correlation with", height=300, nothing=0)
     figure.show(
-        Figure("Correlation with n-gram losses", chart, found, call=call,
-               caption="Pearson's r of the tokens' losses with their n-gram losses. A rise and "
-               "then a fall says that the model learned these statistics and then went on. Bands "
-               "are 95 % intervals over source documents and take the n-grams as given, though "
-               "they were estimated."),
+        Figure(
+            "Correlation with n-gram losses",
+            chart,
+            found,
+            call=call,
+            caption="Pearson's r of the tokens' losses with their n-gram losses. A rise and "
+            "then a fall says that the model learned these statistics and then went on. Bands "
+            "are 95 % intervals over source documents and take the n-grams as given, though "
+            "they were estimated.",
+        ),
         "ngram_correlations",
-    )  # fmt: skip
+    )
 
 
 def _whose(store: Store) -> None:

@@ -35,22 +35,31 @@ def page(store: Store) -> None:
 def _heat_map(store: Store, where: str, axis: str) -> None:
     st.subheader("Loss by position")
     colour = st.segmented_control(
-        "Coloured by", list(COLOURS), default="loss", required=True, key="colour",
-        bind="query-params", persist_state="session",
+        "Coloured by",
+        list(COLOURS),
+        default="loss",
+        required=True,
+        key="colour",
+        bind="query-params",
+        persist_state="session",
         help="Less its step's mean: what position does, without what all tokens gain in training.",
-    )  # fmt: skip
+    )
     found = answers.positions(store, answers.key(store), where)
     frame = spans.placed(store, found, axis)
     n_tokens = found["n_tokens"]
     figure.show(
-        Figure("Loss by position and step", charts.heat_map(frame, axis, COLOURS[str(colour)]),
-               found, sql_scripts.positions_sql(store, where),
-               "Two ranges for each doubling of the position, of at least "
-               f"{n_tokens.min():,} tokens. Other positions hold other tokens (a doc's first words "
-               "are unlike its later ones): what differs along the position is not the context's "
-               "doing alone."),
+        Figure(
+            "Loss by position and step",
+            charts.heat_map(frame, axis, COLOURS[str(colour)]),
+            found,
+            sql_scripts.positions_sql(store, where),
+            "Two ranges for each doubling of the position, of at least "
+            f"{n_tokens.min():,} tokens. Other positions hold other tokens (a doc's first words "
+            "are unlike its later ones): what differs along the position is not the context's "
+            "doing alone.",
+        ),
         "heat_map",
-    )  # fmt: skip
+    )
 
 
 def _slope(store: Store, where: str, axis: str) -> None:
@@ -61,13 +70,17 @@ def _slope(store: Store, where: str, axis: str) -> None:
         st.info(str(error))
         return
     figure.show(
-        Figure("Slope of the loss over the position", _line(store, found, "slope", axis, 0),
-               found, sql_scripts.position_slope_sql(store, where),
-               f"{_at_last(store, found['slope'], found, 'nats for each doubling')} Below zero, "
-               "later tokens are easier. One number for a curve that need not be straight: see the "
-               "map above."),
+        Figure(
+            "Slope of the loss over the position",
+            _line(store, found, "slope", axis, 0),
+            found,
+            sql_scripts.position_slope_sql(store, where),
+            f"{_at_last(store, found['slope'], found, 'nats for each doubling')} Below zero, "
+            "later tokens are easier. One number for a curve that need not be straight: see the "
+            "map above.",
+        ),
         "slope",
-    )  # fmt: skip
+    )
 
 
 def _score(store: Store, where: str, axis: str) -> None:
@@ -82,24 +95,34 @@ def _score(store: Store, where: str, axis: str) -> None:
         st.info(str(error))
         return
     figure.show(
-        Figure("In-context score", _line(store, found, "difference", axis, 1), found,
-               sql_scripts.in_context_sql(store, late, early, where),
-               f"Mean loss at position {late:,} minus at position {early:,} (Olsson et al. 2022). "
-               f"{_at_last(store, found['difference'], found, 'nats')} More negative is more "
-               "in-context learning. Two positions have few tokens each: the slope above takes in "
-               "all of them."),
+        Figure(
+            "In-context score",
+            _line(store, found, "difference", axis, 1),
+            found,
+            sql_scripts.in_context_sql(store, late, early, where),
+            f"Mean loss at position {late:,} minus at position {early:,} (Olsson et al. 2022). "
+            f"{_at_last(store, found['difference'], found, 'nats')} More negative is more "
+            "in-context learning. Two positions have few tokens each: the slope above takes in "
+            "all of them.",
+        ),
         "score",
-    )  # fmt: skip
+    )
 
 
 def _position(title: str, key: str, usual: int, longest: int) -> int:
     """A field; in a shorter context than Olsson et al.'s it begins at the same share of it."""
     return int(
         st.number_input(
-            title, 1, longest, max(1, min(usual, usual * longest // IN)), key=key,
-            bind="query-params", persist_state="session", width=180,
+            title,
+            1,
+            longest,
+            max(1, min(usual, usual * longest // IN)),
+            key=key,
+            bind="query-params",
+            persist_state="session",
+            width=180,
         )
-    )  # fmt: skip
+    )
 
 
 def _at_last(store: Store, values: pd.Series, found: pd.DataFrame, unit: str) -> str:

@@ -10,8 +10,15 @@ from views import answers
 from views.widgets import figure
 from views.widgets.figure import Figure
 
-NUMBERS = {"change": "%+.2f", "size": "%.2f", "noise_ratio": "%.1f", "p_value": "%.2g",
-           "p_usual": "%.2g", "expected": "%.2f", "expected_usual": "%.2f"}  # fmt: skip
+NUMBERS = {
+    "change": "%+.2f",
+    "size": "%.2f",
+    "noise_ratio": "%.1f",
+    "p_value": "%.2g",
+    "p_usual": "%.2g",
+    "expected": "%.2f",
+    "expected_usual": "%.2f",
+}
 
 
 def page(store: Store) -> None:
@@ -24,10 +31,15 @@ def page(store: Store) -> None:
     )
     found = answers.report(store, answers.key(store))
     st.download_button(
-        "Save the report as HTML", lambda: to_html(found).encode(), "report.html", "text/html",
-        icon=":material/save:", key="save_report", on_click="ignore",
+        "Save the report as HTML",
+        lambda: to_html(found).encode(),
+        "report.html",
+        "text/html",
+        icon=":material/save:",
+        key="save_report",
+        on_click="ignore",
         help="One file to read and print without the app, as `python -m queries report` writes it.",
-    )  # fmt: skip
+    )
     for section in found.sections:
         _section(section)
     _missing(found)
@@ -41,19 +53,29 @@ def _section(section: Section) -> None:
     for exhibit in section.exhibits:
         told = f"Figure {exhibit.number}. {exhibit.title}. {exhibit.note}"
         figure.show(
-            Figure(f"Figure {exhibit.number}: {exhibit.title}", chart(exhibit), exhibit.frame,
-                   exhibit.script, told),
+            Figure(
+                f"Figure {exhibit.number}: {exhibit.title}",
+                chart(exhibit),
+                exhibit.frame,
+                exhibit.script,
+                told,
+            ),
             f"report_{exhibit.number}",
-        )  # fmt: skip
+        )
     with st.expander("Groups, tokens and numbers", icon=":material/table:"):
         if section.groups:
             st.dataframe(pd.DataFrame(section.groups), hide_index=True)
         for title, frame in section.tables.items():
             st.caption(title)
-            st.dataframe(frame, hide_index=True, column_config={
-                name: st.column_config.NumberColumn(name.replace("_", " "), format=how)
-                for name, how in NUMBERS.items() if name in frame
-            })  # fmt: skip
+            st.dataframe(
+                frame,
+                hide_index=True,
+                column_config={
+                    name: st.column_config.NumberColumn(name.replace("_", " "), format=how)
+                    for name, how in NUMBERS.items()
+                    if name in frame
+                },
+            )
 
 
 def _missing(found: Report) -> None:

@@ -33,9 +33,15 @@ def show_quick_chart(answer: pd.DataFrame, query: str) -> None:
         chosen_x = _column("Across", "x", columns, x)
         chosen_y = _column("Up", "y", columns, y)
         by = _column("Colour", "by", [NONE, *columns], NONE)
-        mark = st.segmented_control("As", charts.MARKS, default=charts.LINE, required=True,
-                                    key="mark", bind="query-params",
-                                    persist_state="session")  # fmt: skip
+        mark = st.segmented_control(
+            "As",
+            charts.MARKS,
+            default=charts.LINE,
+            required=True,
+            key="mark",
+            bind="query-params",
+            persist_state="session",
+        )
     drawn = answer.head(MOST)
     few = "" if len(answer) <= MOST else f"The first {MOST:,} of {len(answer):,} rows are drawn."
     colour = None if by == NONE else by
@@ -46,8 +52,16 @@ def show_quick_chart(answer: pd.DataFrame, query: str) -> None:
 def _column(label: str, key: str, options: list[str], default: str) -> str:
     if st.session_state.get(key, default) not in options:  # it was another answer's column
         st.session_state[key] = default
-    return str(st.selectbox(label, options, options.index(default), key=key, bind="query-params",
-                            persist_state="session"))  # fmt: skip
+    return str(
+        st.selectbox(
+            label,
+            options,
+            options.index(default),
+            key=key,
+            bind="query-params",
+            persist_state="session",
+        )
+    )
 
 
 def _defaults(answer: pd.DataFrame, columns: list[str]) -> tuple[str, str]:
@@ -217,12 +231,19 @@ def _editor() -> bool:
         if chosen := st.session_state["example"]:
             st.session_state[TEXT] = texts[chosen]
 
-    st.selectbox("Example questions", list(texts), index=None, key="example", on_change=put,
-                 placeholder="Choose one to begin with")  # fmt: skip
+    st.selectbox(
+        "Example questions",
+        list(texts),
+        index=None,
+        key="example",
+        on_change=put,
+        placeholder="Choose one to begin with",
+    )
     with st.form("sql", border=False):
         text = st.text_area("Query", key=TEXT, height=250, persist_state="session")
-        asked = st.form_submit_button("Run", icon=":material/play_arrow:", type="primary",
-                                      help="Ctrl+Enter runs it, too.")  # fmt: skip
+        asked = st.form_submit_button(
+            "Run", icon=":material/play_arrow:", type="primary", help="Ctrl+Enter runs it, too."
+        )
     if asked:
         _write(text)
     return asked and bool(text.strip())
@@ -249,8 +270,11 @@ def _wait(running: Running) -> None:
     running.look()
     if running.done:
         st.rerun()
-    st.progress(running.share, f"About {running.share:.0%} after {running.seconds:.0f} s. "
-                "It stops if you leave this page.")  # fmt: skip
+    st.progress(
+        running.share,
+        f"About {running.share:.0%} after {running.seconds:.0f} s. "
+        "It stops if you leave this page.",
+    )
     if st.button("Cancel", icon=":material/stop:", key="sql_cancel"):
         running.cancel()
 
@@ -280,9 +304,14 @@ def _show(running: Running) -> None:
 
 def _files(answer: pd.DataFrame) -> None:
     for label, ending, make in (("CSV", "csv", csv), ("Parquet", "parquet", parquet)):
-        st.download_button(label, partial(make, answer), f"answer.{ending}",
-                           icon=":material/download:", key=f"answer_{ending}",
-                           on_click="ignore")  # fmt: skip
+        st.download_button(
+            label,
+            partial(make, answer),
+            f"answer.{ending}",
+            icon=":material/download:",
+            key=f"answer_{ending}",
+            on_click="ignore",
+        )
 
 
 def csv(answer: pd.DataFrame) -> bytes:

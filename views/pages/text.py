@@ -29,18 +29,29 @@ def choose_doc(store: Store) -> int:
     _keep_within("source", sources)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         source = st.selectbox(
-            "Source document", sources, key="source", bind="query-params",
-            persist_state="session", on_change=select, args=(None,),
+            "Source document",
+            sources,
+            key="source",
+            bind="query-params",
+            persist_state="session",
+            on_change=select,
+            args=(None,),
             help="Type to search.",
-        )  # fmt: skip
+        )
         parts = docs.loc[docs["source"] == source, "part"].tolist()
         _keep_within("part", parts)
         part = st.selectbox(
-            "Part", parts, key="part", bind="query-params", persist_state="session",
-            on_change=select, args=(None,), width=110,
+            "Part",
+            parts,
+            key="part",
+            bind="query-params",
+            persist_state="session",
+            on_change=select,
+            args=(None,),
+            width=110,
             help="A source document longer than a context window is scored in parts: the first "
             "is 0. A part is a doc of its own, and the model saw nothing before it.",
-        )  # fmt: skip
+        )
         here = docs.index[(docs["source"] == source) & (docs["part"] == part)][0]
         _step(docs, here - 1, "Previous", "chevron_left")
         _step(docs, here + 1, "Next", "chevron_right")
@@ -78,8 +89,14 @@ def _keep_within(key: str, options: list[Any]) -> None:
 def _step(docs: pd.DataFrame, at: int, label: str, icon: str) -> None:
     there = 0 <= at < len(docs)
     doc = int(docs["doc"][at]) if there else 0
-    st.button(label, icon=f":material/{icon}:", key=f"{label}_doc", disabled=not there,
-              on_click=open_at, args=(doc, None, docs))  # fmt: skip
+    st.button(
+        label,
+        icon=f":material/{icon}:",
+        key=f"{label}_doc",
+        disabled=not there,
+        on_click=open_at,
+        args=(doc, None, docs),
+    )
 
 
 def _follow_link(docs: pd.DataFrame, store: Store) -> None:
@@ -120,14 +137,25 @@ class Shade:
 def choose_shade(store: Store) -> Shade | None:
     """Draw the choices; None, and a sentence, where they make no sense."""
     kind = st.segmented_control(
-        "Colour by", [LOSS, CHANGE, GROUP], default=CHANGE, required=True, key="colour",
-        bind="query-params", persist_state="session",
+        "Colour by",
+        [LOSS, CHANGE, GROUP],
+        default=CHANGE,
+        required=True,
+        key="colour",
+        bind="query-params",
+        persist_state="session",
         help="Loss: how badly a token was predicted at a step. Change: how its loss moved between "
         "two steps. Group: whether it belongs to a group of tokens.",
-    )  # fmt: skip
+    )
     if kind == LOSS:
-        step = st.selectbox("Step", store.steps, len(store.steps) - 1, key="step",
-                            bind="query-params", persist_state="session")  # fmt: skip
+        step = st.selectbox(
+            "Step",
+            store.steps,
+            len(store.steps) - 1,
+            key="step",
+            bind="query-params",
+            persist_state="session",
+        )
         return Shade(LOSS, (int(step),))
     rise, _ = answers.suggested_regions(store, answers.key(store))
     steps = region.choose(store, "Change", "", rise)
@@ -166,9 +194,14 @@ def show_largest(store: Store, shade: Shade, found: Reading) -> None:
     """Draw the lists."""
     st.subheader("Highest losses" if len(shade.steps) == 1 else "Largest changes")
     where = st.segmented_control(
-        "Of", [HERE, EVERYWHERE], default=HERE, required=True, key="largest_of",
-        bind="query-params", persist_state="session",
-    )  # fmt: skip
+        "Of",
+        [HERE, EVERYWHERE],
+        default=HERE,
+        required=True,
+        key="largest_of",
+        bind="query-params",
+        persist_state="session",
+    )
     in_doc = found.doc if where == HERE else None
     low, high = answers.largest(store, answers.key(store), shade.steps, K, in_doc)
     st.caption(f"By {shade.what}. Tick a line to go to its token.")
@@ -192,7 +225,11 @@ def _table(store: Store, side: pd.DataFrame, value: str, key: str) -> None:
 
     st.dataframe(
         charts.in_context(side.rename(columns={"value": "change"})),
-        hide_index=True, on_select=go, selection_mode="single-row", key=key, height="content",
+        hide_index=True,
+        on_select=go,
+        selection_mode="single-row",
+        key=key,
+        height="content",
         column_config={
             "row": None,
             "source": None if side["doc"].nunique() == 1 else "source",
@@ -201,7 +238,7 @@ def _table(store: Store, side: pd.DataFrame, value: str, key: str) -> None:
             ),
             "text": st.column_config.TextColumn("text, the ⟦token⟧ marked", width="large"),
         },
-    )  # fmt: skip
+    )
 
 
 # What is known of one token: its facts, and its loss over the whole run.
@@ -213,13 +250,19 @@ _FACTS = (
     ("word", "word", "The word that it is of; none for punctuation."),
     ("part of its word", "word_part", "0 is the word's first token."),
     ("seen before", "seen_before", "How many times the same token stood in this doc before."),
-    ("pair seen", "bigram_seen_before",
-     "How many times it and the one before stood in this doc before."),
-    ("three seen", "trigram_seen_before",
-     "How many times it and the two before stood in this doc before: what copying can help."),
+    (
+        "pair seen",
+        "bigram_seen_before",
+        "How many times it and the one before stood in this doc before.",
+    ),
+    (
+        "three seen",
+        "trigram_seen_before",
+        "How many times it and the two before stood in this doc before: what copying can help.",
+    ),
     ("in the text", "corpus_count", "How many times the token stands in the whole text."),
     ("row", "row", "Its number in the store, the same in every checkpoint."),
-)  # fmt: skip
+)
 _SIDES = {-1: "largest fall", 0: "change, which is none,", 1: "largest rise"}
 
 
@@ -273,13 +316,20 @@ def _told(value: object) -> str:
 def _trajectory(store: Store, shade: Shade, row: int, text: str) -> None:
     frame = reading.trajectory(store, row)
     at = frame[frame["checkpoint"].isin(shade.steps)]
-    told = ", ".join(f"{loss:.3f} nats at step {step:,}" for step, loss in
-                     zip(at["checkpoint"], at["loss"], strict=True))  # fmt: skip
+    told = ", ".join(
+        f"{loss:.3f} nats at step {step:,}"
+        for step, loss in zip(at["checkpoint"], at["loss"], strict=True)
+    )
     figure.show(
-        Figure(f"Loss of {visible(text)}, row {row}", charts.one_token(frame, shade.steps), frame,
-               sql_scripts.token_trajectories_sql([row]), f"The token's loss: {told}."),
+        Figure(
+            f"Loss of {visible(text)}, row {row}",
+            charts.one_token(frame, shade.steps),
+            frame,
+            sql_scripts.token_trajectories_sql([row]),
+            f"The token's loss: {told}.",
+        ),
         "token",
-    )  # fmt: skip
+    )
 
 
 def page(store: Store) -> None:
@@ -303,8 +353,10 @@ def page(store: Store) -> None:
         select(row := None)  # it is of another store
     reader.show(found, painted, title, row, select)
     if row is None:
-        st.caption("Choose a token to see its whole trajectory: click it, or move with the arrow "
-                   "keys and press Enter.")  # fmt: skip
+        st.caption(
+            "Choose a token to see its whole trajectory: click it, or move with the arrow "
+            "keys and press Enter."
+        )
     else:
         show_token(store, shown, found, row)
     show_largest(store, shown, found)

@@ -43,7 +43,7 @@ FINDINGS = (
         "would give the answer.",
         ("not_copyable", "copyable"),
     ),
-)  # fmt: skip
+)
 
 
 def page(store: Store) -> None:

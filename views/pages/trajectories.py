@@ -39,12 +39,16 @@ def runs_page(stores: Sequence[Store], lines: Sequence[Line], shown: Display) ->
     runs = pd.concat(singles, ignore_index=True).drop(columns=["color"])
     chart = charts.trajectories(frame, shown.axis, bands=shown.bands, runs=runs)
     figure.show(
-        Figure(f"Mean loss over {len(stores)} runs", chart, runs,
-               caption="Thick: the mean over runs, at the checkpoints that all of them have. Band: "
-               "from the lowest run to the highest. Thin: each run. Groups are found in the first "
-               "store. Smoothing and the panel below are for one run."),
+        Figure(
+            f"Mean loss over {len(stores)} runs",
+            chart,
+            runs,
+            caption="Thick: the mean over runs, at the checkpoints that all of them have. Band: "
+            "from the lowest run to the highest. Thin: each run. Groups are found in the first "
+            "store. Smoothing and the panel below are for one run.",
+        ),
         "runs",
-    )  # fmt: skip
+    )
 
 
 def _as_band(spread: pd.DataFrame) -> pd.DataFrame:
@@ -71,14 +75,20 @@ class Panel:
 
 PANELS = {
     "difference": Panel(
-        "difference", "difference (nats)", 0, "minus the baseline",
+        "difference",
+        "difference (nats)",
+        0,
+        "minus the baseline",
         "Below zero, a group is predicted better than the baseline.",
     ),
     "ratio": Panel(
-        "ratio", "ratio of mean losses", 1, "over the baseline",
+        "ratio",
+        "ratio of mean losses",
+        1,
+        "over the baseline",
         "Below one, a group is predicted better than the baseline.",
     ),
-}  # fmt: skip
+}
 
 
 def page(store: Store, others: Sequence[Store]) -> None:
@@ -87,8 +97,11 @@ def page(store: Store, others: Sequence[Store]) -> None:
     st.caption(
         "How the mean loss of groups of tokens fell during training, and how they came apart."
     )
-    st.page_link(st.session_state["pages"]["tour"], label="New here? Four questions to begin with",
-                 icon=":material/explore:")  # fmt: skip
+    st.page_link(
+        st.session_state["pages"]["tour"],
+        label="New here? Four questions to begin with",
+        icon=":material/explore:",
+    )
     shown = display.choose(store, others)
     lines = panel(store, selected_groups.TRAJECTORIES, selected_groups.DEFAULTS, shown.smooth)
     if not lines:
@@ -110,10 +123,17 @@ def _means(store: Store, lines: list[Line], shown: Display) -> None:
     chart = charts.trajectories(frame, shown.axis, start, shown.bands, marks)
     script = sql_scripts.trajectories_sql(store, {line.title: line.clause for line in lines})
     event = figure.show(
-        Figure("Mean loss", chart, frame.drop(columns=["color", "dash"]), _told(script, shown),
-               f"{BANDS if shown.bands else ''} {display.smoothing(shown)}".strip()),
-        "trajectories", on_select="rerun", selection_mode=charts.BRUSH,
-    )  # fmt: skip
+        Figure(
+            "Mean loss",
+            chart,
+            frame.drop(columns=["color", "dash"]),
+            _told(script, shown),
+            f"{BANDS if shown.bands else ''} {display.smoothing(shown)}".strip(),
+        ),
+        "trajectories",
+        on_select="rerun",
+        selection_mode=charts.BRUSH,
+    )
     brushed = event["selection"].get(charts.BRUSH, {}).get("at")
     region.offer_zoom(store, spans.steps(store, brushed, shown.axis))
     display.list_events(store, lines, shown)
@@ -136,11 +156,15 @@ def _beside(store: Store, lines: list[Line], shown: Display) -> None:
     groups = {line.title: line.clause for line in others}
     script = sql_scripts.beside_sql(store, below.how, groups, baseline.clause)
     figure.show(
-        Figure(f"{title} to the baseline {baseline.title}", chart,
-               frame.drop(columns=["color", "dash"]), _told(script, shown),
-               f"{below.caption} {display.smoothing(shown)}".strip()),
+        Figure(
+            f"{title} to the baseline {baseline.title}",
+            chart,
+            frame.drop(columns=["color", "dash"]),
+            _told(script, shown),
+            f"{below.caption} {display.smoothing(shown)}".strip(),
+        ),
         "beside",
-    )  # fmt: skip
+    )
 
 
 def joined(lines: list[Line]) -> pd.DataFrame:

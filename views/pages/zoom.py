@@ -19,8 +19,12 @@ from views.widgets.region import Region
 def show_leaderboard(store: Store, region: Region) -> None:
     """A heading and a switch; the leaderboard once it is asked for, as it takes seconds."""
     st.subheader("Which groups moved unlike the rest?")
-    if not st.toggle("Compare the named groups, and bands, types and documents", key="explain",
-                     bind="query-params", persist_state="session"):  # fmt: skip
+    if not st.toggle(
+        "Compare the named groups, and bands, types and documents",
+        key="explain",
+        bind="query-params",
+        persist_state="session",
+    ):
         return
     try:
         found = answers.explain(store, answers.key(store), region)
@@ -28,8 +32,9 @@ def show_leaderboard(store: Store, region: Region) -> None:
         st.error(str(error), icon=":material/error:")
         return
     kinds = list(dict.fromkeys(found["kind"]))
-    kind = st.pills("Kind", kinds, key="explain_kind", selection_mode="multi",
-                    label_visibility="collapsed")  # fmt: skip
+    kind = st.pills(
+        "Kind", kinds, key="explain_kind", selection_mode="multi", label_visibility="collapsed"
+    )
     shown = found[found["kind"].isin(kind)] if kind else found
     shown = shown.reset_index(drop=True)
     event = st.dataframe(
@@ -76,13 +81,16 @@ def occurrences(store: Store, zoom: Zoom, name: str, title: str) -> None:
     context = answers.context(store, answers.key(store), rows)
     shown = charts.in_context(tokens.merge(context, on="row"))
     event = st.dataframe(
-        shown, hide_index=True, key=f"{name}_table", on_select="rerun",
+        shown,
+        hide_index=True,
+        key=f"{name}_table",
+        on_select="rerun",
         selection_mode="single-row",
         column_config={
             "change": _CHANGE,
             "text": st.column_config.TextColumn("text, the ⟦token⟧ marked", width="large"),
         },
-    )  # fmt: skip
+    )
     for at in event["selection"]["rows"][:1]:
         _offer_text(int(shown["row"].iloc[at]), zoom)
     offer_tokens(Rows(rows), f"{title}, {zoom.first:,} to {zoom.last:,}")
@@ -93,9 +101,13 @@ def _offer_text(row: int, zoom: Zoom) -> None:
         st.session_state["pages"]["text"],
         label=f"Read row {row:,} in its document",
         icon=":material/article:",
-        query_params={"token": str(row), "colour": "change", "first": str(zoom.first),
-                      "last": str(zoom.last)},
-    )  # fmt: skip
+        query_params={
+            "token": str(row),
+            "colour": "change",
+            "first": str(zoom.first),
+            "last": str(zoom.last),
+        },
+    )
 
 
 def types(store: Store, zoom: Zoom, where: str, min_count: int, k: int) -> None:
@@ -106,8 +118,10 @@ def types(store: Store, zoom: Zoom, where: str, min_count: int, k: int) -> None:
     except QueryError as error:
         st.info(str(error))
         return
-    sides = {"Most decreased": found[found["change"] < 0].head(k),
-             "Most increased": found[found["change"] > 0].tail(k).iloc[::-1]}  # fmt: skip
+    sides = {
+        "Most decreased": found[found["change"] < 0].head(k),
+        "Most increased": found[found["change"] > 0].tail(k).iloc[::-1],
+    }
     for tab, (title, side) in zip(st.tabs(list(sides)), sides.items(), strict=True):
         with tab:
             _types(side, f"{title} types, {zoom.first:,} to {zoom.last:,}", title)
@@ -119,13 +133,17 @@ def _types(side: pd.DataFrame, name: str, key: str) -> None:
         st.info("No token type changed in this direction.")
         return
     st.dataframe(
-        side.assign(token_str="⟦" + side["token_str"] + "⟧"), hide_index=True, key=f"{key}_types",
+        side.assign(token_str="⟦" + side["token_str"] + "⟧"),
+        hide_index=True,
+        key=f"{key}_types",
         column_config={
-            "token_id": "token id", "token_str": "⟦token⟧", "n_tokens": "occurrences",
+            "token_id": "token id",
+            "token_str": "⟦token⟧",
+            "n_tokens": "occurrences",
             "change": st.column_config.NumberColumn("mean change (nats)", format="%+.3f"),
             "standard_deviation": st.column_config.NumberColumn("their spread", format="%.3f"),
         },
-    )  # fmt: skip
+    )
     offer_tokens(TokenTypes(tuple(int(i) for i in side["token_id"])), name)
 
 
@@ -210,20 +228,39 @@ def page(store: Store) -> None:
 
 def _lists_of() -> tuple[int, str, int]:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        k = st.number_input("Tokens in each list", 1, 1_000, 50, key="k", bind="query-params",
-                            persist_state="session", width=170)  # fmt: skip
+        k = st.number_input(
+            "Tokens in each list",
+            1,
+            1_000,
+            50,
+            key="k",
+            bind="query-params",
+            persist_state="session",
+            width=170,
+        )
         unit = st.segmented_control(
-            "Lists of", [OCCURRENCES, TYPES], default=OCCURRENCES, required=True, key="lists_of",
-            bind="query-params", persist_state="session",
+            "Lists of",
+            [OCCURRENCES, TYPES],
+            default=OCCURRENCES,
+            required=True,
+            key="lists_of",
+            bind="query-params",
+            persist_state="session",
             help="An occurrence is one token at one place of the text; a type is all occurrences "
             "of the same token, by their mean change.",
-        )  # fmt: skip
+        )
         min_count = 20
         if unit == TYPES:
             min_count = st.number_input(
-                "Occurrences of a type, at least", 1, 100_000, 20, key="min_count",
-                bind="query-params", persist_state="session", width=230,
-            )  # fmt: skip
+                "Occurrences of a type, at least",
+                1,
+                100_000,
+                20,
+                key="min_count",
+                bind="query-params",
+                persist_state="session",
+                width=230,
+            )
     return int(k), str(unit), int(min_count)
 
 
@@ -233,14 +270,17 @@ def _histogram(store: Store, zoom: Zoom, where: str) -> None:
     event = figure.show(
         Figure(
             f"Change in loss from step {zoom.first:,} to {zoom.last:,}",
-            charts.histogram(zoom.histogram), zoom.histogram,
+            charts.histogram(zoom.histogram),
+            zoom.histogram,
             sql_scripts.histogram_sql(store, zoom.first, zoom.last, where),
             f"Of {len(change):,} tokens, {(change < 0).mean():.1%} fell and "
             f"{(change > 0).mean():.1%} rose. Mean change {change.mean():+.3f} nats, median "
             f"{change.median():+.3f}. Drag over the bars to choose tokens.",
         ),
-        "histogram", on_select="rerun", selection_mode=charts.BRUSH,
-    )  # fmt: skip
+        "histogram",
+        on_select="rerun",
+        selection_mode=charts.BRUSH,
+    )
     brushed = event["selection"].get(charts.BRUSH, {}).get("low")
     if brushed:
         low, high = (float(f"{end:.4g}") for end in sorted(brushed))
@@ -251,9 +291,14 @@ def _histogram(store: Store, zoom: Zoom, where: str) -> None:
 def _trajectories(store: Store, zoom: Zoom) -> None:
     st.subheader("Losses of single tokens")
     span = st.segmented_control(
-        "Steps shown", [AROUND, WHOLE], default=AROUND, required=True, key="span",
-        bind="query-params", persist_state="session",
-    )  # fmt: skip
+        "Steps shown",
+        [AROUND, WHOLE],
+        default=AROUND,
+        required=True,
+        key="span",
+        bind="query-params",
+        persist_state="session",
+    )
     heads = [_head(getattr(zoom, name)).assign(token_list=title) for name, title in LISTS.items()]
     frame = pd.concat(heads)
     ends = (zoom.first, zoom.last)
@@ -261,11 +306,15 @@ def _trajectories(store: Store, zoom: Zoom) -> None:
     wide = span == WHOLE or zoom.last > WIDE * max(zoom.first, 1)
     axis = charts.LOG_LIKE if wide else charts.LINEAR
     figure.show(
-        Figure("Losses of single tokens", charts.token_trajectories(shown, axis, ends), frame,
-               sql_scripts.token_trajectories_sql(frame["row"].unique()),
-               f"The first {LINES} tokens of each list below; the region is shaded."),
+        Figure(
+            "Losses of single tokens",
+            charts.token_trajectories(shown, axis, ends),
+            frame,
+            sql_scripts.token_trajectories_sql(frame["row"].unique()),
+            f"The first {LINES} tokens of each list below; the region is shaded.",
+        ),
         "token_trajectories",
-    )  # fmt: skip
+    )
 
 
 def _head(trajectories: pd.DataFrame) -> pd.DataFrame:

@@ -68,18 +68,30 @@ def _word_start(store: Store, values: Values, key: str) -> Template:
 
 
 def _words(store: Store, values: Values, key: str) -> Template:
-    text = st.text_input("words, with commas between", ", ".join(values.get("words", ())), key=key,
-                         placeholder="Washington, Lincoln")  # fmt: skip
+    text = st.text_input(
+        "words, with commas between",
+        ", ".join(values.get("words", ())),
+        key=key,
+        placeholder="Washington, Lincoln",
+    )
     return Words(tuple(word.strip() for word in text.split(",") if word.strip()))
 
 
 def _pattern(store: Store, values: Values, key: str) -> Template:
     with st.container(horizontal=True):
-        column = st.selectbox("looks at the", list(_TEXTS), key=f"{key}_column",
-                              index=list(_TEXTS).index(values.get("column", "token_str")),
-                              format_func=lambda name: _TEXTS[name], width=230)  # fmt: skip
-        pattern = st.text_input("regular expression (a part matches)",
-                                values.get("pattern", "^ [A-Z]"), key=f"{key}_pattern")  # fmt: skip
+        column = st.selectbox(
+            "looks at the",
+            list(_TEXTS),
+            key=f"{key}_column",
+            index=list(_TEXTS).index(values.get("column", "token_str")),
+            format_func=lambda name: _TEXTS[name],
+            width=230,
+        )
+        pattern = st.text_input(
+            "regular expression (a part matches)",
+            values.get("pattern", "^ [A-Z]"),
+            key=f"{key}_pattern",
+        )
     return Pattern(pattern, column)
 
 
@@ -91,9 +103,13 @@ def _frequency(store: Store, values: Values, key: str) -> Template:
 
 def _seen(store: Store, values: Values, key: str) -> Template:
     with st.container(horizontal=True):
-        what = st.selectbox("seen before in the doc", list(_SEEN), key=f"{key}_what",
-                            index=list(_SEEN).index(values.get("what", "token")),
-                            format_func=lambda name: _SEEN[name])  # fmt: skip
+        what = st.selectbox(
+            "seen before in the doc",
+            list(_SEEN),
+            key=f"{key}_what",
+            index=list(_SEEN).index(values.get("what", "token")),
+            format_func=lambda name: _SEEN[name],
+        )
         return SeenBefore(what, _number("times, at least", f"{key}_n", values.get("least", 1)))
 
 
@@ -111,16 +127,19 @@ def _docs(store: Store, values: Values, key: str) -> Template:
 
 def _previous(store: Store, values: Values, key: str) -> Template:
     text = st.text_input(
-        "tokens before, each in double quotes", _quoted(values.get("tokens", (" the",))), key=key,
+        "tokens before, each in double quotes",
+        _quoted(values.get("tokens", (" the",))),
+        key=key,
         help='With its leading blank, as " the"; several with commas between.',
-    )  # fmt: skip
+    )
     return Previous(tuple(text.split('"')[1::2]))
 
 
 def _word_part(store: Store, values: Values, key: str) -> Template:
     with st.container(horizontal=True):
-        first = _number("part of its word, from (0 is the first)", f"{key}_first",
-                        values.get("first", 1))  # fmt: skip
+        first = _number(
+            "part of its word, from (0 is the first)", f"{key}_first", values.get("first", 1)
+        )
         return WordPart(first, _maybe("to", f"{key}_last", values.get("last")))
 
 
@@ -129,11 +148,22 @@ def _changed(store: Store, values: Values, key: str) -> Template:
     (rise, _) = answers.suggested_regions(store, answers.key(store))
     ends = [_near(steps, values.get(n, d)) for n, d in zip(("first", "last"), rise, strict=True)]
     with st.container(horizontal=True):
-        how = st.selectbox("its loss", list(_HOW), key=f"{key}_how", width=120,
-                           index=list(_HOW).index(values.get("how", "rose")),
-                           format_func=lambda name: _HOW[name])  # fmt: skip
-        least = st.number_input("by more than (nats)", min_value=0.0, step=0.5, key=f"{key}_least",
-                                value=float(values.get("least", 1.0)), width=130)  # fmt: skip
+        how = st.selectbox(
+            "its loss",
+            list(_HOW),
+            key=f"{key}_how",
+            width=120,
+            index=list(_HOW).index(values.get("how", "rose")),
+            format_func=lambda name: _HOW[name],
+        )
+        least = st.number_input(
+            "by more than (nats)",
+            min_value=0.0,
+            step=0.5,
+            key=f"{key}_least",
+            value=float(values.get("least", 1.0)),
+            width=130,
+        )
         first = st.selectbox("from step", steps, ends[0], key=f"{key}_first", width=110)
         last = st.selectbox("to step", steps, ends[1], key=f"{key}_last", width=110)
     return Changed(int(first), int(last), float(least), how)
@@ -178,12 +208,20 @@ KINDS: dict[str, Condition] = {
     SQL: _sql,
 }
 _TITLES = {
-    "position": "Position", "position_range": "Positions from … to", "words": "Words",
-    "word_start": "Start of a word", "pattern": "Regular expression", "docs": "Doc",
-    "frequency": "Frequency in the text", "seen_before": "Seen before",
-    "sources": "Source document", "previous": "Token before", "word_part": "Part of a word",
-    "changed": "Loss changed", "written": SQL,
-}  # fmt: skip
+    "position": "Position",
+    "position_range": "Positions from … to",
+    "words": "Words",
+    "word_start": "Start of a word",
+    "pattern": "Regular expression",
+    "docs": "Doc",
+    "frequency": "Frequency in the text",
+    "seen_before": "Seen before",
+    "sources": "Source document",
+    "previous": "Token before",
+    "word_part": "Part of a word",
+    "changed": "Loss changed",
+    "written": SQL,
+}
 
 
 def title(data: Values) -> str | None:
@@ -246,8 +284,9 @@ def build(store: Store) -> Template | None:
             rows.append(_row(max(row["n"] for row in rows) + 1))
             st.rerun(scope="fragment")
         if len(rows) > 1:
-            st.segmented_control("A token must meet", [ALL, ANY], required=True,
-                                 key="builder_joined")  # fmt: skip
+            st.segmented_control(
+                "A token must meet", [ALL, ANY], required=True, key="builder_joined"
+            )
     parts = tuple(part for part in made if part is not None)
     if len(parts) < len(rows):
         return None
@@ -262,12 +301,20 @@ def _condition(store: Store, row: dict[str, Any], alone: bool) -> Template | Non
         kind, negated, fields, remove = st.columns([3, 1.1, 6, 0.6], vertical_alignment="bottom")
         titles = list(KINDS)
         chosen = kind.selectbox(
-            "Condition", titles, index=titles.index(row["title"]), key=f"{key}_kind",
+            "Condition",
+            titles,
+            index=titles.index(row["title"]),
+            key=f"{key}_kind",
             label_visibility="collapsed",
-        )  # fmt: skip
+        )
         opposite = negated.checkbox("not", value=row["negated"], key=f"{key}_not")
-        if not alone and remove.button("", icon=":material/close:", key=f"{key}_remove",
-                                       type="tertiary", help="Remove this condition"):  # fmt: skip
+        if not alone and remove.button(
+            "",
+            icon=":material/close:",
+            key=f"{key}_remove",
+            type="tertiary",
+            help="Remove this condition",
+        ):
             st.session_state[_KEPT].remove(row)
             st.rerun(scope="fragment")
         values = row["values"] if chosen == row["title"] else {}

@@ -55,8 +55,13 @@ def _tokens_seen(store: Store) -> pd.Series:
 
 NOTHING, EVERYTHING = "none", "all tokens"
 BELOW = ("difference", "ratio", "nothing")
-_KINDS = {"spike": "spike", "hump": "hump", "fastest_fall": "fastest fall", "plateau": "plateau",
-          "change_point": "change point"}  # fmt: skip
+_KINDS = {
+    "spike": "spike",
+    "hump": "hump",
+    "fastest_fall": "fastest fall",
+    "plateau": "plateau",
+    "change_point": "change point",
+}
 
 
 @dataclass(frozen=True)
@@ -75,11 +80,16 @@ def choose(store: Store, others: Sequence[Store]) -> Display:
     """The widgets, in one line above the groups."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         below = st.segmented_control(
-            "Beside the baseline", BELOW, default="difference", required=True, key="below",
-            bind="query-params", persist_state="session",
+            "Beside the baseline",
+            BELOW,
+            default="difference",
+            required=True,
+            key="below",
+            bind="query-params",
+            persist_state="session",
             help="What is drawn below the mean losses: each group minus the first one (the "
             "baseline), or over it.",
-        )  # fmt: skip
+        )
         axis = training_axis(store)
         with st.popover("Bands, smoothing, events", icon=":material/tune:"):
             bands, smooth, events = _finer()
@@ -91,28 +101,48 @@ def training_axis(store: Store) -> str:
     """The widget for one of charts.AXES; the same on every page that has it."""
     known = charts.AXES if has_tokens_seen(store) else charts.AXES[:2]
     axis = st.segmented_control(
-        "Training axis", known, default=charts.LOG_LIKE, required=True, key="axis",
-        bind="query-params", persist_state="session",
+        "Training axis",
+        known,
+        default=charts.LOG_LIKE,
+        required=True,
+        key="axis",
+        bind="query-params",
+        persist_state="session",
         help="Log-like is linear below step 10 and logarithmic above, so that step 0 has a "
         "place. Tokens seen is offered where the store says them.",
-    )  # fmt: skip
+    )
     return str(axis)
 
 
 def _finer() -> tuple[bool, float, str]:
-    bands = st.toggle("Bands", True, key="bands", bind="query-params", persist_state="session",
-                      help="95 % intervals over source documents.")  # fmt: skip
+    bands = st.toggle(
+        "Bands",
+        True,
+        key="bands",
+        bind="query-params",
+        persist_state="session",
+        help="95 % intervals over source documents.",
+    )
     smooth = st.slider(
-        "Smoothing (decades of the step)", 0.0, 0.5, 0.0, 0.01, key="smooth",
-        bind="query-params", persist_state="session",
+        "Smoothing (decades of the step)",
+        0.0,
+        0.5,
+        0.0,
+        0.01,
+        key="smooth",
+        bind="query-params",
+        persist_state="session",
         help="Off at 0. A Gaussian mean over the log of the step; the band is the smoothed mean's.",
-    )  # fmt: skip
+    )
     events = st.selectbox(
-        "Mark events of", [NOTHING, EVERYTHING, "each group"], key="events", bind="query-params",
+        "Mark events of",
+        [NOTHING, EVERYTHING, "each group"],
+        key="events",
+        bind="query-params",
         persist_state="session",
         help="Spikes, the fastest fall, plateaus and change points that noise alone would show in "
         "under 5 % of trajectories.",
-    )  # fmt: skip
+    )
     return bool(bands), float(smooth), str(events)
 
 
@@ -121,11 +151,15 @@ def _runs(others: Sequence[Store]) -> tuple[str, ...]:
         return ()
     paths = [str(other.path) for other in others]
     chosen = st.multiselect(
-        "Compare with runs", paths, key="runs", bind="query-params", persist_state="session",
+        "Compare with runs",
+        paths,
+        key="runs",
+        bind="query-params",
+        persist_state="session",
         format_func=lambda path: path.rstrip("/").rpartition("/")[2],
         help="Stores of the same tokens, such as other seeds: the mean over runs, from the lowest "
         "run to the highest.",
-    )  # fmt: skip
+    )
     return tuple(chosen)
 
 
@@ -161,13 +195,16 @@ def list_events(store: Store, lines: Sequence[Line], shown: Display) -> None:
     st.caption("Events: tick a line to take its steps as the region.")
     event = st.dataframe(
         found[["of", "kind", "first", "peak", "last", "size", "noise_ratio", "p_value"]],
-        hide_index=True, on_select="rerun", selection_mode="single-row", key="events_table",
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key="events_table",
         column_config={
             "size": st.column_config.NumberColumn("size (nats)", format="%.3f"),
             "noise_ratio": st.column_config.NumberColumn("times the noise", format="%.1f"),
             "p_value": st.column_config.NumberColumn("p", format="%.2g"),
         },
-    )  # fmt: skip
+    )
     for at in event["selection"]["rows"][:1]:
         first, last = int(found["first"].iloc[at]), int(found["last"].iloc[at])
         region.link(first, last, f"Zoom into this {found['kind'].iloc[at]}, ")

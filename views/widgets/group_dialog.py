@@ -30,13 +30,21 @@ def _dialog(store: Store, parameter: str, place: int | None, group: Chosen) -> N
     key = f"dialog_{st.session_state[_OPENED]}"
     ways = [NAMED, BUILD, WRITE]
     way = st.segmented_control(
-        "How", ways, default=_way(store, group), required=True, key=f"{key}_way",
+        "How",
+        ways,
+        default=_way(store, group),
+        required=True,
+        key=f"{key}_way",
         label_visibility="collapsed",
-    )  # fmt: skip
+    )
     made = {NAMED: _named, BUILD: _built, WRITE: _written}[str(way)](store, group, key)
     found = _look(store, made) if made else None
-    name = st.text_input("Name in the charts (optional)", group.name, key=f"{key}_name",
-                         placeholder=made.title(store) if made and found else "")  # fmt: skip
+    name = st.text_input(
+        "Name in the charts (optional)",
+        group.name,
+        key=f"{key}_name",
+        placeholder=made.title(store) if made and found else "",
+    )
     label = "Add" if place is None else "Use"
     if st.button(label, type="primary", disabled=found is None, key=f"{key}_use") and made:
         _use(parameter, place, dataclasses.replace(made, name=name.strip(), color=group.color))
@@ -54,8 +62,9 @@ def _named(store: Store, group: Chosen, key: str) -> Chosen | None:
     groups = store.named_groups
     names = list(groups)
     at = names.index(group.text) if group.text in names else 0
-    name = st.selectbox("Named group", names, at, key=f"{key}_named",
-                        format_func=lambda n: groups[n].title)  # fmt: skip
+    name = st.selectbox(
+        "Named group", names, at, key=f"{key}_named", format_func=lambda n: groups[n].title
+    )
     st.code(groups[name].clause, language="sql", wrap_lines=True)
     st.session_state[f"{key}_sql"] = groups[name].clause  # where writing goes on from
     if groups[name].description:
@@ -78,14 +87,19 @@ def _built(store: Store, group: Chosen, key: str) -> Chosen | None:
 def _written(store: Store, group: Chosen, key: str) -> Chosen | None:
     st.session_state.setdefault(f"{key}_sql", group.text or EXAMPLE)
     text = st.text_area(
-        "A condition in SQL", key=f"{key}_sql", height=110,
+        "A condition in SQL",
+        key=f"{key}_sql",
+        height=110,
         help="One true-or-false expression over the columns of `tokens`, such as is_word_start and "
         "position < 100. Ctrl+Enter looks at it.",
-    )  # fmt: skip
+    )
     with st.expander("What can be asked of a token"):
         st.caption("Columns: " + ", ".join(f"`{c}`" for c in _columns(store)))
-        st.caption("Functions: DuckDB's own and " + ", ".join(f"`{f}`" for f in store.functions)
-                   + " (`loss_at(row, step)` is a token's loss at a checkpoint)")  # fmt: skip
+        st.caption(
+            "Functions: DuckDB's own and "
+            + ", ".join(f"`{f}`" for f in store.functions)
+            + " (`loss_at(row, step)` is a token's loss at a checkpoint)"
+        )
     return Chosen(text)
 
 
@@ -105,9 +119,10 @@ def _look(store: Store, group: Chosen) -> Preview | None:
     st.dataframe(
         charts.in_context(found.sample.assign(change=0.0)).drop(columns=["change", "row"]),
         hide_index=True,
-        column_config={"text": st.column_config.TextColumn("the ⟦token⟧ in its text",
-                                                           width="large")},
-    )  # fmt: skip
+        column_config={
+            "text": st.column_config.TextColumn("the ⟦token⟧ in its text", width="large")
+        },
+    )
     return found
 
 

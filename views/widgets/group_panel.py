@@ -50,8 +50,12 @@ def one(store: Store, label: str, parameter: str, default: str) -> str | None:
         selected_groups.keep(parameter, [Chosen(default)])
     group = selected_groups.groups(parameter, [default])[0]
     text, button = st.columns([9, 2], vertical_alignment="center")
-    if button.button("Change", icon=":material/edit:", key=f"{parameter}_change",
-                     help=f"{label}: choose another group"):  # fmt: skip
+    if button.button(
+        "Change",
+        icon=":material/edit:",
+        key=f"{parameter}_change",
+        help=f"{label}: choose another group",
+    ):
         group_dialog.show(store, parameter, 0)
     try:
         found = answers.preview(store, answers.key(store), group.clause)
@@ -71,8 +75,9 @@ def _line(
     key = f"{parameter}_{group.number}"
     color, dash = look(place)
     swatch, text, buttons = st.columns([0.5, 7.5, 3.4], vertical_alignment="center")
-    picked = swatch.color_picker("Colour", group.color or color, key=f"{key}_{color}",
-                                 label_visibility="collapsed")  # fmt: skip
+    picked = swatch.color_picker(
+        "Colour", group.color or color, key=f"{key}_{color}", label_visibility="collapsed"
+    )
     if picked != (group.color or color):
         groups[place] = replace(group, color=picked)
         selected_groups.keep(parameter, groups)
@@ -95,8 +100,9 @@ def _buttons(store: Store, parameter: str, groups: list[Chosen], place: int, key
         groups.insert(0, groups.pop(place))
         selected_groups.keep(parameter, groups)
         st.rerun()
-    if st.button("Change", key=f"{key}_edit", type="tertiary",
-                 help="Change the group, or look at its tokens"):  # fmt: skip
+    if st.button(
+        "Change", key=f"{key}_edit", type="tertiary", help="Change the group, or look at its tokens"
+    ):
         group_dialog.show(store, parameter, place)
     if st.button("Remove", key=f"{key}_remove", type="tertiary"):
         groups.pop(place)

@@ -51,10 +51,14 @@ def show(
     tokens = [
         [row, before, token, value, member]
         for row, before, token, value, member in zip(
-            pieces["row"].tolist(), pieces["before"], pieces["token"],
-            paint.values.round(3).tolist(), paint.members.tolist(), strict=True,
+            pieces["row"].tolist(),
+            pieces["before"],
+            pieces["token"],
+            paint.values.round(3).tolist(),
+            paint.members.tolist(),
+            strict=True,
         )
-    ]  # fmt: skip
+    ]
 
     def picked() -> None:
         row = st.session_state["reader"].picked
@@ -64,9 +68,15 @@ def show(
     _COMPONENT(
         key="reader",
         data={
-            "key": f"{found.doc}", "title": title, "kind": paint.kind, "tokens": tokens,
-            "after": found.after, "reach": paint.reach, "legend": list(paint.legend),
-            "note": paint.note, "selected": selected,
+            "key": f"{found.doc}",
+            "title": title,
+            "kind": paint.kind,
+            "tokens": tokens,
+            "after": found.after,
+            "reach": paint.reach,
+            "legend": list(paint.legend),
+            "note": paint.note,
+            "selected": selected,
         },
         on_picked_change=picked,
-    )  # fmt: skip
+    )

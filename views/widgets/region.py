@@ -70,9 +70,13 @@ def take_event(store: Store) -> None:
             st.session_state["first"], st.session_state["last"] = event.first, event.last
 
     st.selectbox(
-        "Take a detected event of the mean loss", list(told), index=None, key="event",
-        on_change=take, placeholder="spikes, falls, plateaus …",
-    )  # fmt: skip
+        "Take a detected event of the mean loss",
+        list(told),
+        index=None,
+        key="event",
+        on_change=take,
+        placeholder="spikes, falls, plateaus …",
+    )
 
 
 def choose(store: Store, label: str, prefix: str, default: Region) -> Region:

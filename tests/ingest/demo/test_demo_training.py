@@ -103,9 +103,10 @@ def test_each_text_of_the_stream_begins_with_the_end_of_text_token(tokenizer):
 
 
 def test_the_demo_is_made_whole_and_never_over_another(tmp_path, monkeypatch):
-    monkeypatch.setattr("ingest.demo.make.addresses", lambda: [
-        Address(f"{i}.txt", 1790 + i, "p", "q", TEXT[i % 2] * 2) for i in range(12)
-    ])  # fmt: skip
+    monkeypatch.setattr(
+        "ingest.demo.make.addresses",
+        lambda: [Address(f"{i}.txt", 1790 + i, "p", "q", TEXT[i % 2] * 2) for i in range(12)],
+    )
     make_demo(tmp_path, SHORT)
     table = (tmp_path / "evidence.md").read_text()
     assert table.splitlines()[2].startswith("| 0 | ")

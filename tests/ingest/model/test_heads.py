@@ -54,8 +54,11 @@ def plain() -> dict[str, PreTrainedModel]:
     phi = PhiForCausalLM(PhiConfig(**SIZES)).eval()
     torch.nn.init.normal_(phi.lm_head.bias)
     uncapped = gemma2(final_logit_softcapping=None)
-    return {"phi, with a bias": phi, "gemma 2, uncapped": uncapped,
-            **{f: tiny(f, VOCABULARY) for f in FAMILIES}}  # fmt: skip
+    return {
+        "phi, with a bias": phi,
+        "gemma 2, uncapped": uncapped,
+        **{f: tiny(f, VOCABULARY) for f in FAMILIES},
+    }
 
 
 PLAIN = plain()

@@ -109,9 +109,15 @@ def test_attention_scaled_by_layer_is_computed_as_the_plain_way_computes_it():
     """Mistral's GPT-2s ask for it; transformers before 5.4 forgot it in its default attention."""
     torch.manual_seed(0)
     config = GPT2Config(
-        n_embd=16, n_layer=3, n_head=2, n_positions=CONTEXT, vocab_size=VOCABULARY,
-        initializer_range=0.3, scale_attn_by_inverse_layer_idx=True, reorder_and_upcast_attn=True,
-    )  # fmt: skip
+        n_embd=16,
+        n_layer=3,
+        n_head=2,
+        n_positions=CONTEXT,
+        vocab_size=VOCABULARY,
+        initializer_range=0.3,
+        scale_attn_by_inverse_layer_idx=True,
+        reorder_and_upcast_attn=True,
+    )
     model = GPT2LMHeadModel(config).eval()
     windows = some_windows([CONTEXT] * 2)
     ours = scored(model, windows)
@@ -124,8 +130,13 @@ def test_attention_scaled_by_layer_is_computed_as_the_plain_way_computes_it():
 
 def test_an_encoder_is_told_from_a_model_that_reads_from_left_to_right():
     torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
-             "intermediate_size": 32, "vocab_size": VOCABULARY}  # fmt: skip
+    sizes = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "vocab_size": VOCABULARY,
+    }
     encoder = BertLMHeadModel(BertConfig(**sizes)).eval()
     decoder = BertLMHeadModel(BertConfig(**sizes, is_decoder=True)).eval()
     for window in some_windows([2, 5, CONTEXT]):

@@ -12,11 +12,13 @@ from tests.models import tiny
 
 OUT = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
-    RuntimeError("[enforce fail at alloc_cpu.cpp:128] err == 0. DefaultCPUAllocator: can't "
-                 "allocate memory: you tried to allocate 80 bytes. Error code 12"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:128] err == 0. DefaultCPUAllocator: can't "
+        "allocate memory: you tried to allocate 80 bytes. Error code 12"
+    ),
     RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 80 bytes."),
     MemoryError(),
-]  # fmt: skip
+]
 
 
 def with_room_for(n_tokens: int, error: Exception) -> torch.nn.Module:

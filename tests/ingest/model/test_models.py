@@ -48,10 +48,13 @@ def test_the_dtype_is_the_one_asked_for_not_the_one_saved(tmp_path):
 
 BUFFERS = {
     "gpt2": ["transformer.h.0.attn.bias", "transformer.h.0.attn.masked_bias"],
-    "neox": ["gpt_neox.layers.0.attention.bias", "gpt_neox.layers.0.attention.masked_bias",
-             "gpt_neox.layers.0.attention.rotary_emb.inv_freq"],
+    "neox": [
+        "gpt_neox.layers.0.attention.bias",
+        "gpt_neox.layers.0.attention.masked_bias",
+        "gpt_neox.layers.0.attention.rotary_emb.inv_freq",
+    ],
     "llama": ["model.layers.0.self_attn.rotary_emb.inv_freq"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -35,11 +35,13 @@ def _server(tmp_path_factory: pytest.TempPathFactory):
     server.start()
     port = server.get_host_and_port()[1]
     settings = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nothing",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "nobody",
+        "AWS_SECRET_ACCESS_KEY": "nothing",
         "TMPDIR": str(tmp_path_factory.mktemp("temporary")),
         "TOKEN_TRAILS_CACHE": str(tmp_path_factory.mktemp("cache")),
-    }  # fmt: skip
+    }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.items():
             patch.setenv(name, value)

@@ -171,10 +171,12 @@ def test_a_model_without_attention_weights_is_told_of_once(tmp_path, ingest, bpe
         (lambda rows: [rows[0], *rows], "has a probe twice or not at all"),
         (lambda rows: [{**rows[0], "value": -1.0}, *rows[1:]], "has a loss_first of -1.0"),
         (lambda rows: [*rows[:-1], {**rows[-1], "value": 1.5}], "has a prefix_matching of 1.5"),
-        (lambda rows: [{**r, "checkpoint": r["checkpoint"] + 1} for r in rows],
-         "has probes but no losses"),
+        (
+            lambda rows: [{**r, "checkpoint": r["checkpoint"] + 1} for r in rows],
+            "has probes but no losses",
+        ),
     ],
-)  # fmt: skip
+)
 def test_verify_finds_what_is_wrong_with_probes(own, change, problem):
     rows = change(probes_of(own))
     pq.write_table(pa.Table.from_pylist(rows, schema.PROBES), Layout(own).probes)

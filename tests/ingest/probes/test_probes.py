@@ -100,8 +100,9 @@ def test_losses_and_scores_equal_those_computed_by_hand(family, repeats, tmp_pat
     model.save_pretrained(tmp_path)
     eager = AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="eager").eval()
     with torch.no_grad():
-        weights = [eager(torch.tensor(w[None]), output_attentions=True).attentions
-                   for w in repeats.windows]  # fmt: skip
+        weights = [
+            eager(torch.tensor(w[None]), output_attentions=True).attentions for w in repeats.windows
+        ]
     for layer in range(2):
         for head in range(2):
             scores = [
@@ -129,12 +130,13 @@ def test_a_model_that_is_probed_scores_as_before_with_its_own_attention(repeats)
             MambaConfig(vocab_size=TYPES, hidden_size=16, num_hidden_layers=1, state_size=4)
         ),
         RwkvForCausalLM(
-            RwkvConfig(vocab_size=TYPES, hidden_size=16, num_hidden_layers=2,
-                       attention_hidden_size=16)
+            RwkvConfig(
+                vocab_size=TYPES, hidden_size=16, num_hidden_layers=2, attention_hidden_size=16
+            )
         ),
     ],
     ids=["mamba", "rwkv"],
-)  # fmt: skip
+)
 def test_a_model_without_attention_weights_has_losses_and_one_empty_score(model, repeats):
     probes = probe(model.eval(), repeats)
     assert not gives_attentions(probes)

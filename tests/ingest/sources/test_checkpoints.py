@@ -19,9 +19,13 @@ def test_checkpoints_are_ordered_by_step_not_by_name(tmp_path):
     names = ["checkpoint-1000", "step20", "global_step3", "step-000400", "checkpoint-0", "7"]
     found = find_checkpoints(folders(tmp_path, *names), tokens_per_step=512)
     assert [(c.checkpoint, c.revision, c.tokens_seen) for c in found] == [
-        (0, "checkpoint-0", 0), (3, "global_step3", 1_536), (7, "7", 3_584),
-        (20, "step20", 10_240), (400, "step-000400", 204_800), (1_000, "checkpoint-1000", 512_000),
-    ]  # fmt: skip
+        (0, "checkpoint-0", 0),
+        (3, "global_step3", 1_536),
+        (7, "7", 3_584),
+        (20, "step20", 10_240),
+        (400, "step-000400", 204_800),
+        (1_000, "checkpoint-1000", 512_000),
+    ]
     assert all(c.step == c.checkpoint and c.path == tmp_path / c.revision for c in found)
 
 

@@ -45,8 +45,9 @@ def test_a_run_from_the_hub_equals_one_from_a_folder_byte_for_byte(
     assert (store / "tokens.parquet").read_bytes() == (whole_store / "tokens.parquet").read_bytes()
     for step, row in rows(store).items():
         assert (row["revision"], row["commit"]) == (
-            f"checkpoint-{step}", commit_of(f"checkpoint-{step}"),
-        )  # fmt: skip
+            f"checkpoint-{step}",
+            commit_of(f"checkpoint-{step}"),
+        )
         assert row["weights_sha256"] == rows(whole_store)[step]["weights_sha256"]
     assert read_manifest(Layout(store).manifest).model == REPO
     assert verify(store) == []

@@ -65,10 +65,16 @@ def test_in_the_end_it_is_raised(pauses, error):
 
 @pytest.mark.parametrize(
     "error",
-    [answer(401), answer(403), answer(404), OSError(errno.ENOSPC, "full"), ValueError("a bug"),
-     LocalEntryNotFoundError("offline")],
+    [
+        answer(401),
+        answer(403),
+        answer(404),
+        OSError(errno.ENOSPC, "full"),
+        ValueError("a bug"),
+        LocalEntryNotFoundError("offline"),
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_what_does_not_pass_is_raised_at_once(pauses, error):
     with pytest.raises(type(error)):
         patiently(failing(1, error))

@@ -20,8 +20,10 @@ BILLION = 10**9
         ("step0050000", Published(50_000)),  # Lucie
         ("step20000-tokens84B", Published(20_000, tokens=84 * BILLION)),  # OLMo 1
         ("stage1-step928646-tokens3896B", Published(928_646, 1, tokens=3_896 * BILLION)),  # OLMo 2
-        ("stage2-ingredient3-step11931-tokens50B",
-         Published(11_931, 2, "ingredient3", 50 * BILLION)),
+        (
+            "stage2-ingredient3-step11931-tokens50B",
+            Published(11_931, 2, "ingredient3", 50 * BILLION),
+        ),
         ("stage1-step1413814", Published(1_413_814, 1)),  # OLMo 3
         ("global_step1000", Published(1_000)),  # BLOOM
         ("ckpt_000", Published(0)),  # Amber
@@ -33,7 +35,7 @@ BILLION = 10**9
         ("step-001000-2BT", Published(1_000, tokens=2 * BILLION)),  # FineWeb ablations
         ("64000", Published(64_000)),  # B-GPT
     ],
-)  # fmt: skip
+)
 def test_names_of_every_family(name, expected):
     assert parse_revision(name) == expected
 
@@ -84,15 +86,19 @@ def numbered(*names: str, **naming: object) -> list[tuple[int, str, int | None]]
 
 def test_a_stage_that_counts_anew_goes_on_from_the_one_before():
     assert numbered(
-        "stage2-ingredient1-step2-tokens4B", "stage2-ingredient1-step1-tokens2B", "main",
-        "stage1-step9-tokens18B", "step10-tokens20B", "stage1-step0-tokens0B",
+        "stage2-ingredient1-step2-tokens4B",
+        "stage2-ingredient1-step1-tokens2B",
+        "main",
+        "stage1-step9-tokens18B",
+        "step10-tokens20B",
+        "stage1-step0-tokens0B",
     ) == [
         (0, "stage1-step0-tokens0B", 0),
         (9, "stage1-step9-tokens18B", 18 * BILLION),
         (10, "step10-tokens20B", 20 * BILLION),  # OLMo 2 forgets the prefix at times
         (11, "stage2-ingredient1-step1-tokens2B", 22 * BILLION),
         (12, "stage2-ingredient1-step2-tokens4B", 24 * BILLION),
-    ]  # fmt: skip
+    ]
 
 
 def test_a_stage_that_counts_on_keeps_its_numbers():
@@ -118,8 +124,9 @@ def test_several_runs_in_one_source_need_a_choice():
     found = [(1, "step1-seed-a", None), (2, "step2-seed-a", None), (3, "step3", None)]
     assert numbered(*names, variant="seed-a") == found
     assert numbered(*names, revisions=("step1-seed-b", "step3")) == [
-        (1, "step1-seed-b", None), (3, "step3", None),
-    ]  # fmt: skip
+        (1, "step1-seed-b", None),
+        (3, "step3", None),
+    ]
     with pytest.raises(IngestError, match=r"no run seed-c.*choose among seed-a, seed-b"):
         numbered(*names, variant="seed-c")
 

@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 from ingest.errors import IngestError
 from ingest.sources.checkpoints import Checkpoint, Selection, StepRange, parse_steps, select
 
-MISTRAL = [*range(0, 100, 10), *range(100, 2_000, 50), *range(2_000, 20_000, 100),
-           *range(20_000, 400_001, 1_000)]  # fmt: skip
+MISTRAL = [
+    *range(0, 100, 10),
+    *range(100, 2_000, 50),
+    *range(2_000, 20_000, 100),
+    *range(20_000, 400_001, 1_000),
+]
 
 
 def chosen(numbers: list[int], selection: Selection) -> list[int]:

@@ -74,8 +74,9 @@ def test_bytes_of_one_character_share_its_place_even_across_a_cut():
     rows = corpus.tokens.to_pylist()
     assert [r["token_str"] for r in rows[:4]] == ["<0xF0>", "<0x9F>", "<0x8E>", "<0x89>"]
     assert corpus.docs["text"].to_pylist() == ["🎉", "🎉🎉", "🎉🎉", "🎉"]
-    assert {corpus.docs["text"][r["doc"]].as_py()[r["char_start"] : r["char_end"]]
-            for r in rows} == {"🎉"}  # fmt: skip
+    assert {
+        corpus.docs["text"][r["doc"]].as_py()[r["char_start"] : r["char_end"]] for r in rows
+    } == {"🎉"}
 
 
 @pytest.mark.parametrize("bos", [None, 0])

@@ -68,9 +68,11 @@ def hub(run_folder: Path, tmp_path_factory: pytest.TempPathFactory):
     )
     for part, texts in enumerate([["one", "", "two"], ["three"]]):
         columns = {
-            "body": texts, "id": [f"{part}{i}" for i in range(len(texts))],
-            "source": ["web"] * len(texts), "at": [{"year": 1861}] * len(texts),
-        }  # fmt: skip
+            "body": texts,
+            "id": [f"{part}{i}" for i in range(len(texts))],
+            "source": ["web"] * len(texts),
+            "at": [{"year": 1861}] * len(texts),
+        }
         pq.write_table(pa.table(columns), rows / f"train-0000{part}-of-00002.parquet")
     refs = {p.name: p for p in run_folder.iterdir()}
     refs["main"] = refs[f"checkpoint-{STEPS[-1]}"]
@@ -89,9 +91,14 @@ def environment(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 def read(environment: dict[str, str]):
     """What `open_text` finds, in a process whose Hub is ours."""
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM], cwd=ROOT, env=environment, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [sys.executable, "-c", PROGRAM],
+        cwd=ROOT,
+        env=environment,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
 
     def answer(text: str, **options: object) -> dict[str, Any]:
         process.stdin.write(json.dumps({"text": text, **options}) + "\n")

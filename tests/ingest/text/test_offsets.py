@@ -41,10 +41,15 @@ def _sentence_piece(prefix: Path, byte_fallback: bool) -> SentencePieceBackend:
     lines = [line for line in PROSE.splitlines() if line.strip()]
     kind = {"model_type": "bpe", "vocab_size": 360} if byte_fallback else {"vocab_size": 90}
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(lines), model_prefix=str(prefix), byte_fallback=byte_fallback,
-        hard_vocab_limit=False, minloglevel=2, normalization_rule_name="identity",
-        remove_extra_whitespaces=False, **kind,
-    )  # fmt: skip
+        sentence_iterator=iter(lines),
+        model_prefix=str(prefix),
+        byte_fallback=byte_fallback,
+        hard_vocab_limit=False,
+        minloglevel=2,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        **kind,
+    )
     return SentencePieceBackend(vocab_file=f"{prefix}.model", unk_token="<unk>", eos_token="</s>")
 
 

@@ -34,8 +34,10 @@ def test_a_folder_is_read_in_the_order_of_its_names_and_folders_below_it_too(tmp
         (tmp_path / name).write_text(name)
     (tmp_path / "notes.md").write_text("no text of ours")
     assert [(d.source, d.text) for d in read_texts(tmp_path)] == [
-        ("a", "a.txt"), ("b", "b.txt"), ("sub/c", "sub/c.txt"),
-    ]  # fmt: skip
+        ("a", "a.txt"),
+        ("b", "b.txt"),
+        ("sub/c", "sub/c.txt"),
+    ]
 
 
 def test_json_lines_keep_their_other_columns(tmp_path):
@@ -65,9 +67,13 @@ def test_no_metadata_column_takes_a_name_of_the_stores_own(tmp_path):
     row = {"text": "x", "doc": 1, "meta_doc": 2, "LOSS": 3, "part": 4, "Row": 5, "metal": 6}
     path = write_jsonl(tmp_path / "t.jsonl", row)
     assert read_texts(path)[0].metadata == {
-        "meta_doc": 1, "meta_meta_doc": 2, "meta_LOSS": 3, "meta_part": 4, "meta_Row": 5,
+        "meta_doc": 1,
+        "meta_meta_doc": 2,
+        "meta_LOSS": 3,
+        "meta_part": 4,
+        "meta_Row": 5,
         "metal": 6,
-    }  # fmt: skip
+    }
 
 
 def test_another_text_column_stays_as_metadata(tmp_path):

@@ -24,10 +24,14 @@ def truth_and_store(tmp_path_factory) -> tuple[np.ndarray, Store]:
     truth = types % KINDS
     at = np.arange(STEPS) / (STEPS - 1)
     place = np.log10(1 + 10 * np.arange(STEPS)) / np.log10(1 + 10 * (STEPS - 1))
-    shapes = np.stack([
-        np.clip(1 - 2 * place, 0, 1), np.clip(4 - 4 * place, 0, 1),
-        np.exp(-(((place - 0.75) / 0.1) ** 2)), at,
-    ])  # fmt: skip
+    shapes = np.stack(
+        [
+            np.clip(1 - 2 * place, 0, 1),
+            np.clip(4 - 4 * place, 0, 1),
+            np.exp(-(((place - 0.75) / 0.1) ** 2)),
+            at,
+        ]
+    )
     level, height = rng.uniform(0, 6, (n_tokens, 1)), rng.uniform(1.5, 4, (n_tokens, 1))
     losses = 1 + level + height * shapes[truth] + rng.normal(0, 0.2, (n_tokens, STEPS))
     return truth, with_losses(root, losses)

@@ -56,15 +56,19 @@ def test_the_difference_is_the_mean_over_strata_and_its_influences_those_of_the_
     summation, strata, _, _ = made_up(0)
     losses = summation.matrix.blocks[0].astype(float)
     difference, control = compared(summation, strata)
-    mean = np.array([losses[strata.controls[strata.of_control == s]].mean(axis=0)
-                     for s in range(STRATA)])  # fmt: skip
+    mean = np.array(
+        [losses[strata.controls[strata.of_control == s]].mean(axis=0) for s in range(STRATA)]
+    )
     own = losses[strata.rows]
     expected = own.mean(axis=0) - mean[strata.of_row].mean(axis=0)
     np.testing.assert_allclose(difference.estimate, expected, atol=1e-5)
     np.testing.assert_allclose(control.estimate, mean[strata.of_row].mean(axis=0), atol=1e-5)
     influence = np.zeros((40, RUNS))
-    np.add.at(influence, summation.source_of_row[strata.rows],
-              (own - mean[strata.of_row] - expected) / len(own))  # fmt: skip
+    np.add.at(
+        influence,
+        summation.source_of_row[strata.rows],
+        (own - mean[strata.of_row] - expected) / len(own),
+    )
     off = strata.weights[:, None] * (losses[strata.controls] - mean[strata.of_control])
     np.add.at(influence, summation.source_of_row[strata.controls], -off)
     variance = 40 / 39 * (influence**2).sum(axis=0)

@@ -95,8 +95,10 @@ def test_curves_are_the_losses_the_highest_score_of_each_layer_and_the_group(pro
 def test_a_planted_lead_is_found_where_the_baseline_leaves_out_what_all_learn(probed, asked):
     lags = mechanism(probed, *asked).lags.set_index("probe")
     assert list(lags.index) == [
-        "repeat_gain", "prefix_matching_layer_0", "prefix_matching_layer_1",
-    ]  # fmt: skip
+        "repeat_gain",
+        "prefix_matching_layer_0",
+        "prefix_matching_layer_1",
+    ]
     for name in ("repeat_gain", "prefix_matching_layer_1"):
         line = lags.loc[name]
         assert line["lead"] == pytest.approx(LEAD, abs=0.02)

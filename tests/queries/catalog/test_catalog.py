@@ -97,8 +97,15 @@ def test_a_view_of_ones_own_is_a_group(asked):
 def test_the_zoom_has_every_token(asked):
     theirs = ask(catalog(asked), "from zoom(4, 400)")
     assert list(theirs) == [
-        "row", "token_str", "doc", "position", "source", "loss_first", "loss_last", "change",
-    ]  # fmt: skip
+        "row",
+        "token_str",
+        "doc",
+        "position",
+        "source",
+        "loss_first",
+        "loss_last",
+        "change",
+    ]
     ours = asked.zoom(4, 400).changes
     renamed = ours.rename(columns={"first_loss": "loss_first", "last_loss": "loss_last"})
     same(theirs, renamed[list(theirs)])
@@ -245,5 +252,7 @@ def same(theirs: pd.DataFrame, ours: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(
         theirs.reset_index(drop=True),
         ours.reset_index(drop=True),
-        check_dtype=False, rtol=0, atol=1e-9,
-    )  # fmt: skip
+        check_dtype=False,
+        rtol=0,
+        atol=1e-9,
+    )

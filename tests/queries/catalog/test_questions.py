@@ -170,8 +170,11 @@ def test_hardest_docs(answer, long):
     means = long.groupby(["source", "checkpoint"])["loss"].mean().unstack()
     found = answer("hardest_docs").set_index("source")
     assert found["last_loss"].is_monotonic_decreasing and len(found) == len(means)
-    columns = {"first_loss": means.iloc[:, 0], "last_loss": means.iloc[:, -1],
-               "lowest_loss": means.min(axis=1)}  # fmt: skip
+    columns = {
+        "first_loss": means.iloc[:, 0],
+        "last_loss": means.iloc[:, -1],
+        "lowest_loss": means.min(axis=1),
+    }
     for name, expected in columns.items():
         np.testing.assert_allclose(found[name], expected[found.index], atol=1e-9)
 

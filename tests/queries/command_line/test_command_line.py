@@ -269,10 +269,17 @@ def test_a_reader_that_has_seen_enough_is_no_error(folder):
     query = "select * from losses a, (from range(200)) order by all"
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", '"$PYTHON" -m queries sql "$STORE" "$QUERY" | head -n 1'],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-        env={"PYTHON": sys.executable, "STORE": str(folder), "QUERY": query,
-             "PATH": "/usr/bin:/bin"},
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={
+            "PYTHON": sys.executable,
+            "STORE": str(folder),
+            "QUERY": query,
+            "PATH": "/usr/bin:/bin",
+        },
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("checkpoint,doc,position")
 

@@ -101,17 +101,24 @@ def test_a_long_clause_is_quoted_in_short(store):
         ("token_str = '<0xE2>'", "starts_with(token_str, '<')"),
         ("token_str = '''' or token_str = '%'", "token_str in ('''', '%')"),
         ("contains(token_str, '--')", "false"),
-        ("position = (select max(position) from tokens)",
-         "not exists (from tokens t where t.position > tokens.position)"),
-        ("doc in (select doc from tokens where token_str = '%')",
-         "exists (from tokens t where t.doc = tokens.doc and t.token_str = '%')"),
-        ("exists (from losses l where l.doc = tokens.doc and l.position = tokens.position"
-         " and l.checkpoint = 4 and l.loss > 4)", "loss_at(row, 4) > 4"),
+        (
+            "position = (select max(position) from tokens)",
+            "not exists (from tokens t where t.position > tokens.position)",
+        ),
+        (
+            "doc in (select doc from tokens where token_str = '%')",
+            "exists (from tokens t where t.doc = tokens.doc and t.token_str = '%')",
+        ),
+        (
+            "exists (from losses l where l.doc = tokens.doc and l.position = tokens.position"
+            " and l.checkpoint = 4 and l.loss > 4)",
+            "loss_at(row, 4) > 4",
+        ),
         ("is_long(token_str)", "len(token_str) > 4"),
         ("null::boolean", "false"),
         ("case when position = 1 then true end", "position = 1"),
     ],
-)  # fmt: skip
+)
 def test_a_clause_means_what_it_says(extended, clause, same):
     assert extended.members(clause).tolist() == extended.members(same).tolist()
 

@@ -98,8 +98,11 @@ def test_a_huge_answer_is_refused_not_cut(exposed, monkeypatch):
     [
         ("select count(*) from tokens -- all of them", None),
         ("with a as (select max(loss) as m from losses) select m > 0 from a;", True),
-        ("with recursive r as (select 1 as n union all select n + 1 from r where n < 9)"
-         " select max(n) from r", 9),
+        (
+            "with recursive r as (select 1 as n union all select n + 1 from r where n < 9)"
+            " select max(n) from r",
+            9,
+        ),
         ("from docs select min(source) union all select max(source) from docs", "source 0"),
         ("describe losses", "checkpoint"),
         ("summarize tokens", "row"),
@@ -107,7 +110,7 @@ def test_a_huge_answer_is_refused_not_cut(exposed, monkeypatch):
         ("select sum(unnest) from unnest([1, 2])", 3),
         ("select 1 as a where false", None),
     ],
-)  # fmt: skip
+)
 def test_what_reads_is_answered(exposed, query, first):
     found = exposed.sql(query)
     if first is not None:

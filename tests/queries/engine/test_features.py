@@ -35,8 +35,10 @@ def test_a_saved_feature_is_a_column_of_every_group_at_once_and_after_opening_ag
         )
         line = store.features.all().squeeze()
         assert line[["name", "type", "description"]].tolist() == [
-            "parity", "string", "even rows and odd ones"
-        ]  # fmt: skip
+            "parity",
+            "string",
+            "even rows and odd ones",
+        ]
         assert line["n_tokens"] == store.manifest.n_tokens and line["problem"] is None
 
 

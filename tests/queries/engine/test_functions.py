@@ -174,11 +174,12 @@ WRITTEN = {
     "def lower(x: str) -> bool: return True": "lower cannot be registered: SQL has that name",
     "def LOSS_AT(x: str) -> bool: return True": "LOSS_AT cannot be registered: SQL has that name",
     "def select(x: str) -> bool: return True": "select cannot be registered: SQL has that name",
-    "def f(x: str) -> bool: return True\ndef F(x: str) -> bool: return True":
-        "the function f cannot be registered: SQL has that name already, and takes capitals",
+    "def f(x: str) -> bool: return True\ndef F(x: str) -> bool: return True": (
+        "the function f cannot be registered: SQL has that name already, and takes capitals"
+    ),
     "import nothing_of_that_name": "cannot be loaded: ModuleNotFoundError: No module named",
     "def f(": "cannot be loaded: SyntaxError",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("text", WRITTEN)
@@ -226,12 +227,12 @@ def test_loss_at_is_null_where_there_is_no_row_and_a_sentence_where_no_checkpoin
 def test_a_vectorised_function_is_given_series_of_its_types(folder, tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(
-        'import pandas as pd\n'
+        "import pandas as pd\n"
         'def kind(a: "pd.Series[str]", b: "pd.Series[int]", c: "pd.Series[float]",'
         ' d: "pd.Series[bool]") -> "pd.Series[str]":\n'
         '    return pd.Series([f"{x.dtype}" for x in (a, b, c, d)][1:] and '
         '[" ".join(str(x.dtype) for x in (b, c, d))] * len(a))\n'
-    )  # fmt: skip
+    )
     found = Store(folder, functions=path).sql(
         "select distinct kind(token_str, position, loss_at(row, 400), is_word_start) as k "
         "from tokens"

@@ -29,11 +29,13 @@ LEAVES = st.one_of(
     st.builds("{} > {}".format, st.sampled_from(["seen_before", "bigram_seen_before"]), small),
     st.builds(
         "loss_at(row, {}) - loss_at(row, {}) > {}".format,
-        st.sampled_from(STEPS), st.sampled_from(STEPS), st.floats(-2, 2, width=16),
+        st.sampled_from(STEPS),
+        st.sampled_from(STEPS),
+        st.floats(-2, 2, width=16),
     ),
     st.builds("loss_at(row - 1, {}) < 4".format, st.sampled_from(STEPS)),
     st.just("position = (select max(position) from tokens) -- the last\n"),
-)  # fmt: skip
+)
 PREDICATES = st.recursive(
     LEAVES,
     lambda inner: st.one_of(

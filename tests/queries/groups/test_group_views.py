@@ -109,8 +109,12 @@ def test_many_threads_find_the_groups_while_they_change(own):
 def test_no_statement_of_a_person_changes_a_view(own):
     store = Store(own)
     store.sql("from word_start limit 1")
-    for query in ("drop view token_groups.word_start", "create view x as select 1",
-                  "set search_path = 'main'", "create macro f() as 1"):  # fmt: skip
+    for query in (
+        "drop view token_groups.word_start",
+        "create view x as select 1",
+        "set search_path = 'main'",
+        "create macro f() as 1",
+    ):
         with pytest.raises(QueryError):
             store.sql(query)
     assert len(store.sql("from word_start"))

@@ -52,7 +52,7 @@ COLUMN = "tokens have no column {}: did you mean {}?"
         ("'ü' = '' or token_str::int = 3", "::int", "Could not convert string"),
         ("sum(position) > 3", "sum", "WHERE clause cannot contain aggregates"),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_told_with_its_place(store, clause, wrong, complaint):
     with pytest.raises(GroupError) as caught:
         store.members(clause)

@@ -7,8 +7,9 @@ from queries import GroupError, Store, text
 
 def test_counts_and_sample(store):
     found = text(store, "word_start", k=4)
-    truth = store.sql("select count(*) as n, count(distinct source) as d from tokens "
-                      "where is_word_start")  # fmt: skip
+    truth = store.sql(
+        "select count(*) as n, count(distinct source) as d from tokens where is_word_start"
+    )
     assert (found.n_tokens, found.n_docs) == (truth["n"][0], truth["d"][0])
     assert len(found.sample) == 4
     assert set(found.sample["row"]) <= set(store.members("word_start").tolist())

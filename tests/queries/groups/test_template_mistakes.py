@@ -56,7 +56,7 @@ from queries.groups.templates.data import DEEPEST, from_data, from_json
         (lambda: Or((Position(1), "true")), "'true' is no group: expected a template"),
         (lambda: Not("true"), "'true' is no group"),
     ],
-)  # fmt: skip
+)
 def test_mistakes_are_told(make, complaint):
     with pytest.raises(GroupError, match=complaint):
         make()

@@ -71,7 +71,7 @@ LEAVES = st.one_of(
     st.builds(Rows, st.lists(small, min_size=1).map(tuple)),
     st.builds(TokenTypes, st.lists(small, min_size=1).map(tuple)),
     st.just(Written("position % 3 = 1 -- every third")),
-)  # fmt: skip
+)
 TEMPLATES = st.recursive(
     LEAVES,
     lambda inner: st.one_of(
