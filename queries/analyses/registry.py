@@ -79,7 +79,7 @@ ANALYSES = (
         "One group in several runs, and the spread of the runs.",
         compare,
         GROUPS,
-        "data/seed-1 data/seed-2 --group copyable",
+        "data/seed-1 data/seed-2 --group word_start",
     ),
     Analysis(
         "matched",

@@ -168,9 +168,11 @@ def test_panels_of_a_stack_have_their_own_names(demo: Store) -> None:
     assert [panel["width"] for panel in spec["vconcat"]] == [theme.WIDTH] * 3
     names = [param["name"] for param in spec["params"]]
     assert len(names) == len(set(names)) == 3
-    assert data(specification(analyses.leads(found.lags)), "by")["probe"].isin(
-        found.lags["probe"]
-    ).all()
+    assert (
+        data(specification(analyses.leads(found.lags)), "by")["probe"]
+        .isin(found.lags["probe"])
+        .all()
+    )
 
 
 def test_ngrams_are_reference_lines_above_their_correlations(demo: Store) -> None:
