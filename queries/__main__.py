@@ -40,6 +40,7 @@ app = typer.Typer(
     help="Query a store: how were groups of tokens learned?",
     epilog=f"Example: {PROGRAM} trajectories data/demo copyable not_copyable",
     rich_markup_mode="markdown",
+    add_completion=False,  # the console script token-trails has it, for these commands too
     pretty_exceptions_enable=False,
 )
 
