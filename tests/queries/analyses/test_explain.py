@@ -115,5 +115,5 @@ def test_many_groups_are_as_each_alone():
 def test_what_cannot_be_explained_gets_a_sentence(store):
     with pytest.raises(QueryError, match="no group with 9,999 or more tokens"):
         explain(store, (0, 8), min_count=9_999)
-    with pytest.raises(QueryError, match="the first step comes first"):
+    with pytest.raises(QueryError, match="expected the earlier step first"):
         explain(store, (8, 0))

@@ -186,7 +186,7 @@ def one_line(error: str) -> bool:
         ("difference", ["nofunc(row)", "true"], "there is no function nofunc"),
         ("zoom", [5, 8], "checkpoint 5 is not in the store: the nearest are"),
         ("zoom", [8, 4], "the region 8 to 4 is empty"),
-        ("zoom", [0, 8, "--top", 0], "asked for 0 tokens: expected at least 1"),
+        ("zoom", [0, 8, "--top", 0], "got lists of 0 tokens: expected at least 1"),
         ("zoom", [0, 8, "--where", "false"], "selects none"),
         ("sql", ["select\n nocolumn\nfrom tokens"], "nocolumn"),
         ("sql", ["selct 1"], "syntax error"),
