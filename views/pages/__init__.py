@@ -21,7 +21,7 @@ from views.pages import (
 )
 
 DEFAULT = "trajectories"
-ANALYSES = ("fair", "kinds", "positions", "ngrams", "evidence")
+ANALYSES = ("matched", "clusters", "positions", "ngrams", "mechanism")
 
 
 def pages(store: Store, others: Sequence[str], default: str = DEFAULT) -> dict[str, st.Page]:
@@ -30,14 +30,18 @@ def pages(store: Store, others: Sequence[str], default: str = DEFAULT) -> dict[s
         "trajectories": (
             "Trajectories",
             ":material/show_chart:",
-            lambda: trajectories.page(store, about.alike(store, others)),
+            lambda: trajectories.page(store, about.same_tokens(store, others)),
         ),
         "zoom": ("Zoom", ":material/zoom_in:", lambda: zoom.page(store)),
-        "fair": ("Fair comparison", ":material/balance:", lambda: matched.page(store)),
-        "kinds": ("Kinds", ":material/category:", lambda: clusters.page(store)),
-        "positions": ("Position and step", ":material/grid_on:", lambda: positions.page(store)),
+        "matched": ("Matched comparison", ":material/balance:", lambda: matched.page(store)),
+        "clusters": ("Clusters", ":material/category:", lambda: clusters.page(store)),
+        "positions": (
+            "Loss by position and step",
+            ":material/grid_on:",
+            lambda: positions.page(store),
+        ),
         "ngrams": ("N-grams", ":material/link:", lambda: ngrams.page(store)),
-        "evidence": ("Evidence", ":material/troubleshoot:", lambda: mechanism.page(store)),
+        "mechanism": ("Mechanism", ":material/troubleshoot:", lambda: mechanism.page(store)),
         "text": ("Text", ":material/article:", lambda: text.page(store)),
         "sql": ("SQL", ":material/database:", lambda: sql.page(store)),
         "report": ("Report", ":material/description:", lambda: report.page(store)),
