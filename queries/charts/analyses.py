@@ -210,9 +210,9 @@ def balance(frame: pd.DataFrame) -> alt.LayerChart:
 def clusters(means: pd.DataFrame) -> alt.VConcatChart:
     """Mean losses of the clusters with their bands, above their mean shapes.
 
-    kind, checkpoint, mean_loss, low, high (nats), shape (standard deviations).
+    cluster, checkpoint, mean_loss, low, high (nats), shape (standard deviations).
     """
-    frame = means.assign(token_group="cluster " + means["kind"].astype(str))
+    frame = means.assign(token_group="cluster " + means["cluster"].astype(str))
     return theme.stack(
         curves.trajectories(frame).properties(height=UPPER),
         curves.relative(

@@ -116,7 +116,7 @@ def _whole(store: Store, chosen: Chosen | None) -> Section:
         "Mean loss of all tokens",
         MEANS,
         frame,
-        sql_scripts.trajectories_sql(store, {"all tokens": "true"}),
+        sql_scripts.trajectories(store, {"all tokens": "true"}),
         note,
         shown,
     )

@@ -39,7 +39,7 @@ def choose(store: Store) -> Chosen | None:
     if len(store.steps) < 2:
         return None
     try:
-        found = events(store)
+        found = events(store).frame
     except QueryError:
         return _without_events(store)
     for kind in _RISES:
@@ -188,7 +188,7 @@ def _after(store: Store, chosen: Chosen) -> Section:
             missing=(f"Figures 9 and 10: {none}",),
         )
     second = _region(store, chosen.after, chosen.region, ("9", "10"))
-    shared = overlap(store, chosen.region, chosen.after, k=TOP)
+    shared = overlap(store, chosen.region, chosen.after, k=TOP).frame
     lines = zip(shared["set_in_first"], shared["set_in_second"], shared["shared"], strict=True)
     counts = {(a, b): int(n) for a, b, n in lines if a != b}
     ask = (
@@ -233,7 +233,7 @@ def _histogram(store: Store, zoom: Zoom, number: str) -> Exhibit:
         f"Change in loss of every token from step {zoom.first:,} to {zoom.last:,}",
         HISTOGRAM,
         zoom.histogram,
-        sql_scripts.histogram_sql(store, zoom.first, zoom.last, "true"),
+        sql_scripts.histogram(store, (zoom.first, zoom.last), "true"),
         "100 bins, zero on an edge.",
         (zoom.first, zoom.last),
     )
@@ -250,7 +250,7 @@ def _tokens(store: Store, zoom: Zoom, number: str) -> Exhibit:
         f"Losses of single tokens around steps {zoom.first:,} to {zoom.last:,}",
         TOKENS,
         shown,
-        sql_scripts.token_trajectories_sql(frame["row"].unique()),
+        sql_scripts.token_trajectories(frame["row"].unique()),
         f"The first {LINES} tokens of each list; the region is shaded.",
         (zoom.first, zoom.last),
     )

@@ -104,12 +104,12 @@ def _exhibits(reader: Reader, pair: Pair, names: Sequence[str]) -> tuple[Exhibit
     means, differences = pair.means(), pair.differences()
     groups = {group.name: group.clause for group in (pair.first, pair.second)}
     first, second = groups
-    script = sql_scripts.beside_sql(
+    script = sql_scripts.comparison(
         reader.store, "difference", {first: groups[first]}, groups[second]
     )
     return (
         Exhibit(names[0], f"Mean loss: {first}, {second}", MEANS, means,
-                sql_scripts.trajectories_sql(reader.store, groups), BANDS),
+                sql_scripts.trajectories(reader.store, groups), BANDS),
         Exhibit(names[1], f"Difference: {first} minus {second}", DIFFERENCE, differences,
                 f"-- the pale band is made in Python: queries/simultaneous.py\n{script}", WIDE),
     )  # fmt: skip
