@@ -7,7 +7,7 @@ import streamlit as st
 
 from queries import QueryError, Store
 from queries.engine import remote
-from queries.store import NEW, REPLACED
+from queries.store import State
 from views.answers import open_store, version_of
 
 WORDS = (
@@ -60,7 +60,7 @@ def describe(store: Store) -> None:
             help=WORDS,
         )
         _warn(store)
-        _offer_reopening(store.on_disk)
+        _offer_reopening(store.files.state())
         if store.functions_changed:
             _offer_reload(store)
 
@@ -85,12 +85,12 @@ def _warn(store: Store) -> None:
         )
 
 
-def _offer_reopening(state: str) -> None:
+def _offer_reopening(state: State) -> None:
     """New checkpoints are shown on request; a replaced store has to be opened again."""
-    if state == NEW:
+    if state == "new checkpoints":
         st.info("New checkpoints were scored after this store was opened.")
         st.button("Show new checkpoints", on_click=version_of.clear, key="show_new")
-    elif state == REPLACED:
+    elif state == "replaced":
         st.warning("This store's files changed after it was opened: what is shown is out of date.")
         st.button("Open it again", on_click=version_of.clear, key="show_new")
 

@@ -4,19 +4,22 @@ Each is the function of `queries` that it names, called as `answers.events(store
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 import queries
-from queries import Comparison, Mechanism, Store, text
+from queries import Comparison, Mechanism, Positions, Store, text
+from queries.analyses.base import Result
+from queries.analyses.compare import By
 from queries.analyses.matched import INITIAL_LOSS
-from queries.analyses.rho_1 import CATEGORIES, rho_1_summary
+from queries.analyses.registry import ANALYSES
+from queries.analyses.rho_1 import CATEGORIES
 from queries.engine import remote
 from queries.report import report as make_report
 
@@ -58,7 +61,7 @@ def open_store(path: str, version: tuple[str, ...], functions: str | None) -> St
 
 def key(store: Store) -> tuple[object, ...]:
     """Distinguishes the states of a store, for the caches below."""
-    return str(store.path), store.opened.stamp, store.features.version
+    return str(store.path), store.files.stamp, store.features.version
 
 
 def key_of(store: Store, clause: str) -> tuple[object, ...]:
@@ -79,7 +82,7 @@ def cached(
 ) -> Callable[Concatenate[Store, P], R]:
     """`function`, cached by the store's state and the arguments.
 
-    With `group_only` the first argument is a group, and only the features that it uses count.
+    With `group_only` the argument `where` is a group, and only the features that it uses count.
     """
 
     def answer(_store: Store, state: object, *arguments: P.args, **named: P.kwargs) -> R:
@@ -89,7 +92,7 @@ def cached(
     remembered = st.cache_data(max_entries=entries, show_spinner=spinner)(answer)
 
     def ask(store: Store, /, *arguments: P.args, **named: P.kwargs) -> R:
-        state = key_of(store, str(arguments[0])) if group_only else key(store)
+        state = key_of(store, str(named["where"])) if group_only else key(store)
         return remembered(store, state, *arguments, **named)
 
     ask.__doc__ = function.__doc__
@@ -106,56 +109,46 @@ def _matchable(store: Store) -> list[str]:
     return [INITIAL_LOSS, *(c for c in store.token_columns if c not in IDENTITIES)]
 
 
-def _positions(store: Store, where: str) -> pd.DataFrame:
-    """`queries.loss_by_position`, and less_mean: minus the mean of all positions at the step."""
-    found = queries.loss_by_position(store, where)
-    sums = (found["mean_loss"] * found["n_tokens"]).groupby(found["checkpoint"]).sum()
-    n_tokens = found.drop_duplicates("first_position")["n_tokens"].sum()
-    return found.assign(less_mean=found["mean_loss"] - found["checkpoint"].map(sums / n_tokens))
+def _positions(store: Store, where: str) -> Positions:
+    """`queries.positions`, with less_mean: minus the mean of all positions at the step."""
+    found = queries.positions(store, where=where)
+    frame = found.frame
+    sums = (frame["mean_loss"] * frame["n_tokens"]).groupby(frame["checkpoint"]).sum()
+    n_tokens = frame.drop_duplicates("first_position")["n_tokens"].sum()
+    less_mean = frame["mean_loss"] - frame["checkpoint"].map(sums / n_tokens)
+    return replace(found, frame=frame.assign(less_mean=less_mean))
 
 
-@dataclass(frozen=True)
-class Categories:
-    """Rho-1's categories of some tokens."""
-
-    tokens: pd.DataFrame
-    """row, category, start, end (nats)."""
-    summary: pd.DataFrame
-    """category, n_tokens, share, mean_start, mean_end (nats)."""
-    means: pd.DataFrame
-    """category, checkpoint, mean_loss, low, high (nats), n_tokens, n_docs."""
-
-
-def _categories(store: Store, where: str, log: bool) -> Categories:
-    """`queries.rho_1`, its summary, and each category's trajectory."""
-    tokens = queries.rho_1(store, where, log)
-    rows = {name: tokens.loc[tokens["category"] == name, "row"] for name in CATEGORIES}
+def _rho_1_means(store: Store, where: str, log: bool) -> pd.DataFrame:
+    """Each category's trajectory: category, checkpoint, mean_loss, low, high, n_tokens, n_docs."""
+    members = queries.rho_1(store, where=where, log=log).members
+    rows = {name: members.loc[members["category"] == name, "row"] for name in CATEGORIES}
     frames = [
         store.trajectory(found.to_numpy()).assign(category=name)
         for name, found in rows.items()
         if len(found)
     ]
-    return Categories(tokens, rho_1_summary(tokens), pd.concat(frames, ignore_index=True))
+    return pd.concat(frames, ignore_index=True)
 
 
 def _mechanism(
     store: Store, group: str, baseline: str | None, between: tuple[int, int], n_probes: int
 ) -> Mechanism:
     """`queries.mechanism`; probes can be added to a store, which only their number shows."""
-    return queries.mechanism(store, group, baseline, *between)
+    return queries.mechanism(store, group, baseline, between=between)
 
 
-def _leads(
+def _lags(
     store: Store, group: str, baseline: str | None, between: tuple[int, int], n_probes: int
 ) -> pd.DataFrame:
     """The lags of `queries.mechanism`, which a short run does not have."""
-    return queries.mechanism(store, group, baseline, *between).lags
+    return queries.mechanism(store, group, baseline, between=between).lags
 
 
 def _doc_values(store: Store, steps: tuple[int, ...]) -> tuple[np.ndarray, float]:
-    """`text.values`, and where their colours end (`text.reach`)."""
+    """`text.values`, and where their colours end (`text.color_limit`)."""
     found = text.values(store, steps)
-    return found, text.reach(found)
+    return found, text.color_limit(found)
 
 
 def _largest(
@@ -185,7 +178,7 @@ def _token_columns(store: Store) -> list[str]:
 sources = cached(_sources)
 token_columns = cached(_token_columns)
 members = cached(Store.members)
-preview = cached(queries.preview, "Counting …", 64)
+preview = cached(text.preview, "Counting …", 64)
 context = cached(Store.context, entries=64)
 
 # Trajectories.
@@ -207,29 +200,44 @@ matchable = cached(_matchable)
 clusters = cached(
     queries.clusters, "Clustering the tokens, which takes a few seconds …", group_only=True
 )
-categories = cached(_categories, "Fitting a line to every token's losses …")
+rho_1 = cached(queries.rho_1, "Fitting a line to every token's losses …")
+rho_1_means = cached(_rho_1_means, "Averaging the categories …")
 positions = cached(_positions, "Averaging by position …")
 position_slope = cached(queries.position_slope, "Fitting the loss over the position …")
 in_context_score = cached(queries.in_context_score, "Comparing positions …")
-baselines = cached(queries.baselines, "Comparing with unigrams and bigrams …")
+ngrams = cached(queries.ngrams, "Comparing with unigrams and bigrams …")
 mechanism = cached(_mechanism, "Reading the probes …")
-leads = cached(_leads, "Comparing which changes first …")
+lags = cached(_lags, "Comparing which changes first …")
 report = cached(make_report, "Answering the report's ten questions …", 4)
 
 # The Text page.
 docs = cached(text.docs)
-doc = cached(text.reading, entries=64)
+doc = cached(text.doc_text, entries=64)
 doc_values = cached(_doc_values, "Reading every token's value …")
 largest = cached(_largest, entries=64)
 token = cached(text.token, entries=64)
 doc_of_token = cached(_doc_of_token, entries=64)
 
 
+@st.cache_data(max_entries=16, show_spinner="Computing …")
+def _analysis(
+    _stores: list[Store], states: object, name: str, arguments: tuple[tuple[str, Any], ...]
+) -> Result:
+    analysis = next(analysis for analysis in ANALYSES if analysis.name == name)
+    return analysis.function(_stores if len(_stores) > 1 else _stores[0], **dict(arguments))
+
+
+def analysis(stores: list[Store], name: str, arguments: Mapping[str, Any]) -> Result:
+    """The analysis of the registry with this name, of one store or of several."""
+    states = tuple(key(store) for store in stores)
+    return _analysis(stores, states, name, tuple(arguments.items()))
+
+
 @st.cache_data(max_entries=64, show_spinner="Comparing the runs …")
-def _runs(_stores: list[Store], states: object, clause: str, by: str) -> Comparison:
-    return queries.compare(_stores, clause, by)
+def _runs(_stores: list[Store], states: object, clause: str, by: By) -> Comparison:
+    return queries.compare(_stores, group=clause, by=by)
 
 
-def runs(stores: list[Store], clause: str, by: str) -> Comparison:
+def runs(stores: list[Store], clause: str, by: By) -> Comparison:
     """`queries.compare`."""
     return _runs(stores, tuple(key(store) for store in stores), clause, by)

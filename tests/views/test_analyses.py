@@ -4,12 +4,17 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+import queries
 from queries import Store
+from queries.analyses.registry import ANALYSES, Analysis
 from tests.queries.probed import write_probes
 from tests.queries.stores import build_store
 from tests.views.apps import drawn, links, n_charts, python_gives_the_data, said, shown
+from views import pages
+from views.widgets.figure import FIGURES
 
 RHO_1 = "by Rho-1's four categories"
 
@@ -180,3 +185,49 @@ def test_too_few_checkpoints_have_curves_and_a_message(small: Path) -> None:
     app = shown(small, "mechanism", group_of_mechanism="position > 5", minus="false")
     assert "expected at least 20" in app.info[0].value
     assert n_charts(app) == 2
+
+
+@pytest.mark.parametrize("analysis", ANALYSES, ids=lambda analysis: analysis.name)
+def test_every_analysis_of_the_registry_is_in_the_navigation(
+    folder: Path, analysis: Analysis
+) -> None:
+    found = pages.pages(Store(folder), [])
+    assert found[analysis.name] in pages.sections(found)[analysis.section]
+    assert found[analysis.name].title == analysis.title
+
+
+GENERIC = {
+    "explain": {"explain_min_count": "5", "explain_min_docs": "2"},
+    "overlap": {"overlap_k": "5"},
+    "type_changes": {"type_changes_min_count": "2"},
+    "rho_1": {"rho_1_where": "position > 1"},
+    "position_slope": {},
+    "in_context_score": {"in_context_score_late": "9", "in_context_score_early": "2"},
+}
+"""Analyses without a page of their own, and the options that suit a small store."""
+
+
+@pytest.mark.parametrize("name", GENERIC)
+def test_an_analysis_without_a_page_has_a_chart_a_table_and_a_script(
+    name: str, folder: Path
+) -> None:
+    app = shown(folder, name, **GENERIC[name])
+    assert not app.error and n_charts(app) == 1 and len(app.dataframe) == 1
+    (figure,) = app.session_state[FIGURES]
+    assert len(figure.frame) and figure.script and figure.language in ("sql", "python")
+
+
+def test_the_result_of_the_generic_page_is_the_analysis_own(folder: Path) -> None:
+    (figure,) = drawn(folder, "rho_1", rho_1_where="position > 1", rho_1_log="true")
+    expected = queries.rho_1(Store(folder), where="position > 1", log=True)
+    pd.testing.assert_frame_equal(figure.frame, expected.frame)
+
+
+def test_a_mistake_on_a_generic_page_gets_a_message(folder: Path) -> None:
+    app = shown(folder, "events", events_group="positoin = 3")
+    assert "did you mean position" in app.error[0].value and n_charts(app) == 0
+    assert "expected at least 20" in shown(folder, "events").error[0].value
+
+
+def test_runs_are_compared_if_there_are_several(folder: Path) -> None:
+    assert "needs several runs" in shown(folder, "compare").info[0].value

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from queries import Clusters, QueryError, Store
-from queries.analyses.clusters import COMPARED, MOST, TIE
-from queries.analyses.rho_1 import CATEGORIES, MOVED
+from queries import Clusters, QueryError, Rho1, Store
+from queries.analyses.base import store_call
+from queries.analyses.clusters import COMPARED, MOST, TIE, Compared
+from queries.analyses.rho_1 import CATEGORIES, CHANGED
 from queries.charts import analyses, curves, theme
 from views import answers, selected_groups
-from views.answers import Categories
 from views.selected_groups import SelectedGroup
 from views.widgets import figure, group_panel, token_table, training_axis
-from views.widgets.figure import Figure, python_call
+from views.widgets.figure import Figure, script_of
 
 TRAJECTORIES, RHO_1 = "by their trajectories", "by Rho-1's four categories"
 STABLE = "the largest stable number"
@@ -37,12 +37,8 @@ class Request:
     where: str
     k: int | None
     """None for the largest stable number."""
-    compared: str
+    compared: Compared
     axis: str
-
-    def script(self, store: Store) -> str:
-        """The Python call that gives the clusters."""
-        return python_call(store, "clusters", self.where, self.k, self.compared)
 
 
 def page(store: Store) -> None:
@@ -78,7 +74,7 @@ def page(store: Store) -> None:
         _categories(store, where, log, axis)
 
 
-def _cluster_options() -> tuple[str, int | None]:
+def _cluster_options() -> tuple[Compared, int | None]:
     compared = st.segmented_control(
         "Compared by",
         COMPARED,
@@ -98,7 +94,7 @@ def _cluster_options() -> tuple[str, int | None]:
         persist_state="session",
         width=230,
     )
-    return str(compared), None if number == STABLE else int(number)
+    return compared, None if number == STABLE else int(number)
 
 
 def _fit_option() -> bool:
@@ -131,23 +127,22 @@ def _clusters(store: Store, request: Request) -> None:
         )
         return
     try:
-        found = answers.clusters(store, request.where, request.k, request.compared)
+        found = answers.clusters(store, where=request.where, k=request.k, compared=request.compared)
     except QueryError as error:
         st.error(str(error), icon=":material/error:")
         return
     titles = {
-        int(row["kind"]): f"Cluster {row['kind']} ({row['share']:.0%})"
-        for row in found.clusters.to_dict("records")
+        int(row["cluster"]): f"Cluster {row['cluster']} ({row['share']:.0%})"
+        for row in found.frame.to_dict("records")
     }
-    script = request.script(store)
-    _stability(found, script)
+    _stability(found)
     _means(store, found, titles, request)
     _sizes(found)
     _members(store, found, titles)
     _offer_feature(
         store,
         found.members["row"],
-        found.members["kind"],
+        found.members["cluster"],
         {cluster: f"Cluster {cluster} by {request.compared}" for cluster in titles},
         f"{len(titles)} clusters of trajectories by {request.compared} of {request.where}, to "
         f"step {store.steps[-1]}",
@@ -155,8 +150,8 @@ def _clusters(store: Store, request: Request) -> None:
     )
 
 
-def _stability(found: Clusters, script: str) -> None:
-    n = len(found.clusters)
+def _stability(found: Clusters) -> None:
+    n = len(found.frame)
     if found.stability.empty:
         st.markdown(
             f"**{n} clusters**, as requested; their stability was not tested. To see whether other "
@@ -171,11 +166,11 @@ def _stability(found: Clusters, script: str) -> None:
                 "Stability of each number of clusters",
                 analyses.stability(found.stability, n),
                 found.stability,
-                f"{script}.stability",
+                script_of(found, "stability"),
                 "The source documents are split in halves, the tokens of each half are clustered, "
                 "and further tokens are assigned to the clusters of either half: 1 if both agree, "
                 f"0 by chance. The largest number within {TIE} of the best is used.",
-                "python",
+                found.language,
             ),
             "stability",
         )
@@ -199,13 +194,13 @@ def _verdict(n: int, stability: float, cloud: float) -> str:
 def _means(store: Store, found: Clusters, titles: dict[int, str], request: Request) -> None:
     groups = [
         curves.as_group(
-            found.means[found.means["kind"] == cluster], title, *theme.look(cluster - 1)
+            found.means[found.means["cluster"] == cluster], title, *theme.look(cluster - 1)
         )
         for cluster, title in titles.items()
     ]
     frame = training_axis.placed(store, pd.concat(groups, ignore_index=True), request.axis)
     data = frame.drop(columns=["color", "dash", "at", "token_group"])
-    script = f"{request.script(store)}.means"
+    script = script_of(found, "means")
     st.subheader("Mean loss of each cluster")
     chart = curves.relative(frame, "mean_loss", "mean loss (nats)", None, request.axis, height=360)
     caption = (
@@ -214,7 +209,7 @@ def _means(store: Store, found: Clusters, titles: dict[int, str], request: Reque
         "clusters differ."
     )
     figure.show(
-        Figure("Mean loss of each cluster", chart, data, script, caption, "python"),
+        Figure("Mean loss of each cluster", chart, data, script, caption, found.language),
         "cluster_losses",
     )
     st.subheader("Mean shape of each cluster")
@@ -227,7 +222,7 @@ def _means(store: Store, found: Clusters, titles: dict[int, str], request: Reque
         "it fell, whatever its level."
     )
     figure.show(
-        Figure("Mean shape of each cluster", chart, data, script, caption, "python"),
+        Figure("Mean shape of each cluster", chart, data, script, caption, found.language),
         "cluster_shapes",
     )
 
@@ -238,10 +233,10 @@ def _sizes(found: Clusters) -> None:
         for name in ("first", "lowest", "last")
     }
     st.dataframe(
-        found.clusters,
+        found.frame,
         hide_index=True,
         key="clusters_table",
-        column_config={"kind": "cluster", "n_tokens": _TOKENS, "share": _SHARE, **losses},
+        column_config={"n_tokens": _TOKENS, "share": _SHARE, **losses},
     )
     st.caption(
         "Losses of the mean trajectory at the first checkpoint, at its lowest point, and at the "
@@ -253,8 +248,8 @@ def _members(store: Store, found: Clusters, titles: dict[int, str]) -> None:
     st.subheader("Cluster members")
     for tab, cluster in zip(st.tabs(list(titles.values())), titles, strict=True):
         with tab:
-            _typical_tokens(store, found.typical[found.typical["kind"] == cluster], cluster)
-            _typical_groups(found.features[found.features["kind"] == cluster], cluster)
+            _typical_tokens(store, found.typical[found.typical["cluster"] == cluster], cluster)
+            _typical_groups(found.features[found.features["cluster"] == cluster], cluster)
 
 
 def _typical_tokens(store: Store, typical: pd.DataFrame, cluster: int) -> None:
@@ -309,50 +304,34 @@ def _typical_groups(groups: pd.DataFrame, cluster: int) -> None:
 def _categories(store: Store, where: str, log: bool, axis: str) -> None:
     """The categories' mean trajectories and sizes."""
     try:
-        found = answers.categories(store, where, log)
+        found = answers.rho_1(store, where=where, log=log)
     except QueryError as error:
         st.error(str(error), icon=":material/error:")
         return
+    means = answers.rho_1_means(store, where, log)
     over = "the log of the step" if log else "the step"
     st.markdown(
-        f"A line is fitted to each token's losses over {over}. If it falls by more than {MOVED} "
+        f"A line is fitted to each token's losses over {over}. If it falls by more than {CHANGED} "
         "nats, the token is **H→L**; if it rises by more, **L→H**. Otherwise it is **L→L** if the "
         "line ends at or below the group's mean loss, and **H→H** if above. This is a rule of "
         "thumb (Lin et al. 2024): a straight line says little about a loss that falls and rises "
         "again, and the thresholds do not come from the data."
     )
-    _category_means(store, found, axis, _category_script(store, where, log))
+    _category_means(store, found, means, axis)
     _category_sizes(found)
     _offer_feature(
         store,
-        found.tokens["row"],
-        found.tokens["category"],
-        {
-            name: CATEGORY_TITLES[name]
-            for name in CATEGORIES
-            if name in set(found.means["category"])
-        },
+        found.members["row"],
+        found.members["category"],
+        {name: CATEGORY_TITLES[name] for name in CATEGORIES if name in set(means["category"])},
         f"Rho-1's categories over {over} of {where}, to step {store.steps[-1]}",
         "rho",
     )
 
 
-def _category_script(store: Store, where: str, log: bool) -> str:
-    *before, call = python_call(store, "rho_1", where, log).splitlines()
-    lines = [
-        "import pandas as pd",
-        *before,
-        f"rows_of = {call}.groupby('category')['row']",
-        "pd.concat([store.trajectory(r.to_numpy()).assign(category=c) for c, r in rows_of])",
-    ]
-    return "\n".join(lines)
-
-
-def _category_means(store: Store, found: Categories, axis: str, script: str) -> None:
+def _category_means(store: Store, found: Rho1, means: pd.DataFrame, axis: str) -> None:
     groups = [
-        curves.as_group(
-            found.means[found.means["category"] == name], CATEGORY_TITLES[name], *theme.look(at)
-        )
+        curves.as_group(means[means["category"] == name], CATEGORY_TITLES[name], *theme.look(at))
         for at, name in enumerate(CATEGORIES)
     ]
     frame = training_axis.placed(store, pd.concat(groups, ignore_index=True), axis)
@@ -362,18 +341,33 @@ def _category_means(store: Store, found: Categories, axis: str, script: str) -> 
             "Mean loss of Rho-1's categories",
             curves.relative(frame, "mean_loss", "mean loss (nats)", None, axis, height=360),
             frame.drop(columns=["color", "dash", "at", "token_group"]),
-            script,
+            _category_script(store, found),
             "Tokens are grouped by these same losses, so they diverge by construction. The finding "
             "is how many tokens each category has, and which.",
-            "python",
+            found.language,
         ),
         "categories_losses",
     )
 
 
-def _category_sizes(found: Categories) -> None:
+def _category_script(store: Store, found: Rho1) -> str:
+    """Python for the means of the categories."""
+    *lines, _ = found.script().splitlines()
+    means = "store.trajectory(r.to_numpy()).assign(category=c)"
+    return "\n".join(
+        [
+            "import pandas as pd",
+            *lines,
+            f"store = {store_call(store)}",
+            "rows = result.members.groupby('category')['row']",
+            f"pd.concat([{means} for c, r in rows])",
+        ]
+    )
+
+
+def _category_sizes(found: Rho1) -> None:
     st.dataframe(
-        found.summary.assign(category=found.summary["category"].map(CATEGORY_TITLES)),
+        found.frame.assign(category=found.frame["category"].map(CATEGORY_TITLES)),
         hide_index=True,
         key="categories_table",
         column_config={

@@ -4,12 +4,12 @@ import pandas as pd
 import streamlit as st
 
 from queries import Matched, QueryError, Store
-from queries.analyses.matched import USUAL
+from queries.analyses.matched import DEFAULT
 from queries.charts import analyses, curves, theme
 from queries.report.numbers import signed
 from views import answers
 from views.widgets import figure, group_panel, training_axis
-from views.widgets.figure import Figure, python_call
+from views.widgets.figure import Figure, script_of
 
 MANY = 0.2
 """A share of tokens without a control above which the others may be a different group."""
@@ -38,15 +38,14 @@ def page(store: Store) -> None:
         return
     axis = training_axis.choose(store)
     try:
-        found = answers.matched(store, group, on, among, bins)
+        found = answers.matched(store, group, on=on, among=among, bins=bins)
     except QueryError as error:
         st.error(str(error), icon=":material/error:")
         return
-    script = python_call(store, "matched", group, on, among, bins)
     _findings(store, found)
-    _curves(store, found, axis, script)
-    _difference(store, found, axis, script)
-    _balance(found, script)
+    _curves(store, found, axis)
+    _difference(store, found, axis)
+    _balance(found)
 
 
 def _covariates(store: Store) -> tuple[tuple[str, ...], int]:
@@ -54,7 +53,7 @@ def _covariates(store: Store) -> tuple[tuple[str, ...], int]:
         on = st.multiselect(
             "Matched on",
             answers.matchable(store),
-            list(USUAL),
+            list(DEFAULT),
             key="on",
             bind="query-params",
             persist_state="session",
@@ -111,7 +110,7 @@ def _difference_in_words(difference: float, low: float, high: float) -> str:
     return f"{abs(difference):.3f} nats {way} ({band}{unclear})"
 
 
-def _curves(store: Store, found: Matched, axis: str, script: str) -> None:
+def _curves(store: Store, found: Matched, axis: str) -> None:
     st.subheader("Mean loss")
     looks = {
         GROUP: ("the group", 0),
@@ -131,16 +130,16 @@ def _curves(store: Store, found: Matched, axis: str, script: str) -> None:
             "Mean loss of a group and its controls",
             curves.relative(frame, "mean_loss", "mean loss (nats)", None, axis, height=320),
             frame.drop(columns=["color", "dash", "at"]),
-            f"{script}.trajectories",
+            script_of(found, "trajectories"),
             "Controls are weighted by the number of similar tokens in the group. Bands are 95% "
             "intervals over source documents; that of the controls takes the weights into account.",
-            "python",
+            found.language,
         ),
         "matched_curves",
     )
 
 
-def _difference(store: Store, found: Matched, axis: str, script: str) -> None:
+def _difference(store: Store, found: Matched, axis: str) -> None:
     st.subheader("Difference: the group minus others")
     names = {"before": "difference", "before_low": "low", "before_high": "high"}
     before = found.difference[["checkpoint", *names]].rename(columns=names)
@@ -155,27 +154,27 @@ def _difference(store: Store, found: Matched, axis: str, script: str) -> None:
             "Difference to the controls",
             curves.relative(frame, "difference", "difference (nats)", 0, axis),
             found.difference,
-            f"{script}.difference",
+            script_of(found, "difference"),
             "Below zero, the group is predicted better. Where the two curves diverge, the "
             "covariates explain part of the unmatched difference.",
-            "python",
+            found.language,
         ),
         "matched_difference",
     )
 
 
-def _balance(found: Matched, script: str) -> None:
+def _balance(found: Matched) -> None:
     st.subheader("Effect of the matching")
     figure.show(
         Figure(
             "Balance of the covariates",
             analyses.balance(found.balance),
             found.balance,
-            f"{script}.balance",
+            script_of(found, "balance"),
             "Numbers: the difference of the means divided by the group's standard deviation; below "
             "0.1 (dashed) is usually considered balanced. Texts and booleans: the share that would "
             "have to change (total variation distance).",
-            "python",
+            found.language,
         ),
         "balance",
     )

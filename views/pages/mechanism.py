@@ -11,7 +11,7 @@ from queries.charts import analyses, curves, theme
 from queries.report.numbers import signed
 from views import answers
 from views.widgets import figure, group_panel, region, training_axis
-from views.widgets.figure import Figure, python_call
+from views.widgets.figure import Figure, script_of
 from views.widgets.region import Region
 
 TITLES = {LOSSES[0]: "first time", LOSSES[1]: "repeated", GAIN: "gain on repeats"}
@@ -43,11 +43,10 @@ def page(store: Store) -> None:
     except QueryError as error:
         st.error(str(error), icon=":material/error:")
         return
-    leads = _leads(store, group, baseline, between, len(probes))
-    script = python_call(store, "mechanism", group, baseline, *between)
-    _findings(leads)
-    _curves(store, found, axis, script, minus)
-    _lead_chart(leads, script)
+    lags = _lags(store, group, baseline, between, len(probes))
+    _findings(lags)
+    _curves(store, found, axis, minus)
+    _lag_chart(found, lags)
 
 
 def _baseline(store: Store) -> tuple[bool, str | None]:
@@ -63,12 +62,12 @@ def _baseline(store: Store) -> tuple[bool, str | None]:
     return minus, group_panel.one(store, "Baseline", "baseline", "not_copyable") if minus else None
 
 
-def _leads(
+def _lags(
     store: Store, group: str, baseline: str | None, between: Region, n_probes: int
 ) -> pd.DataFrame:
     """The leads and lags of the probes; none, and a message, with too few checkpoints."""
     try:
-        return answers.leads(store, group, baseline, between, n_probes)
+        return answers.lags(store, group, baseline, between, n_probes)
     except QueryError as error:
         st.info(str(error), icon=":material/info:")
         return pd.DataFrame()
@@ -100,8 +99,8 @@ def _without_probes(store: Store) -> None:
 # ---- which changes first
 
 
-def _findings(leads: pd.DataFrame) -> None:
-    for lead in leads.to_dict("records"):
+def _findings(lags: pd.DataFrame) -> None:
+    for lead in lags.to_dict("records"):
         st.markdown(f"- **{_title(lead['probe'])}**: {_sentence(lead)}")
     st.caption(
         "A score says where a head looks, and a lead says that something came first in this one "
@@ -142,14 +141,14 @@ def _is_small(probe: str, change: float) -> bool:
     return probe.startswith(SCORE) and abs(change) < SMALL
 
 
-def _lead_chart(leads: pd.DataFrame, script: str) -> None:
-    if leads.empty:
+def _lag_chart(found: Mechanism, lags: pd.DataFrame) -> None:
+    if lags.empty:
         return
     small = [
         _is_small(probe, change)
-        for probe, change in zip(leads["probe"], leads["probe_change"], strict=True)
+        for probe, change in zip(lags["probe"], lags["probe_change"], strict=True)
     ]
-    known = leads[~pd.Series(small, index=leads.index)].dropna(subset=["lead", "lag"], how="all")
+    known = lags[~pd.Series(small, index=lags.index)].dropna(subset=["lead", "lag"], how="all")
     if known.empty:
         return
     st.subheader("Which changes first?")
@@ -157,13 +156,13 @@ def _lead_chart(leads: pd.DataFrame, script: str) -> None:
         Figure(
             "Leads and lags of the probes",
             analyses.leads(known.assign(probe=known["probe"].map(_title))),
-            leads,
-            f"{script}.lags",
+            lags,
+            script_of(found, "lags"),
             "By half-way points: how much later the group is half-way from its start to its "
             "farthest value. By increments: the shift at which the steps of both curves correlate "
             "best. Intervals show the effect of noise on the answer, not whether another run would "
             "give it.",
-            "python",
+            found.language,
         ),
         "leads",
     )
@@ -172,7 +171,7 @@ def _lead_chart(leads: pd.DataFrame, script: str) -> None:
 # ---- curves
 
 
-def _curves(store: Store, found: Mechanism, axis: str, script: str, minus: bool) -> None:
+def _curves(store: Store, found: Mechanism, axis: str, minus: bool) -> None:
     scores = [name for name in found.curves["curve"].unique() if name.startswith(SCORE)]
     panels: tuple[tuple[str, list[str], str, str], ...] = (
         (
@@ -206,7 +205,7 @@ def _curves(store: Store, found: Mechanism, axis: str, script: str, minus: bool)
         frame = training_axis.placed(store, _as_groups(data, names, (0, 3, 1)[at]), axis)
         zero = 0 if at == 0 and minus else None
         chart = curves.relative(frame, "value", unit, zero, axis, height=240)
-        shown = Figure(title, chart, data, f"{script}.curves", caption, "python")
+        shown = Figure(title, chart, data, script_of(found, "curves"), caption, found.language)
         figure.show(shown, f"mechanism_{at}")
 
 

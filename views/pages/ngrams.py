@@ -3,12 +3,12 @@
 import pandas as pd
 import streamlit as st
 
-from queries import QueryError, Store, save_ngrams
-from queries.analyses.ngrams import NAMES
+from queries import Ngrams, QueryError, Store
+from queries.analyses.ngrams import NAMES, save_ngrams
 from queries.charts import curves, theme
 from views import answers
 from views.widgets import figure, group_panel, training_axis
-from views.widgets.figure import Figure, python_call
+from views.widgets.figure import Figure, script_of
 
 MODELS = {"unigram": "unigrams", "bigram": "bigrams"}
 
@@ -27,14 +27,13 @@ def page(store: Store) -> None:
         return
     axis = training_axis.choose(store)
     try:
-        found = answers.baselines(store, where)
+        found = answers.ngrams(store, where)
     except QueryError as error:
         st.error(str(error), icon=":material/error:")
         return
-    script = python_call(store, "baselines", where)
-    _findings(store, found)
-    _losses(store, found, axis, script)
-    _correlations(store, found, axis, script)
+    _findings(store, found.frame)
+    _losses(store, found, axis)
+    _correlations(store, found, axis)
     _source_of_ngrams(store)
 
 
@@ -68,7 +67,8 @@ def _most_similar(store: Store, found: pd.DataFrame, name: str, title: str) -> s
     )
 
 
-def _losses(store: Store, found: pd.DataFrame, axis: str, script: str) -> None:
+def _losses(store: Store, result: Ngrams, axis: str) -> None:
+    found = result.frame
     st.subheader("Mean loss of the model and of n-grams")
     groups = [curves.as_group(found, "the model", *theme.look(0))]
     for at, (name, title) in enumerate(MODELS.items(), 1):
@@ -80,17 +80,18 @@ def _losses(store: Store, found: pd.DataFrame, axis: str, script: str) -> None:
             "Mean loss of the model and of n-grams",
             curves.relative(frame, "mean_loss", "mean loss (nats)", None, axis, height=340),
             found,
-            script,
+            script_of(result),
             "Dashed: the mean loss of these tokens under unigrams and bigrams (interpolated "
             "Kneser-Ney). Reaching a baseline's loss does not prove that the model learned that "
             "baseline: see below whether the same tokens are easy.",
-            "python",
+            result.language,
         ),
         "ngram_losses",
     )
 
 
-def _correlations(store: Store, found: pd.DataFrame, axis: str, script: str) -> None:
+def _correlations(store: Store, result: Ngrams, axis: str) -> None:
+    found = result.frame
     st.subheader("Are the same tokens easy?")
     groups = []
     for at, (name, title) in enumerate(MODELS.items(), 1):
@@ -103,12 +104,12 @@ def _correlations(store: Store, found: pd.DataFrame, axis: str, script: str) -> 
             "Correlation with n-gram losses",
             curves.relative(frame, "correlation", "correlation with", 0, axis, height=300),
             found,
-            script,
+            script_of(result),
             "Pearson's r between the tokens' losses and their n-gram losses. A rise followed by a "
             "fall means that the model learned these statistics and then moved beyond them. Bands "
             "are 95% intervals over source documents. They treat the n-gram models as given, "
             "although these were estimated.",
-            "python",
+            result.language,
         ),
         "ngram_correlations",
     )

@@ -4,7 +4,6 @@ import pandas as pd
 import streamlit as st
 
 from queries import QueryError, Store
-from queries.catalog import sql_scripts
 from queries.charts import curves, heat_map, theme
 from queries.report.numbers import signed
 from views import answers
@@ -51,13 +50,13 @@ def _heat_map(store: Store, where: str, axis: str) -> None:
         Figure(
             "Loss by position and step",
             heat_map.loss_by_position(
-                training_axis.placed(store, found, axis), axis, COLOURS[str(colour)]
+                training_axis.placed(store, found.frame, axis), axis, COLOURS[str(colour)]
             ),
-            found,
-            sql_scripts.positions_sql(store, where),
+            found.frame,
+            found.script(),
             "Two ranges per doubling of the position, each with at least "
-            f"{found['n_tokens'].min():,} tokens. Different positions hold different tokens (a "
-            "doc's first words are unlike its later ones), so not every difference along the "
+            f"{found.frame['n_tokens'].min():,} tokens. Different positions hold different tokens "
+            "(a doc's first words are unlike its later ones), so not every difference along the "
             "position is an effect of the context.",
         ),
         "heat_map",
@@ -67,19 +66,19 @@ def _heat_map(store: Store, where: str, axis: str) -> None:
 def _slope(store: Store, where: str, axis: str) -> None:
     st.subheader("Slope: change per doubling of the position")
     try:
-        found = answers.position_slope(store, where)
+        found = answers.position_slope(store, where=where)
     except QueryError as error:
         st.info(str(error))
         return
     figure.show(
         Figure(
             "Slope of the loss over the position",
-            _curve(store, found, "slope", "nats per doubling", axis, theme.ORANGE),
-            found,
-            sql_scripts.position_slope_sql(store, where),
-            f"{_at_last_step(store, found, 'slope', 'nats per doubling')} Below zero, later tokens "
-            "are easier. This is one number for a curve that need not be straight: see the map "
-            "above.",
+            _curve(store, found.frame, "slope", "nats per doubling", axis, theme.ORANGE),
+            found.frame,
+            found.script(),
+            f"{_at_last_step(store, found.frame, 'slope', 'nats per doubling')} Below zero, later "
+            "tokens are easier. This is one number for a curve that need not be straight: see the "
+            "map above.",
         ),
         "slope",
     )
@@ -91,18 +90,18 @@ def _score(store: Store, where: str, axis: str) -> None:
         late = _position_input(store, "Position", "late", LATE)
         early = _position_input(store, "minus position", "early", EARLY)
     try:
-        found = answers.in_context_score(store, late, early, where)
+        found = answers.in_context_score(store, late=late, early=early, where=where)
     except QueryError as error:
         st.info(str(error))
         return
     figure.show(
         Figure(
             "In-context score",
-            _curve(store, found, "difference", "late minus early (nats)", axis, theme.BLUE),
-            found,
-            sql_scripts.in_context_sql(store, late, early, where),
+            _curve(store, found.frame, "difference", "late minus early (nats)", axis, theme.BLUE),
+            found.frame,
+            found.script(),
             f"Mean loss at position {late:,} minus at position {early:,} (Olsson et al. 2022). "
-            f"{_at_last_step(store, found, 'difference', 'nats')} More negative means more "
+            f"{_at_last_step(store, found.frame, 'difference', 'nats')} More negative means more "
             "in-context learning. Two positions have few tokens; the slope above uses all of them.",
         ),
         "score",

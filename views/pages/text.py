@@ -15,7 +15,7 @@ from queries import QueryError, Store, text
 from queries.catalog import sql_scripts
 from queries.charts import changes
 from queries.report.numbers import MINUS
-from queries.text import Place, Reading
+from queries.text import DocText, Rank
 from views import answers
 from views.widgets import figure, group_panel, reader, region, token_table
 from views.widgets.figure import Figure
@@ -94,7 +94,7 @@ def page(store: Store) -> None:
     show_largest(store, shade, doc)
 
 
-def _title(shade: Shade, doc: Reading) -> str:
+def _title(shade: Shade, doc: DocText) -> str:
     colours = f"membership in the group {shade.group}" if shade.group else shade.what
     return f"{doc.source}, part {doc.part}: {len(doc.tokens):,} tokens by {colours}"
 
@@ -227,7 +227,7 @@ def choose_shade(store: Store) -> Shade | None:
     return None if group is None else Shade(GROUP, steps, group)
 
 
-def paint(store: Store, shade: Shade, doc: Reading) -> Paint:
+def paint(store: Store, shade: Shade, doc: DocText) -> Paint:
     """The colours of a doc. Raises QueryError."""
     values, reach = answers.doc_values(store, shade.steps)
     rows = doc.tokens["row"].to_numpy()
@@ -249,7 +249,7 @@ def _legend(shade: Shade, reach: float, members: np.ndarray) -> tuple[list[str],
 # ---- the selected token
 
 
-def show_token(store: Store, shade: Shade, doc: Reading, row: int) -> None:
+def show_token(store: Store, shade: Shade, doc: DocText, row: int) -> None:
     """The token's value and its rank, its facts, and its loss over the whole run."""
     facts = answers.token(store, row)
     token = str(facts["token_str"])
@@ -269,20 +269,20 @@ def visible(token: str) -> str:
     return f"“{shown.replace(' ', '␣') if not shown.strip() else shown}”"
 
 
-def _value(store: Store, shade: Shade, doc: Reading, row: int) -> str:
+def _value(store: Store, shade: Shade, doc: DocText, row: int) -> str:
     values, _ = answers.doc_values(store, shade.steps)
-    in_doc = text.place(values, row, doc.tokens["row"].to_numpy())
-    in_all = text.place(values, row)
+    in_doc = text.rank(values, row, doc.tokens["row"].to_numpy())
+    in_all = text.rank(values, row)
     value = f"{values[row]:.3f}" if len(shade.steps) == 1 else f"{values[row]:+.3f}"
     head = f"{shade.what.capitalize()}: **{value.replace('-', MINUS)} nats**"
     here = f"{_rank(shade, in_doc)} of this doc's {in_doc.of:,} tokens"
     return f"{head}, the {here} and the {_rank(shade, in_all)} of all {in_all.of:,}"
 
 
-def _rank(shade: Shade, place: Place) -> str:
+def _rank(shade: Shade, rank: Rank) -> str:
     sides = {-1: "largest fall", 0: "change (zero)", 1: "largest rise"}
-    what = "highest" if len(shade.steps) == 1 else sides[place.sign]
-    nth = "" if place.rank == 1 else f"{_ordinal(place.rank)} "
+    what = "highest" if len(shade.steps) == 1 else sides[rank.sign]
+    nth = "" if rank.rank == 1 else f"{_ordinal(rank.rank)} "
     return f"{nth}{what}"
 
 
@@ -309,7 +309,7 @@ def _trajectory(store: Store, shade: Shade, row: int, token: str) -> None:
             f"Loss of {visible(token)}, row {row}",
             changes.one_token(frame, shade.steps),
             frame,
-            sql_scripts.token_trajectories_sql([row]),
+            sql_scripts.token_trajectories([row]),
             f"The token's loss: {losses}.",
         ),
         "token",
@@ -319,7 +319,7 @@ def _trajectory(store: Store, shade: Shade, row: int, token: str) -> None:
 # ---- the largest values
 
 
-def show_largest(store: Store, shade: Shade, doc: Reading) -> None:
+def show_largest(store: Store, shade: Shade, doc: DocText) -> None:
     """Lists of the largest values of the doc or of the whole text; a selected row is opened."""
     st.subheader("Highest losses" if len(shade.steps) == 1 else "Largest changes")
     where = st.segmented_control(

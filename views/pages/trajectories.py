@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 import streamlit as st
 
 from queries import QueryError, Store
+from queries.analyses.compare import By
 from queries.catalog import sql_scripts
 from queries.charts import curves
 from queries.charts.theme import TOKENS_SEEN
@@ -33,6 +35,8 @@ BANDS = (
 class Comparison:
     """How groups are compared with the baseline."""
 
+    method: Literal["difference", "ratio"]
+    """Of `Store`; also the column that is drawn."""
     title: str
     unit: str
     zero: float
@@ -43,6 +47,7 @@ class Comparison:
 
 COMPARISONS = {
     "difference": Comparison(
+        "difference",
         "Difference",
         "difference (nats)",
         0,
@@ -50,6 +55,7 @@ COMPARISONS = {
         "Below zero, the group is predicted better than the baseline.",
     ),
     "ratio": Comparison(
+        "ratio",
         "Ratio",
         "ratio of mean losses",
         1,
@@ -185,7 +191,7 @@ def _mean_losses(store: Store, groups: list[GroupCurve], display: Display) -> No
         display.bands,
         _event_marks(store, groups, display),
     )
-    script = sql_scripts.trajectories_sql(store, {group.title: group.clause for group in groups})
+    script = sql_scripts.trajectories(store, {group.title: group.clause for group in groups})
     brushed = figure.show(
         Figure(
             "Mean loss",
@@ -205,17 +211,15 @@ def _comparison(store: Store, groups: list[GroupCurve], display: Display) -> Non
     how = COMPARISONS[display.compared]
     baseline, *others = groups
     st.subheader(f"{how.title}: each group {how.heading}")
-    compare = {"difference": answers.difference, "ratio": answers.ratio}[display.compared]
+    compare = {"difference": answers.difference, "ratio": answers.ratio}[how.method]
     frames = [
         group.styled(compare(store, group.clause, baseline.clause, display.smooth))
         for group in others
     ]
     frame = training_axis.placed(store, pd.concat(frames, ignore_index=True), display.axis)
-    chart = curves.relative(
-        frame, display.compared, how.unit, how.zero, display.axis, display.bands
-    )
+    chart = curves.relative(frame, how.method, how.unit, how.zero, display.axis, display.bands)
     clauses = {group.title: group.clause for group in others}
-    script = sql_scripts.beside_sql(store, display.compared, clauses, baseline.clause)
+    script = sql_scripts.comparison(store, how.method, clauses, baseline.clause)
     figure.show(
         Figure(
             f"{how.title} to the baseline {baseline.title}",
@@ -243,7 +247,7 @@ def _runs(stores: Sequence[Store], groups: Sequence[GroupCurve], display: Displa
     """Each group's mean over several runs, and the runs as thin lines."""
     title = f"Mean loss over {len(stores)} runs"
     st.subheader(title)
-    by = "tokens_seen" if display.axis == TOKENS_SEEN else "step"
+    by: By = "tokens_seen" if display.axis == TOKENS_SEEN else "step"
     try:
         found = [answers.runs(list(stores), group.clause, by) for group in groups]
     except QueryError as error:
@@ -329,7 +333,7 @@ def _events(store: Store, groups: Sequence[GroupCurve], display: Display) -> pd.
     """Events, and the group that has them. Raises QueryError with too few checkpoints to tell."""
     clauses = {ALL_TOKENS: {ALL_TOKENS: "true"}, EACH_GROUP: {g.title: g.clause for g in groups}}
     frames = [
-        answers.events(store, clause).assign(group=title)
+        answers.events(store, clause).frame.assign(group=title)
         for title, clause in clauses.get(display.events, {}).items()
     ]
     if not frames:

@@ -105,7 +105,7 @@ def _histogram(store: Store, zoom: Zoom, where: str) -> None:
             title,
             changes.histogram(zoom.histogram),
             zoom.histogram,
-            sql_scripts.histogram_sql(store, zoom.first, zoom.last, where),
+            sql_scripts.histogram(store, (zoom.first, zoom.last), where),
             f"Of {len(change):,} tokens, {(change < 0).mean():.1%} fell and "
             f"{(change > 0).mean():.1%} rose. Mean change {signed(change.mean(), 3)} nats, median "
             f"{signed(change.median(), 3)}. Drag over the bars to select tokens.",
@@ -142,7 +142,7 @@ def _trajectories(zoom: Zoom) -> None:
             "Losses of single tokens",
             changes.token_trajectories(shown, ends, SYMLOG if wide else LINEAR),
             frame,
-            sql_scripts.token_trajectories_sql(frame["row"].unique()),
+            sql_scripts.token_trajectories(frame["row"].unique()),
             f"The first {DRAWN} tokens of each list below. The region is shaded.",
         ),
         "token_trajectories",
@@ -199,7 +199,9 @@ def _types(store: Store, zoom: Zoom, where: str, min_count: int, k: int) -> None
     """The token types whose mean fell and rose most."""
     st.subheader("Token types")
     try:
-        found = answers.type_changes(store, zoom.first, zoom.last, where, min_count)
+        found = answers.type_changes(
+            store, (zoom.first, zoom.last), where=where, min_count=min_count
+        ).frame
     except QueryError as error:
         st.info(str(error))
         return
@@ -248,7 +250,7 @@ def _leaderboard(store: Store, selected: Region) -> None:
     ):
         return
     try:
-        found = answers.explain(store, *selected)
+        found = answers.explain(store, selected).frame
     except QueryError as error:
         st.error(str(error), icon=":material/error:")
         return
@@ -306,7 +308,7 @@ def _overlap(
     st.subheader("The same tokens in a second region?")
     second = region.choose(store, "Second region", "second_", default)
     try:
-        shared = answers.overlap(store, first, second, where, k, min_count)
+        shared = answers.overlap(store, first, second, where=where, k=k, min_count=min_count).frame
     except QueryError as error:
         st.error(str(error), icon=":material/error:")
         return

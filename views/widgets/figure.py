@@ -4,14 +4,14 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlencode
 
 import pandas as pd
 import streamlit as st
 from altair.utils.schemapi import disable_debug_mode
 
-from queries import Store
+from queries.analyses.base import Language, WithScript
 from queries.charts.render import render, specification
 from queries.charts.theme import BRUSH, Drawing
 
@@ -37,7 +37,7 @@ class Figure:
     frame: pd.DataFrame
     script: str = ""
     caption: str = ""
-    language: Literal["sql", "python"] = "sql"
+    language: Language = "sql"
 
     @property
     def stem(self) -> str:
@@ -59,15 +59,9 @@ class Figure:
         return specification(self.chart)
 
 
-def python_call(store: Store, function: str, *arguments: Any, **named: Any) -> str:
-    """A Python script whose last line calls `queries.{function}` on the store."""
-    values = [repr(value) for value in arguments]
-    values += [f"{name}={value!r}" for name, value in named.items()]
-    return (
-        f"from queries import Store, {function}\n\n"
-        f"store = Store({store.url or str(store.path)!r})\n"
-        f"{function}({', '.join(['store', *values])})"
-    )
+def script_of(result: WithScript, table: str = "frame") -> str:
+    """The script behind a table of an analysis; a Python script ends with that table."""
+    return result.script().replace("result.frame", f"result.{table}")
 
 
 def reset() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from queries.text import Reading
+from queries.text import DocText
 
 _HTML = """
 <div class="reader">
@@ -44,7 +44,7 @@ class Paint:
 
 
 def show(
-    doc: Reading, paint: Paint, title: str, selected: int | None, select: Callable[[int], None]
+    doc: DocText, paint: Paint, title: str, selected: int | None, select: Callable[[int], None]
 ) -> None:
     """Draw the doc; `select` is called with the row of the token that the user selects."""
     pieces = doc.tokens

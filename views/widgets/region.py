@@ -52,7 +52,7 @@ def link(first: int, last: int, before: str = "Zoom into ") -> None:
 def jump_to_event(store: Store) -> None:
     """A select box of the detected events of the mean loss, which sets the region's steps."""
     try:
-        events = answers.events(store, "true")
+        events = answers.events(store).frame
     except QueryError:
         return  # too few checkpoints to distinguish events from noise
     if events.empty:
