@@ -6,7 +6,7 @@ text stands in the annotation, as in `group: Annotated[str, Group("group to anal
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import (
@@ -66,6 +66,11 @@ class Argument:
     """None for required arguments."""
     flags: tuple[str, ...]
     """Option names on the command line, if they are not made from `name`."""
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it takes several texts."""
+        return get_origin(self.type) is Sequence
 
     @property
     def choices(self) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ class Explanation(WithScript):
 
 def explain(
     store: Store,
-    region: Annotated[Region, Between("checkpoint at which the region begins or ends")],
+    region: Annotated[Region, Between("the region")],
     *,
     min_count: Annotated[int, "minimum number of tokens in a group"] = 20,
     min_docs: Annotated[int, "minimum number of source documents of a group"] = 10,

@@ -66,7 +66,7 @@ def mechanism(
     group: Annotated[str, Group("group to analyse")] = "copyable",
     baseline: Annotated[str | None, Group("group to subtract")] = None,
     *,
-    between: Annotated[OpenRegion, Between("checkpoints to look at")] = (None, None),
+    between: Annotated[OpenRegion, Between("the region (default: all)")] = (None, None),
 ) -> Mechanism:
     """Does a group's loss change when the heads that copying needs appear, before or after?
 

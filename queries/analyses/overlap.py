@@ -37,10 +37,8 @@ class Overlap(WithScript):
 
 def overlap(
     store: Store,
-    region: Annotated[Region, Between("checkpoint at which the first region begins or ends")],
-    second_region: Annotated[
-        Region, Between("checkpoint at which the second region begins or ends")
-    ],
+    region: Annotated[Region, Between("the first region")],
+    second_region: Annotated[Region, Between("the second region")],
     *,
     where: Annotated[str, Group("group to analyse")] = "true",
     k: Annotated[int, Help("number of tokens per list", ("--top",))] = 50,

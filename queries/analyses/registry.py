@@ -5,6 +5,7 @@ To add an analysis, write a module with a function and its result (see `base`), 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
 from typing import get_type_hints
 
 from queries.analyses.base import Argument, Result, arguments_of
@@ -36,6 +37,8 @@ class Analysis:
     function: Callable[..., Result]
     section: str
     """Heading in the navigation and in the command line's help."""
+    example: str
+    """Arguments of an example on the command line, the store first."""
     alias: str = ""
     """The command, if it is not the name."""
 
@@ -48,6 +51,11 @@ class Analysis:
     def arguments(self) -> tuple[Argument, ...]:
         """The arguments after the store, in order."""
         return arguments_of(self.function)
+
+    @property
+    def of_runs(self) -> bool:
+        """Whether it takes several stores, of several runs."""
+        return next(iter(signature(self.function).parameters)) == "stores"
 
     @property
     def result(self) -> type[Result]:
@@ -63,6 +71,7 @@ ANALYSES = (
         "Spikes, the fastest fall, plateaus and change points of a trajectory.",
         events,
         GROUPS,
+        "data/demo copyable not_copyable",
     ),
     Analysis(
         "compare",
@@ -70,6 +79,7 @@ ANALYSES = (
         "One group in several runs, and the spread of the runs.",
         compare,
         GROUPS,
+        "data/seed-1 data/seed-2 --group copyable",
     ),
     Analysis(
         "matched",
@@ -77,6 +87,7 @@ ANALYSES = (
         "A group compared with other tokens that match it in some covariates.",
         matched,
         GROUPS,
+        "data/demo copyable --on corpus_count position --show difference",
     ),
     Analysis(
         "ngrams",
@@ -84,6 +95,7 @@ ANALYSES = (
         "A group's loss compared with unigram and bigram losses.",
         ngrams,
         GROUPS,
+        "data/demo word_start",
     ),
     Analysis(
         "explain",
@@ -91,6 +103,7 @@ ANALYSES = (
         "Groups that changed differently from the rest in a region.",
         explain,
         REGIONS,
+        "data/demo 1380 1640",
     ),
     Analysis(
         "overlap",
@@ -98,6 +111,7 @@ ANALYSES = (
         "Tokens among the most changed in both of two regions, and how many chance would give.",
         overlap,
         REGIONS,
+        "data/demo 1380 1640 1660 2300 --types 20",
     ),
     Analysis(
         "type_changes",
@@ -105,6 +119,7 @@ ANALYSES = (
         "Mean change of each token type in a region.",
         type_changes,
         REGIONS,
+        "data/demo 1380 1640 --min-count 50",
     ),
     Analysis(
         "clusters",
@@ -112,6 +127,7 @@ ANALYSES = (
         "Clusters of trajectories: tokens that are learned in a similar way.",
         clusters,
         TOKENS,
+        "data/demo --clusters 4",
     ),
     Analysis(
         "rho_1",
@@ -119,6 +135,7 @@ ANALYSES = (
         "Rho-1's four categories of tokens: high or low loss at the start and at the end.",
         rho_1,
         TOKENS,
+        "data/demo --log",
         alias="rho",
     ),
     Analysis(
@@ -127,6 +144,7 @@ ANALYSES = (
         "Mean loss by position and step.",
         positions,
         CONTEXT,
+        "data/demo --format svg --output build/positions.svg",
     ),
     Analysis(
         "position_slope",
@@ -134,6 +152,7 @@ ANALYSES = (
         "Change in loss per doubling of the position.",
         position_slope,
         CONTEXT,
+        "data/demo --where word_start",
     ),
     Analysis(
         "in_context_score",
@@ -141,6 +160,7 @@ ANALYSES = (
         "Mean loss at a late position minus that at an early one.",
         in_context_score,
         CONTEXT,
+        "data/demo --late 500 --early 50",
     ),
     Analysis(
         "mechanism",
@@ -148,5 +168,6 @@ ANALYSES = (
         "Probes of attention heads compared with a group's loss, and which changes first.",
         mechanism,
         CONTEXT,
+        "data/demo copyable not_copyable --first 1000",
     ),
 )

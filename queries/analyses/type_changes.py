@@ -30,7 +30,7 @@ class TypeChanges(WithScript):
 
 def type_changes(
     store: Store,
-    region: Annotated[Region, Between("checkpoint at which the region begins or ends")],
+    region: Annotated[Region, Between("the region")],
     *,
     where: Annotated[str, Group("group to analyse")] = "true",
     min_count: Annotated[int, "minimum number of occurrences of a type"] = 20,

@@ -58,6 +58,11 @@ class Zoom:
     random: pd.DataFrame
     """The same of k random tokens."""
 
+    @property
+    def lists(self) -> dict[str, pd.DataFrame]:
+        """decreased, increased and random, by name."""
+        return {"decreased": self.decreased, "increased": self.increased, "random": self.random}
+
 
 def zoom(
     matrix: LossMatrix, facts: pd.DataFrame, region: tuple[int, int], k: int, seed: int
