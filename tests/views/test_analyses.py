@@ -9,7 +9,7 @@ import pytest
 
 import queries
 from queries import Store
-from queries.analyses.registry import ANALYSES, Analysis
+from queries.analyses.registry import ANALYSES
 from tests.queries.probed import write_probes
 from tests.queries.stores import build_store
 from tests.views.apps import drawn, links, n_charts, python_gives_the_data, said, shown
@@ -117,7 +117,7 @@ def test_categories_are_saved_and_offered_if_they_have_tokens(small: Path) -> No
 
 def test_clusters_of_too_few_tokens_get_a_message(folder: Path) -> None:
     app = shown(folder, "clusters", cluster="true", where="position = 1")
-    assert "too few to tell" in app.error[0].value
+    assert "too few to choose" in app.error[0].value
 
 
 def test_positions_have_a_slope_and_a_position_without_tokens_gets_a_message(folder: Path) -> None:
@@ -187,13 +187,14 @@ def test_too_few_checkpoints_have_curves_and_a_message(small: Path) -> None:
     assert n_charts(app) == 2
 
 
-@pytest.mark.parametrize("analysis", ANALYSES, ids=lambda analysis: analysis.name)
-def test_every_analysis_of_the_registry_is_in_the_navigation(
-    folder: Path, analysis: Analysis
-) -> None:
-    found = pages.pages(Store(folder), [])
-    assert found[analysis.name] in pages.sections(found)[analysis.section]
-    assert found[analysis.name].title == analysis.title
+def test_every_analysis_of_the_registry_is_in_the_navigation(folder: Path) -> None:
+    found = shown(folder, "tour").session_state["pages"]
+    sections = pages.sections(found)
+    for analysis in ANALYSES:
+        page = found[analysis.name]
+        assert page in sections[analysis.section]
+        assert (page.title, page.url_path) == (analysis.title, analysis.name)
+    assert [page.title for page in sections[pages.GENERAL]][0] == "Trajectories"
 
 
 GENERIC = {

@@ -79,7 +79,7 @@ def test_an_invalid_group_file_gets_a_message(opened: Open, small: Path) -> None
     (small / "groups").mkdir()
     (small / "groups" / "broken.sql").write_text("-- nothing but a comment")
     app = opened(small)
-    assert "broken.sql holds no expression" in said(app)
+    assert "broken.sql contains no expression" in said(app)
     (small / "groups" / "broken.sql").unlink()
     assert n_charts(app.run()) > 0
 

@@ -5,7 +5,7 @@ It reads the arguments from the registry, so a new analysis needs no page to app
 
 import inspect
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
 import streamlit as st
@@ -38,13 +38,19 @@ def page(store: Store, analysis: Analysis, others: Sequence[Store]) -> None:
             for argument in analysis.arguments
             if argument.role != "store" and argument.name not in EFFECTS
         }
-    if any(arguments[a.name] is None for a in analysis.arguments if a.required):
-        return  # an invalid group, whose widget says why
+    if any(_is_invalid(argument, arguments) for argument in analysis.arguments):
+        return  # its widget says why
     try:
         result = answers.analysis(stores, analysis.name, arguments)
         _draw(analysis, result)
     except QueryError as error:
         st.error(str(error), icon=":material/error:")
+
+
+def _is_invalid(argument: Argument, values: Mapping[str, Any]) -> bool:
+    """Whether the argument is a group, and not one that can be used."""
+    can_be_none = argument.default is None and not argument.required
+    return argument.role == "group" and values[argument.name] is None and not can_be_none
 
 
 def _draw(analysis: Analysis, result: Result) -> None:
