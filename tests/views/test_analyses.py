@@ -194,7 +194,7 @@ def test_every_analysis_of_the_registry_is_in_the_navigation(folder: Path) -> No
         page = found[analysis.name]
         assert page in sections[analysis.section]
         assert (page.title, page.url_path) == (analysis.title, analysis.name)
-    assert [page.title for page in sections[pages.GENERAL]][0] == "Trajectories"
+    assert sections[pages.GENERAL][0].title == "Trajectories"
 
 
 GENERIC = {
@@ -227,7 +227,7 @@ def test_the_result_of_the_generic_page_is_the_analysis_own(folder: Path) -> Non
 def test_a_mistake_on_a_generic_page_gets_a_message(folder: Path) -> None:
     app = shown(folder, "events", events_group="positoin = 3")
     assert "did you mean position" in app.error[0].value and n_charts(app) == 0
-    assert "expected at least 20" in shown(folder, "events").error[0].value
+    assert "score at least 20" in shown(folder, "events").error[0].value
 
 
 def test_runs_are_compared_if_there_are_several(folder: Path) -> None:
