@@ -110,6 +110,12 @@ def styled(frame: pd.DataFrame, title: str = "mean loss") -> pd.DataFrame:
     return frame
 
 
+def as_group(frame: pd.DataFrame, title: str, color: str, dash: list[int]) -> pd.DataFrame:
+    """`frame` as one group's: with token_group, color and dash."""
+    dashes = pd.Series([dash] * len(frame), index=frame.index, dtype=object)
+    return frame.assign(token_group=title, color=color, dash=dashes)
+
+
 def _names(frame: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(frame["token_group"]))
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import altair as alt
@@ -10,10 +11,10 @@ import pandas as pd
 import pytest
 
 import queries
-from queries import Store
-from queries.analyses.events import trajectory
+from queries import Store, text
 from queries.charts import analyses, changes, curves, heat_map, quick, theme
 from queries.charts.render import FORMATS, render, specification
+from tests.queries.stores import build_store
 
 
 def data(spec: dict[str, Any], *columns: str) -> pd.DataFrame:
@@ -111,7 +112,7 @@ def test_bands_that_hold_everywhere_are_drawn_under_those_that_do_not(frame: pd.
 
 
 def test_cells_of_the_heat_map_cover_the_run_without_gaps(store: Store) -> None:
-    losses = queries.loss_by_position(store)
+    losses = queries.positions(store).frame
     cells = data(specification(heat_map.loss_by_position(losses)), "since", "until")
     assert len(cells) == len(losses)
     assert cells["mean_loss"].tolist() == losses["mean_loss"].tolist()
@@ -122,21 +123,20 @@ def test_cells_of_the_heat_map_cover_the_run_without_gaps(store: Store) -> None:
 
 def test_events_stand_below_the_curve(demo: Store) -> None:
     found = queries.events(demo)
-    mean = trajectory(demo, "true", None)
-    spec = specification(analyses.events(found, np.array(demo.steps), mean))
-    assert data(spec, "value")["value"].tolist() == mean.tolist()
-    assert data(spec, "peak")["last"].tolist() == found["last"].tolist()
+    spec = specification(found.chart())
+    assert data(spec, "value")["value"].tolist() == found.trajectory["value"].tolist()
+    assert data(spec, "peak")["last"].tolist() == found.frame["last"].tolist()
     assert {"spike", "fastest fall"} <= set(data(spec, "peak")["kind"])
 
 
 def test_no_event_is_no_failure(store: Store, demo: Store) -> None:
-    none = queries.events(demo)[:0]
+    none = queries.events(demo).frame[:0]
     chart = analyses.events(none, np.array(store.steps), np.ones(len(store.steps)))
     assert render(chart, "svg").startswith(b"<svg")
 
 
 def test_a_leaderboard_shows_two_standard_errors_of_its_first_rows(demo: Store) -> None:
-    rows = queries.explain(demo, 1380, 1640).head(40)
+    rows = queries.explain(demo, (1380, 1640)).frame.head(40)
     shown = data(specification(analyses.explain(rows, 1380, 1640)), "difference", "low")
     rows = rows.head(analyses.SHOWN)
     assert shown["difference"].tolist() == pytest.approx(rows["difference"].tolist())
@@ -145,7 +145,7 @@ def test_a_leaderboard_shows_two_standard_errors_of_its_first_rows(demo: Store) 
 
 
 def test_an_overlap_is_next_to_both_kinds_of_chance(demo: Store) -> None:
-    rows = queries.overlap(demo, (1380, 1640), (1660, 1920))
+    rows = queries.overlap(demo, (1380, 1640), (1660, 1920)).frame
     shown = data(specification(analyses.overlap(rows)), "pair", "n")
     for column, name in (("shared", "shared"), ("expected_usual", "usual")):
         assert shown[shown["tokens"] == name]["n"].tolist() == rows[column].tolist()
@@ -153,7 +153,7 @@ def test_an_overlap_is_next_to_both_kinds_of_chance(demo: Store) -> None:
 
 def test_matching_is_shown_before_and_after(demo: Store) -> None:
     found = queries.matched(demo, "copyable")
-    spec = specification(analyses.matched(found.trajectories, found.difference))
+    spec = specification(found.chart())
     both = data(spec, "difference").set_index("token_group")["difference"]
     assert both["after matching"].tolist() == found.difference["difference"].tolist()
     assert both["before matching"].tolist() == found.difference["before"].tolist()
@@ -164,7 +164,7 @@ def test_matching_is_shown_before_and_after(demo: Store) -> None:
 
 def test_panels_of_a_stack_have_their_own_names(demo: Store) -> None:
     found = queries.mechanism(demo)
-    spec = specification(analyses.mechanism(found.curves))  # a warning would fail the test
+    spec = specification(found.chart())  # a warning would fail the test
     assert [panel["width"] for panel in spec["vconcat"]] == [theme.WIDTH] * 3
     names = [param["name"] for param in spec["params"]]
     assert len(names) == len(set(names)) == 3
@@ -176,8 +176,8 @@ def test_panels_of_a_stack_have_their_own_names(demo: Store) -> None:
 
 
 def test_ngrams_are_reference_lines_above_their_correlations(demo: Store) -> None:
-    found = queries.baselines(demo)
-    spec = specification(analyses.ngrams(found))
+    result = queries.ngrams(demo)
+    found, spec = result.frame, specification(result.chart())
     losses = data(spec, "mean_loss", "token_group").set_index("token_group")["mean_loss"]
     assert losses["the model"].tolist() == found["mean_loss"].tolist()
     assert losses["bigrams"].tolist() == found["bigram_loss"].tolist()
@@ -186,7 +186,7 @@ def test_ngrams_are_reference_lines_above_their_correlations(demo: Store) -> Non
 
 
 def test_types_and_single_tokens_are_drawn_from_their_frames(demo: Store) -> None:
-    types = queries.type_changes(demo, 1380, 1640)
+    types = queries.type_changes(demo, (1380, 1640)).frame
     shown = data(specification(analyses.type_changes(types)), "change")
     assert shown["change"].tolist() == types["change"].tolist()
     tokens = demo.zoom(1380, 1640, k=3).decreased.assign(token_list="Most decreased")
@@ -199,3 +199,32 @@ def test_a_quick_chart_takes_any_columns(mark: str) -> None:
     answer = pd.DataFrame({"a.b[0]": [1, 2, None], "flag": [True, False, True], "c": list("xyz")})
     spec = specification(quick.draw(answer, "a.b[0]", "flag", "c", mark))
     assert data(spec, "x")["y"].tolist() == ["True", "False", "True"]
+
+
+def test_clusters_and_categories_are_drawn_from_their_frames(store: Store) -> None:
+    found = queries.clusters(store, k=2)
+    means = data(specification(found.chart()), "mean_loss", "token_group")
+    assert means["mean_loss"].tolist() == found.means["mean_loss"].tolist()
+    assert set(means["token_group"]) == {"cluster 1", "cluster 2"}
+    categories = queries.rho_1(store)
+    lines = data(specification(categories.chart()), "loss")
+    ends = [*categories.frame["mean_start"], *categories.frame["mean_end"]]
+    assert lines["loss"].tolist() == pytest.approx(ends)
+
+
+def test_runs_stand_above_their_mean(tmp_path: Path) -> None:
+    stores = [Store(build_store(tmp_path / str(seed), sources=12)) for seed in (1, 2)]
+    found = queries.compare(stores)
+    spec = specification(found.chart())
+    assert data(spec, "token_group")["mean_loss"].tolist() == found.runs["mean_loss"].tolist()
+    assert [panel["width"] for panel in spec["vconcat"]] == [theme.WIDTH] * 2
+
+
+def test_one_token_is_marked_at_the_steps(store: Store) -> None:
+    frame = text.trajectory(store, 3)
+    spec = specification(changes.one_token(frame, [8, 400]))
+    rows = sorted(len(values) for values in spec["datasets"].values())
+    assert rows == [2, len(store.steps)]
+    (marked,) = (values for values in spec["datasets"].values() if len(values) == 2)
+    at = frame[frame["checkpoint"].isin([8, 400])]
+    assert [row["loss"] for row in marked] == at["loss"].tolist()
