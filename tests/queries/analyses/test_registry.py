@@ -159,3 +159,10 @@ def test_no_function_hides_a_module_of_its_name():
 def test_the_check_of_hidden_modules_can_fail(monkeypatch):
     monkeypatch.setattr(queries, "store", lambda: None)
     assert hidden(queries) == {"store"}
+
+
+def test_the_documentation_has_the_table():
+    page = (DEMO.parents[1] / "docs" / "queries.md").read_text(encoding="utf-8")
+    table = page.partition("<!-- analyses -->\n")[2].partition("<!-- end -->")[0]
+    rows = [f"| `{a.command}` | {a.sentence} |\n" for a in ANALYSES]
+    assert table == "".join(["| command | what it answers |\n|---|---|\n", *rows])

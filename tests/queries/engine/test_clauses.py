@@ -71,7 +71,7 @@ def extended(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
         ("avg(position) > 2", "cannot be evaluated: .*aggregates"),
         ("exists (select 1 from nowhere)", "cannot be evaluated: .*nowhere"),
         ("reciprocal(position) > 0", "function reciprocal failed for 3: ZeroDivisionError: divi"),
-        ("forgetful(token_str)", "function forgetful failed for ' Obama': it returned nothing"),
+        ("forgetful(token_str)", "function forgetful failed for ' Obama': it returned None"),
     ],
 )
 def test_a_clause_that_is_none_gets_a_sentence(extended, clause, sentence):
