@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from ingest.scoring import background
+from ingest.scoring import background_task
 
 
 def test_it_does_not_wait_until_the_next_piece():
     gate, done = threading.Event(), []
-    with background("test") as going:
+    with background_task("test") as going:
         going.start(lambda: gate.wait(20) and done.append(1))
         going.check()
         assert done == []
@@ -25,19 +25,19 @@ def fail() -> None:
 
 
 def test_a_failure_is_raised_at_the_next_question():
-    with background("test") as going:
+    with background_task("test") as going:
         going.start(fail)
         with pytest.raises(OSError, match="disk full"):
             while True:
                 going.check()
                 time.sleep(0.001)
-    with pytest.raises(OSError, match="disk full"), background("test") as going:
+    with pytest.raises(OSError, match="disk full"), background_task("test") as going:
         going.start(fail)
 
 
 def test_an_interruption_waits_for_what_is_half_done():
     done = []
-    with pytest.raises(KeyboardInterrupt), background("test") as going:
+    with pytest.raises(KeyboardInterrupt), background_task("test") as going:
         going.start(lambda: time.sleep(0.1) or done.append(1))
         raise KeyboardInterrupt
     assert done == [1]

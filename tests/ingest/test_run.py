@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ingest.sources.checkpoints import weights_sha256
+from ingest.sources.checkpoint_files import weights_sha256
 from ingest.verify import verify
 from store import schema
 from store.layout import Layout

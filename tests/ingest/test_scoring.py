@@ -39,17 +39,19 @@ def test_equal_losses_raise_the_alarm_also_after_a_resume(tmp_path, ingest, bpe,
     source, store = save_run(tmp_path / "run", bpe, [1, 2, 3, 4]), tmp_path / "s"
     same_losses_other_bytes(source, 3, 1)
     shutil.copy(source / "checkpoint-2" / "model.safetensors", source / "checkpoint-4")
-    odd = [
-        "odd: checkpoint 3 gives the very same losses as 1, though its weight files differ",
-        "odd: checkpoint 4 has the very same weights as 2",
+    warnings = [
+        "warning: checkpoint 3 gives the same losses as 1, though its weight files differ",
+        "warning: checkpoint 4 has the same weights as 2",
     ]
-    assert ingest("run", source, "--text", text, "--store", store).error.splitlines() == odd
+    assert ingest("run", source, "--text", text, "--store", store).error.splitlines() == warnings
     assert column(store, "duplicate_of") == [None, None, 1, 2]
     assert len(set(column(store, "weights_sha256"))) == 3
     for lost in ("checkpoint-000000001", "checkpoint-000000003", "checkpoint-000000004"):
         Layout(store).losses.joinpath(f"{lost}.parquet").unlink()
         Layout(store).checkpoints.unlink(missing_ok=True)
-        assert ingest("run", source, "--text", text, "--store", store).error.splitlines() == odd
+        assert (
+            ingest("run", source, "--text", text, "--store", store).error.splitlines() == warnings
+        )
         assert column(store, "duplicate_of") == [None, None, 1, 2]
     assert verify(store) == []
 
@@ -58,18 +60,18 @@ def test_one_file_is_written_while_the_next_checkpoint_is_scored(
     tmp_path, ingest, run_folder, text, monkeypatch
 ):
     begun = {step: threading.Event() for step in STEPS}
-    score, write = scoring.score_one, writer.write_losses
+    score, write = scoring.Scorer.score, writer.write_losses
 
-    def watched(arrival, bench):
-        begun[arrival.checkpoint.step].set()
-        return score(arrival, bench)
+    def watched(self, fetched):
+        begun[fetched.checkpoint.step].set()
+        return score(self, fetched)
 
     def slow(layout, outcome, *rest):
         following = STEPS[STEPS.index(outcome.checkpoint.step) + 1 :][:1]
         assert all(begun[step].wait(20) for step in following), "scoring waits for the file"
         write(layout, outcome, *rest)
 
-    monkeypatch.setattr(scoring, "score_one", watched)
+    monkeypatch.setattr(scoring.Scorer, "score", watched)
     monkeypatch.setattr(writer, "write_losses", slow)
     assert ingest("run", run_folder, "--text", text, "--store", tmp_path / "s").status == 0
     assert list(Layout(tmp_path / "s").scored()) == list(STEPS)
@@ -92,7 +94,7 @@ def test_a_disk_that_is_full_stops_the_run_and_what_is_written_stays(
         patch.setattr(pq, "write_table", full)
         ended = ingest(*arguments)
     assert ended.status == 2
-    assert "No space left on device: mend that and run the same command again" in ended.error
+    assert "No space left on device: fix this and rerun the same command" in ended.error
     layout = Layout(tmp_path / "s")
     assert list(layout.scored()) == [step for step in STEPS if step < at]
     assert not leftovers(layout.losses)
@@ -118,14 +120,14 @@ def test_the_attention_is_the_one_asked_for_and_recorded(
     tmp_path, ingest, run_folder, text, attention, monkeypatch
 ):
     used = []
-    put = resident_model.Standing.put
+    load = resident_model.ResidentModel.load
 
-    def watched(self, arrival):
-        model = put(self, arrival)
+    def watched(self, fetched):
+        model = load(self, fetched)
         used.append(model.config._attn_implementation)
         return model
 
-    monkeypatch.setattr(resident_model.Standing, "put", watched)
+    monkeypatch.setattr(resident_model.ResidentModel, "load", watched)
     store = tmp_path / "s"
     arguments = ("run", run_folder, "--text", text, "--store", store)
     assert ingest(*arguments, "--attention", attention).status == 0
@@ -148,7 +150,7 @@ def test_attention_that_is_not_there_is_refused(tmp_path, ingest, run_folder, te
 
 def test_compiled_the_losses_are_the_same(tmp_path, ingest, run_folder, text, whole_store):
     try:
-        resident_model.refuse_compiling()
+        resident_model.refuse_compile()
     except IngestError as error:
         pytest.skip(str(error))
     arguments = ("run", run_folder, "--text", text, "--store", tmp_path / "s", "--compile")

@@ -60,7 +60,7 @@ def test_a_truncated_file_is_found(store, name, left):
     (store / name).write_bytes((store / name).read_bytes()[:left])
     (problem,) = verify(store)
     assert f"{Path(name).name} cannot be read" in problem
-    assert problem.endswith("delete it and run again; it is made anew")
+    assert problem.endswith("delete it and run ingest again, which recreates it")
 
 
 def test_a_flipped_byte_among_the_losses_is_found(store):
@@ -77,7 +77,7 @@ def test_a_flipped_byte_among_the_losses_is_found(store):
 @pytest.mark.parametrize(
     ("column", "value", "sentence"),
     [
-        ("loss", 1.0, "does not have the count and mean that checkpoints.parquet names"),
+        ("loss", 1.0, "does not have the count and mean in checkpoints.parquet"),
         ("loss", float("nan"), NO_LOSS),
         ("loss", None, NO_LOSS),
         ("loss", float("inf"), NO_LOSS),
@@ -125,7 +125,7 @@ def test_other_rows_are_found(store):
     put(store / "docs.parquet", "n_tokens", 0, 1)
     assert "docs.parquet: n_tokens is not the number" in verify(store)[0]
     rewrite(store / "docs.parquet", lambda t: t.slice(1))
-    assert "manifest.json counts other numbers" in verify(store)[0]
+    assert "manifest.json has other numbers" in verify(store)[0]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -159,9 +159,9 @@ def test_files_that_do_not_belong_are_found(store):
     shutil.copy(store / LOSS_FILE, losses / "checkpoint-000000010 (copy).parquet")
     shutil.copy(store / LOSS_FILE, Layout(store).loss_file(20))
     assert verify(store) == [
-        ".manifest.json.99.tmp is left over from a killed ingest: run it again",
-        ".checkpoint-000000020.parquet.99.tmp is left over from a killed ingest: run it again",
-        "losses/checkpoint-000000010 (copy).parquet is no loss file of this store: "
+        ".manifest.json.99.tmp was left behind by a killed ingest: run it again",
+        ".checkpoint-000000020.parquet.99.tmp was left behind by a killed ingest: run it again",
+        "losses/checkpoint-000000010 (copy).parquet is not a loss file of this store: "
         "move it elsewhere",
         "checkpoint 20 has a loss file but no row in checkpoints.parquet",
         "checkpoint-000000020.parquet: holds another checkpoint than its name says",

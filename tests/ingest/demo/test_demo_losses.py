@@ -32,7 +32,7 @@ def windows() -> list[list[int]]:
     tokenizer = AutoTokenizer.from_pretrained(FOLDERS[STEPS[0]])
     texts = pq.read_table(DEMO / "text" / manifest.text)["text"].to_pylist()
     return windows_by_hand(
-        tokenizer, texts, manifest.context_length, manifest.bos_id, manifest.max_parts
+        tokenizer, texts, manifest.context_length, manifest.bos_id, manifest.options["max_parts"]
     )
 
 

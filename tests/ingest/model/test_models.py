@@ -10,9 +10,10 @@ from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, T5Config
 
 from ingest.errors import CheckpointError, IngestError
-from ingest.model import loading
-from ingest.model.loading import load_model
-from ingest.sources.checkpoints import Checkpoint
+from ingest.model import configuration
+from ingest.model.resident_model import load_model
+from ingest.sources.revisions import Checkpoint
+from ingest.text.tokenizer import load_tokenizer, tokenizer_sha256
 from tests.models import CONTEXT, FAMILIES, byte_level, metaspace, tiny
 
 Weights = dict[str, torch.Tensor]
@@ -110,35 +111,35 @@ def test_a_folder_without_weights_is_refused(tmp_path):
 def test_the_first_readable_configuration_counts(tmp_path):
     (tmp_path / "step1").mkdir()
     broken = Checkpoint(1, "step1", tmp_path / "step1", 1)
-    config = loading.first_config([broken, saved(tmp_path)])
-    assert loading.context_length(config) == CONTEXT
-    assert loading.attention_backend(config) == "sdpa"
-    with pytest.raises(IngestError, match=r"first says: step1 has no config\.json"):
-        loading.first_config([broken])
+    config = configuration.first_config([broken, saved(tmp_path)])
+    assert configuration.context_length(config) == CONTEXT
+    assert configuration.attention_backend(config) == "sdpa"
+    with pytest.raises(IngestError, match=r"first error: step1 has no config\.json"):
+        configuration.first_config([broken])
 
 
 def test_what_is_no_language_model_is_refused():
     with pytest.raises(IngestError, match="describes a t5, which transformers cannot load"):
-        loading.attention_backend(T5Config())
-    assert loading.context_length(T5Config()) is None
-    assert loading.context_length(LlamaConfig(max_position_embeddings=77)) == 77
+        configuration.attention_backend(T5Config())
+    assert configuration.context_length(T5Config()) is None
+    assert configuration.context_length(LlamaConfig(max_position_embeddings=77)) == 77
 
 
 def test_the_tokenizer_is_the_named_one_else_the_first_found(tmp_path):
     checkpoint = saved(tmp_path / "run")
-    with pytest.raises(IngestError, match=r"no tokenizer in .*run nor .*--tokenizer"):
-        loading.load_tokenizer(tmp_path / "run", [checkpoint], None)
+    with pytest.raises(IngestError, match=r"no tokenizer in .*run or .*--tokenizer"):
+        load_tokenizer(tmp_path / "run", [checkpoint], None)
     byte_level().save_pretrained(checkpoint.path)
     metaspace().save_pretrained(tmp_path / "other")
-    found = loading.load_tokenizer(tmp_path / "run", [checkpoint], None)
-    named = loading.load_tokenizer(tmp_path / "run", [checkpoint], str(tmp_path / "other"))
+    found = load_tokenizer(tmp_path / "run", [checkpoint], None)
+    named = load_tokenizer(tmp_path / "run", [checkpoint], str(tmp_path / "other"))
     assert (len(found), len(named)) == (len(byte_level()), len(metaspace()))
-    assert loading.tokenizer_sha256(found) == loading.tokenizer_sha256(byte_level())
-    assert loading.tokenizer_sha256(found) != loading.tokenizer_sha256(named)
+    assert tokenizer_sha256(found) == tokenizer_sha256(byte_level())
+    assert tokenizer_sha256(found) != tokenizer_sha256(named)
 
 
 @pytest.mark.parametrize("content", ["", "{", json.dumps({"model": {"type": "Nothing"}})])
 def test_a_damaged_tokenizer_is_refused(tmp_path, content):
     (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(IngestError, match=r"the tokenizer in .* cannot be loaded"):
-        loading.load_tokenizer(tmp_path, [], None)
+        load_tokenizer(tmp_path, [], None)

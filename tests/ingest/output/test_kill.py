@@ -110,7 +110,7 @@ def test_the_command_itself_interrupted_or_killed(tmp_path, arguments, undisturb
     if signal_number != signal.SIGKILL:
         assert process.returncode == 130
         last = error.splitlines()[-1]
-        assert re.fullmatch("interrupted: run the same command again to go on from here", last)
+        assert re.fullmatch("interrupted: rerun the same command to resume", last)
         assert not leftovers(store)
         assert not leftovers(Layout(store).losses)
     finish(arguments(store))

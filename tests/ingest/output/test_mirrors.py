@@ -126,7 +126,7 @@ def test_equal_losses_are_seen_across_runs(ingest, memory, run_folder, text, tmp
     weights = source / "checkpoint-5" / "model.safetensors"
     save_file(load_file(weights), weights, {"format": "pt", "saved": "again"})
     ended = ingest(*line)
-    assert "odd: checkpoint 5 gives the very same losses as 0" in ended.error
+    assert "warning: checkpoint 5 gives the same losses as 0" in ended.error
     rows = pq.read_table(download(memory, tmp_path / "s") / "checkpoints.parquet").to_pylist()
     assert [r["duplicate_of"] for r in rows] == [None, 0]
 
@@ -183,7 +183,7 @@ def test_a_url_that_cannot_be_used_gets_a_sentence(score, memory, change, argume
 
 
 def test_what_a_killed_run_left_here_is_removed(score, tmp_path):
-    with mirrors.standing_at(URL, None) as (layout, _):
+    with mirrors.local_store(URL, None) as (layout, _):
         left = Layout(layout.root)
     left.losses.mkdir(parents=True)
     (left.losses / "checkpoint-000000000.parquet").write_bytes(b"PAR1 half")

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import struct
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pyarrow as pa
 import pytest
@@ -15,10 +15,21 @@ from store.layout import Layout
 from store.manifest import FORMAT_VERSION, Manifest, ManifestError, read_manifest, write_manifest
 
 MANIFEST = Manifest(
-    model="m", text="t", tokenizer="k", tokenizer_sha256="s", context_length=32, bos=None,
-    bos_id=None, dtype="float32", attention="sdpa", n_docs=1, n_tokens=2, token_fingerprint="f",
+    model="m",
+    text="t",
+    tokenizer="k",
+    tokenizer_sha256="s",
+    context_length=32,
+    bos=None,
+    bos_id=None,
+    dtype="float32",
+    attention="sdpa",
+    n_docs=1,
+    n_tokens=2,
+    token_fingerprint="f",
+    options={"stride": 16, "max_parts": None},
     versions={"torch": "2"},
-)  # fmt: skip
+)
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path):
@@ -70,9 +81,11 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path):
     path = tmp_path / "manifest.json"
     write_manifest(MANIFEST, path)
     assert read_manifest(path) == MANIFEST
-    later = {**asdict(MANIFEST), "of_a_later_minor_version": 1}
-    path.write_text(json.dumps(later))
-    assert read_manifest(path) == MANIFEST
+    entries = json.loads(path.read_text())
+    assert (entries["stride"], entries["max_parts"], "options" in entries) == (16, None, False)
+    path.write_text(json.dumps({**entries, "of_a_later_version": 1}))
+    options = {**MANIFEST.options, "of_a_later_version": 1}
+    assert read_manifest(path) == replace(MANIFEST, options=options)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +95,7 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path):
         ("{", "cannot be read as JSON"),
         ("\udcff", "cannot be read as JSON"),
         ("[1]", "holds no JSON object"),
-        ("{}", "names no format_version"),
+        ("{}", "has no format_version"),
         (json.dumps({"format_version": FORMAT_VERSION + 1}), "update Token Trails to open it"),
         (json.dumps({"format_version": FORMAT_VERSION}), "is incomplete .*score the text again"),
         (

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from ingest.errors import IngestError
-from ingest.sources.checkpoints import find_checkpoints, weight_files, weights_sha256
+from ingest.sources.checkpoint_files import weight_files, weights_sha256
+from ingest.sources.folder import find_checkpoints
+from ingest.sources.revisions import Naming
 
 
 def folders(root: Path, *names: str) -> Path:
@@ -17,7 +19,7 @@ def folders(root: Path, *names: str) -> Path:
 
 def test_checkpoints_are_ordered_by_step_not_by_name(tmp_path):
     names = ["checkpoint-1000", "step20", "global_step3", "step-000400", "checkpoint-0", "7"]
-    found = find_checkpoints(folders(tmp_path, *names), tokens_per_step=512)
+    found = find_checkpoints(folders(tmp_path, *names), Naming(tokens_per_step=512))
     assert [(c.checkpoint, c.revision, c.tokens_seen) for c in found] == [
         (0, "checkpoint-0", 0),
         (3, "global_step3", 1_536),
@@ -56,7 +58,7 @@ def test_a_missing_folder_a_file_and_a_single_checkpoint_get_a_sentence(tmp_path
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(IngestError, match=r"config\.json is a file"):
         find_checkpoints(tmp_path / "config.json")
-    with pytest.raises(IngestError, match=f"single checkpoint .*above it, {tmp_path.parent}"):
+    with pytest.raises(IngestError, match=f"single checkpoint .*parent folder, {tmp_path.parent}"):
         find_checkpoints(tmp_path)
 
 
@@ -70,10 +72,10 @@ def test_safetensors_win_over_pickles_and_the_digest_is_that_of_the_weights(tmp_
 
 
 def test_the_digest_of_several_files_depends_on_each(tmp_path):
-    (tmp_path / "model-1.safetensors").write_bytes(b"a")
-    (tmp_path / "model-2.safetensors").write_bytes(b"b")
+    (tmp_path / "model-00001-of-00002.safetensors").write_bytes(b"a")
+    (tmp_path / "model-00002-of-00002.safetensors").write_bytes(b"b")
     before = weights_sha256(tmp_path)
-    (tmp_path / "model-2.safetensors").write_bytes(b"c")
+    (tmp_path / "model-00002-of-00002.safetensors").write_bytes(b"c")
     assert weights_sha256(tmp_path) != before
 
 

@@ -75,7 +75,7 @@ def test_downloads_are_freed_and_never_more_than_prefetch_are_on_disk(
         return found
 
     monkeypatch.setattr(client.Repository, "_fetch", watched)
-    killed = client.downloads(tmp_path / "s") / "checkpoint-7-0123456789ab"
+    killed = client.download_folder(tmp_path / "s") / "checkpoint-7-0123456789ab"
     killed.mkdir(parents=True)
     (killed / "model.safetensors").write_text("what a run that was killed has left")
     assert score("--prefetch", 2).status == 0
@@ -90,20 +90,20 @@ def test_downloads_are_freed_and_never_more_than_prefetch_are_on_disk(
 
 def test_the_next_checkpoint_arrives_while_one_is_scored(published, score, monkeypatch):
     arrived = {step: threading.Event() for step in STEPS}
-    fetch, scored = client.Repository._fetch, scoring.score_one
+    fetch, scored = client.Repository._fetch, scoring.Scorer.score
 
     def fetching(self, checkpoint):
         found = fetch(self, checkpoint)
         arrived[checkpoint.step].set()
         return found
 
-    def slowly(arrival, *rest):
-        if arrival.checkpoint.step == STEPS[0]:
+    def slowly(self, fetched):
+        if fetched.checkpoint.step == STEPS[0]:
             assert arrived[STEPS[1]].wait(20), "the second waits until the first is scored"
-        return scored(arrival, *rest)
+        return scored(self, fetched)
 
     monkeypatch.setattr(client.Repository, "_fetch", fetching)
-    monkeypatch.setattr(scoring, "score_one", slowly)
+    monkeypatch.setattr(scoring.Scorer, "score", slowly)
     assert score().status == 0
 
 
@@ -141,7 +141,7 @@ def test_questions_to_the_hub_are_asked_again(published, score, what, fault):
     [
         ("HEAD 403", "checkpoint-10 cannot be fetched .*403"),
         ("403", "checkpoint-10 cannot be fetched .*403"),
-        ("damage", "checkpoint-10 cannot be fetched .model.safetensors has arrived damaged"),
+        ("damage", "checkpoint-10 cannot be fetched .model.safetensors was damaged on the way"),
         ("500", "checkpoint-10 cannot be fetched .*500"),
     ],
 )
@@ -177,8 +177,8 @@ def test_a_revision_that_has_moved_since_it_was_scored_is_told(
     ended = score()
     assert (ended.status, losses(tmp_path / "s")) == (0, before)
     assert ended.error == (
-        "odd: checkpoint-10 is at another commit now than it was scored at: to score it again, "
-        "delete losses/checkpoint-000000010.parquet from the store"
+        "warning: checkpoint-10 has moved to another commit since it was scored: to score it "
+        "again, delete losses/checkpoint-000000010.parquet from the store"
     )
     assert rows(tmp_path / "s")[10]["commit"] == commit_of("checkpoint-10")
     Layout(tmp_path / "s").loss_file(10).unlink()
@@ -210,13 +210,13 @@ def test_a_full_disk_ends_the_run_with_a_sentence(published, score, monkeypatch)
     monkeypatch.setattr(client, "_download", full)
     ended = score()
     assert ended.status == 2
-    assert "No space left on device: mend that and run the same command again" in ended.error
+    assert "No space left on device: fix this and rerun the same command" in ended.error
 
 
 def test_what_is_no_repository_gets_a_sentence(published, ingest, text, tmp_path):
     ended = ingest("run", "owner/gone", "--text", text, "--store", tmp_path / "s")
     assert ended.status == 2
-    assert "owner/gone is neither a folder here nor a repository at http" in ended.error
+    assert "owner/gone is neither a local folder nor a repository at http" in ended.error
     published.refs = {"main": published.refs["main"], "fp32": published.refs["main"]}
     ended = ingest("run", REPO, "--text", text, "--store", tmp_path / "s")
     assert ended.status == 2

@@ -103,6 +103,6 @@ def test_interrupted_during_a_download_it_ends_at_once_and_goes_on_later(
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=STALL / 2)
     assert process.returncode == 130
-    assert error.splitlines()[-1] == "interrupted: run the same command again to go on from here"
+    assert error.splitlines()[-1] == "interrupted: rerun the same command to resume"
     finish(run, tmp_path)
     assert_same(store, undisturbed[0])

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-from ingest.sources.retries import DELAYS, DamagedError, patiently, reason
+from ingest.sources.retries import DELAYS, DamagedError, reason, with_retries
 
 
 @pytest.fixture
@@ -52,14 +52,14 @@ PASSING = [
 
 @pytest.mark.parametrize("error", PASSING, ids=str)
 def test_what_passes_is_tried_again(pauses, error):
-    assert patiently(failing(2, error)) == 3
+    assert with_retries(failing(2, error)) == 3
     assert pauses == [1, 2]
 
 
 @pytest.mark.parametrize("error", PASSING[:1], ids=str)
 def test_in_the_end_it_is_raised(pauses, error):
     with pytest.raises(HfHubHTTPError):
-        patiently(failing(99, error))
+        with_retries(failing(99, error))
     assert pauses == list(DELAYS) == [1, 2, 4, 8, 16, 32]
 
 
@@ -77,14 +77,14 @@ def test_in_the_end_it_is_raised(pauses, error):
 )
 def test_what_does_not_pass_is_raised_at_once(pauses, error):
     with pytest.raises(type(error)):
-        patiently(failing(1, error))
+        with_retries(failing(1, error))
     assert pauses == []
 
 
 def test_the_client_hides_reasons_behind_what_it_did_not_find(pauses):
     error = LocalEntryNotFoundError("not here")
     error.__cause__ = answer(503)
-    assert patiently(failing(1, error)) == 2
+    assert with_retries(failing(1, error)) == 2
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_the_client_hides_reasons_behind_what_it_did_not_find(pauses):
     ],
 )
 def test_the_hub_says_how_long_to_wait(pauses, headers, pause):
-    assert patiently(failing(1, answer(429, **headers))) == 2
+    assert with_retries(failing(1, answer(429, **headers))) == 2
     assert pauses == [pause]
 
 
@@ -107,9 +107,9 @@ def test_a_name_that_does_not_exist_is_not_asked_for_again(pauses, code, again):
     error = httpx2.ConnectError("name")
     error.__cause__ = socket.gaierror(code, "no such name")
     if again:
-        assert patiently(failing(1, error)) == 2
+        assert with_retries(failing(1, error)) == 2
     else:
         with pytest.raises(httpx2.ConnectError):
-            patiently(failing(1, error))
-        assert "is this machine on the network?" in reason(error)
+            with_retries(failing(1, error))
+        assert "is this machine connected to the network?" in reason(error)
     assert pauses == again

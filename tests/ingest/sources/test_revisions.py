@@ -5,8 +5,14 @@ from pathlib import Path
 import pytest
 
 from ingest.errors import IngestError
-from ingest.sources.checkpoints import Entry, Naming, number
-from ingest.sources.families import Published, parse_revision, tokens_per_step
+from ingest.sources.revisions import (
+    Naming,
+    ParsedName,
+    Revision,
+    number_checkpoints,
+    parse_revision,
+    tokens_per_step,
+)
 
 BILLION = 10**9
 
@@ -14,26 +20,26 @@ BILLION = 10**9
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("checkpoint-400000", Published(400_000)),  # Mistral, Parc, the Trainer
-        ("step0", Published(0)),  # Pythia
-        ("step143000", Published(143_000)),
-        ("step0050000", Published(50_000)),  # Lucie
-        ("step20000-tokens84B", Published(20_000, tokens=84 * BILLION)),  # OLMo 1
-        ("stage1-step928646-tokens3896B", Published(928_646, 1, tokens=3_896 * BILLION)),  # OLMo 2
+        ("checkpoint-400000", ParsedName(400_000)),  # Mistral, Parc, the Trainer
+        ("step0", ParsedName(0)),  # Pythia
+        ("step143000", ParsedName(143_000)),
+        ("step0050000", ParsedName(50_000)),  # Lucie
+        ("step20000-tokens84B", ParsedName(20_000, tokens=84 * BILLION)),  # OLMo 1
+        ("stage1-step928646-tokens3896B", ParsedName(928_646, 1, tokens=3_896 * BILLION)),  # OLMo 2
         (
             "stage2-ingredient3-step11931-tokens50B",
-            Published(11_931, 2, "ingredient3", 50 * BILLION),
+            ParsedName(11_931, 2, "ingredient3", 50 * BILLION),
         ),
-        ("stage1-step1413814", Published(1_413_814, 1)),  # OLMo 3
-        ("global_step1000", Published(1_000)),  # BLOOM
-        ("ckpt_000", Published(0)),  # Amber
-        ("ckpt_358", Published(358)),
-        ("step-125000", Published(125_000)),  # SmolLM2
-        ("stage3-step-4720000", Published(4_720_000, 3)),  # SmolLM3
-        ("step1250-seed-default", Published(1_250, variant="seed-default")),  # DataDecide
-        ("step5-seed-small-aux-2", Published(5, variant="seed-small-aux-2")),
-        ("step-001000-2BT", Published(1_000, tokens=2 * BILLION)),  # FineWeb ablations
-        ("64000", Published(64_000)),  # B-GPT
+        ("stage1-step1413814", ParsedName(1_413_814, 1)),  # OLMo 3
+        ("global_step1000", ParsedName(1_000)),  # BLOOM
+        ("ckpt_000", ParsedName(0)),  # Amber
+        ("ckpt_358", ParsedName(358)),
+        ("step-125000", ParsedName(125_000)),  # SmolLM2
+        ("stage3-step-4720000", ParsedName(4_720_000, 3)),  # SmolLM3
+        ("step1250-seed-default", ParsedName(1_250, variant="seed-default")),  # DataDecide
+        ("step5-seed-small-aux-2", ParsedName(5, variant="seed-small-aux-2")),
+        ("step-001000-2BT", ParsedName(1_000, tokens=2 * BILLION)),  # FineWeb ablations
+        ("64000", ParsedName(64_000)),  # B-GPT
     ],
 )
 def test_names_of_every_family(name, expected):
@@ -51,16 +57,16 @@ def test_other_names_are_no_checkpoints(name):
 
 def test_a_pattern_of_ones_own_replaces_the_families():
     pattern = r"run7_(?:s(?P<stage>\d)_)?it(?P<step>\d+)(?:_(?P<tokens>\d+M?))?"
-    assert parse_revision("run7_it5", pattern) == Published(5)
-    assert parse_revision("run7_s2_it5_30M", pattern) == Published(5, 2, tokens=30_000_000)
-    assert parse_revision("run7_it5_77", pattern) == Published(5, tokens=77)
+    assert parse_revision("run7_it5", pattern) == ParsedName(5)
+    assert parse_revision("run7_s2_it5_30M", pattern) == ParsedName(5, 2, tokens=30_000_000)
+    assert parse_revision("run7_it5_77", pattern) == ParsedName(5, tokens=77)
     assert parse_revision("checkpoint-5", pattern) is None
 
 
 @pytest.mark.parametrize(
     ("pattern", "sentence"),
     [
-        ("(", "is no regular expression"),
+        ("(", "is not a regular expression"),
         (r"step(\d+)", "has no group named step: .*write, for example"),
         (r"(?P<step>.+)", "finds 'checkpoint-5' in 'checkpoint-5': expected a whole number"),
     ],
@@ -78,8 +84,8 @@ def test_tokens_per_step_are_known_where_the_family_fixes_them():
 
 
 def numbered(*names: str, **naming: object) -> list[tuple[int, str, int | None]]:
-    entries = [Entry(name, Path(name), name) for name in names]
-    found = number(entries, Naming(**naming))
+    entries = [Revision(name, Path(name), name) for name in names]
+    found = number_checkpoints(entries, Naming(**naming))
     assert all(c.commit == c.revision for c in found)
     return [(c.checkpoint, c.revision, c.tokens_seen) for c in found]
 
@@ -127,12 +133,12 @@ def test_several_runs_in_one_source_need_a_choice():
         (1, "step1-seed-b", None),
         (3, "step3", None),
     ]
-    with pytest.raises(IngestError, match=r"no run seed-c.*choose among seed-a, seed-b"):
+    with pytest.raises(IngestError, match=r"no run seed-c.*choose one of seed-a, seed-b"):
         numbered(*names, variant="seed-c")
 
 
 def test_revisions_that_are_not_there_or_name_no_step_get_a_sentence():
-    with pytest.raises(IngestError, match="step7 is not there: of 3 revisions, 2 name a step"):
+    with pytest.raises(IngestError, match="step7 does not exist: of 3 revisions, 2 name a step"):
         numbered("step5", "step6", "main", revisions=("step5", "step7"))
     with pytest.raises(IngestError, match=r"main names no step .*--revision-pattern"):
         numbered("step5", "step6", "main", revisions=("main",))

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.errors import IngestError
-from ingest.sources.checkpoints import Checkpoint, Selection, StepRange, parse_steps, select
+from ingest.sources.revisions import Checkpoint
+from ingest.sources.selection import Selection, StepRange, parse_steps, select
 
 MISTRAL = [
     *range(0, 100, 10),
@@ -45,7 +46,9 @@ def test_what_is_no_range_is_refused(text):
 
 
 def test_a_range_that_holds_nothing_gets_a_sentence():
-    with pytest.raises(IngestError, match="none of 3 checkpoints, which go from 1 to 9: widen it"):
+    with pytest.raises(
+        IngestError, match="none of 3 checkpoints, which range from 1 to 9: widen it"
+    ):
         chosen([1, 5, 9], Selection(steps=StepRange(6, 8)))
 
 

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.prepare import Options
-from ingest.run import opened_for
-from ingest.sources.checkpoints import Checkpoint, Shard, parse_shard
+from ingest.options import RunOptions
+from ingest.run import open_source_for
+from ingest.sources.revisions import Checkpoint
+from ingest.sources.selection import Shard, parse_shard
 from ingest.verify import verify
 from store.layout import Layout
 from tests.ingest.output.test_kill import assert_same
@@ -106,7 +107,7 @@ def test_shards_one_after_the_other_make_the_same_and_each_its_share(tmp_path, l
         (["--shard", "1/3"], ["--shard", "1/3"], "another ingest of shard 1/3 is writing"),
         (["--shard", "1/3"], ["--shard", "2/4"], "as 1/3 to 3/3, this is 2/4: give all of them"),
         (["--shard", "1/3"], [], "another ingest is writing .* wait for it or stop it"),
-        ([], ["--shard", "1/3"], "another ingest, of no shard, is writing"),
+        ([], ["--shard", "1/3"], "another ingest, without --shard, is writing"),
     ],
 )
 def test_who_would_write_the_same_is_refused(tmp_path, ingest, line, first, second, sentence):
@@ -145,12 +146,12 @@ def test_probes_of_shards_at_once_are_those_of_a_single_run(line, tmp_path):
 def test_probes_of_shards_at_a_url_are_left_to_a_run_of_all(ingest, line):
     ended = ingest(*line, "memory://s", "--shard", "1/3", "--probes")
     assert ended.status == 2
-    assert "error: --probes and --shard cannot be had at once at memory://s, where" in ended.error
+    assert "error: --probes and --shard cannot be combined at memory://s, where" in ended.error
 
 
 def test_downloads_of_shards_are_apart(tmp_path):
     sources = [
-        opened_for("owner/run", tmp_path / "s", Options(shard=shard))
+        open_source_for("owner/run", tmp_path / "s", RunOptions(shard=shard))
         for shard in (None, Shard(1, 3), Shard(2, 3))
     ]
     assert len({source.cache for source in sources}) == 3

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from ingest.errors import CheckpointError
-from ingest.sources.checkpoints import Checkpoint
-from ingest.sources.folder import Folder, is_repository, open_source
-from ingest.sources.prefetch import arriving
+from ingest.sources.folder import Folder
+from ingest.sources.open import is_repository, open_source
+from ingest.sources.prefetch import fetch_ahead
+from ingest.sources.revisions import Checkpoint
 from store.layout import Layout
 from tests.ingest.conftest import STEPS
 from tests.ingest.hub import Hub, serving, use
@@ -84,8 +85,8 @@ FULL = -1
 @pytest.mark.parametrize("at_once", [1, 2, 3, 9])
 def test_so_many_are_on_disk_at_most_and_all_are_freed(at_once, tmp_path):
     EVENTS.clear()
-    for arrival in arriving(Recorded(tmp_path), CHECKPOINTS, at_once):
-        checkpoint, problem = arrival.checkpoint, arrival.problem
+    for fetched in fetch_ahead(Recorded(tmp_path), CHECKPOINTS, at_once):
+        checkpoint, problem = fetched.checkpoint, fetched.problem
         assert f"+{checkpoint.step}" in EVENTS
         assert f"-{checkpoint.step}" not in EVENTS  # not before the caller is done with it
         assert (problem is not None) == (checkpoint.step == 2)
@@ -95,6 +96,6 @@ def test_so_many_are_on_disk_at_most_and_all_are_freed(at_once, tmp_path):
 
 
 def test_what_cannot_be_freed_is_not_passed_over(tmp_path, monkeypatch):
-    monkeypatch.setattr("tests.ingest.test_sources.FULL", 3)
+    monkeypatch.setattr("tests.ingest.sources.test_sources.FULL", 3)
     with pytest.raises(OSError, match="the disk is gone"):
-        list(arriving(Recorded(tmp_path), CHECKPOINTS, 2))
+        list(fetch_ahead(Recorded(tmp_path), CHECKPOINTS, 2))

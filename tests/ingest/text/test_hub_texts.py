@@ -42,9 +42,9 @@ configs:
 PROGRAM = """
 import json, sys
 import datasets
-from ingest import retries
+from ingest.sources import retries
 from ingest.errors import IngestError
-from ingest.text_sources import open_text
+from ingest.text.documents import open_text
 retries.DELAYS = (0.01,) * 2
 datasets.config.STREAMING_READ_RETRY_INTERVAL = 0.01
 for line in sys.stdin:
@@ -155,7 +155,7 @@ def test_what_fails_and_passes_changes_nothing(hub, read, where, fault):
 @pytest.mark.parametrize(
     ("text", "options", "sentence"),
     [
-        ("hf:owner/gone", {}, "owner/gone is neither a folder here nor a repository at http"),
+        ("hf:owner/gone", {}, "owner/gone is neither a local folder nor a repository at http"),
         ("hf:owner/rows::train", {}, "owner/rows::train has no column 'text'; its columns are at"),
         ("hf:owner/rows::train", {"column": "at"}, "column 'at' holds a dict, expected text"),
         ("hf:owner/rows::gone", {}, "Bad split: gone. Available splits: ['train']"),
@@ -191,7 +191,8 @@ def test_a_run_on_wikitext_records_its_text_and_its_limits(hub, tmp_path):
     manifest = read_manifest(Layout(tmp_path / "s").manifest)
     assert manifest.text == "Salesforce/wikitext:wikitext-2-raw-v1:test"
     assert manifest.text_commit == commit_of("Salesforce/wikitext")
-    assert (manifest.limit_docs, manifest.limit_tokens, manifest.n_tokens) == (2, 40, 40)
+    assert (manifest.options["limit_docs"], manifest.options["limit_tokens"]) == (2, 40)
+    assert manifest.n_tokens == 40
     docs = pq.read_table(Layout(tmp_path / "s").docs)
     assert set(docs["source"].to_pylist()) <= {*ARTICLES}
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "s").rglob("*")}

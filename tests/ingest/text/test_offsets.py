@@ -14,10 +14,9 @@ from transformers import ByT5Tokenizer, CTRLTokenizer, LlamaTokenizer, PreTraine
 from transformers.tokenization_utils_sentencepiece import SentencePieceBackend
 
 from ingest.errors import IngestError
-from ingest.model.loading import tokenizer_sha256
-from ingest.text.offsets import located
+from ingest.text.offsets import tokenize
 from ingest.text.token_features import find_words
-from ingest.text.vocabulary import token_strings
+from ingest.text.tokenizer import token_strings, tokenizer_sha256
 from ingest.verify import verify
 from tests.ingest.text.test_words import starts_by_hand
 from tests.models import PROSE, metaspace, save_run, tiny
@@ -66,14 +65,14 @@ def _ctrl(folder: Path) -> CTRLTokenizer:
 
 def pieces_of(text: str, tokenizer: PreTrainedTokenizerBase) -> list[tuple[str, str]]:
     """Each token's text by its vocabulary, and the characters that were found for it."""
-    ids, spans = located(text, tokenizer)
+    ids, spans = tokenize(text, tokenizer)
     strings = token_strings(tokenizer, ids.tolist())
     return [(s, text[a:b]) for s, (a, b) in zip(strings, spans.tolist(), strict=True)]
 
 
 @pytest.mark.parametrize("name", ["bytes", "unigram", "fallback", "ctrl"])
 def test_each_token_stands_for_its_own_characters_and_words_begin_where_they_do(slow, name):
-    ids, spans = located(WORDS, slow[name])
+    ids, spans = tokenize(WORDS, slow[name])
     assert ids.tolist() == slow[name].encode(WORDS, add_special_tokens=False)
     for string, found in pieces_of(WORDS, slow[name]):
         assert string.strip() == found.strip()
@@ -91,7 +90,7 @@ TEXTS = st.text(st.sampled_from("the Congrs,aé🎉\u00a0 \n"), min_size=1, max_
 @given(text=TEXTS)
 @example("  The naïve 🎉  café\n")
 def test_tokens_of_bytes_share_a_characters_place_and_lose_none(slow, name, text):
-    ids, spans = located(text, slow[name])
+    ids, spans = tokenize(text, slow[name])
     covered = np.zeros(len(text), dtype=bool)
     for begin, end in spans:
         covered[begin:end] = True
@@ -110,8 +109,8 @@ def test_spans_are_those_of_the_same_tokenizers_fast_form(slow, tmp_path):
     fast = LlamaTokenizer.from_pretrained(_folder(slow["fallback"], tmp_path))
     assert fast.is_fast
     text = "The President said that the Congress met"
-    ids, spans = located(text, fast)
-    slow_ids, slow_spans = located(text, slow["fallback"])
+    ids, spans = tokenize(text, fast)
+    slow_ids, slow_spans = tokenize(text, slow["fallback"])
     assert ids.tolist() == slow_ids.tolist()
     starts = [find_words(text, s).is_word_start.tolist() for s in (spans, slow_spans)]
     assert starts[0] == starts[1]
@@ -140,7 +139,7 @@ def test_capitals_may_be_lost_but_no_letters(slow):
 
     assert [found for _, found in pieces_of("The End", Lower())] == list("The End")
     with pytest.raises(IngestError, match=r"not found in the text near 'ongress'.*fast tokenizer"):
-        located("The Congress", Loses())
+        tokenize("The Congress", Loses())
 
 
 def test_a_text_of_which_the_end_is_lost_is_refused():
@@ -149,7 +148,7 @@ def test_a_text_of_which_the_end_is_lost_is_refused():
             return super()._tokenize(text)[:5]
 
     with pytest.raises(IngestError, match=r"Short is a slow tokenizer.*near 'ongress'"):
-        located("The Congress", Short())
+        tokenize("The Congress", Short())
 
 
 def test_tokenizers_that_differ_have_another_digest(slow):

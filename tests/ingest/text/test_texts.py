@@ -94,7 +94,7 @@ BAD = {
     "nothing.txt": (b"", "every document in it is empty"),
     "nothing.jsonl": (b"\n\n", "every document in it is empty"),
     "t.csv": (b"text\nx", "ends in .csv: expected .txt, .jsonl, .parquet"),
-    "t": (b"x", "ends in nothing"),
+    "t": (b"x", "has no file extension"),
     "column.jsonl": (b'{"txt": "x", "id": 1}', "no column 'text'; its columns are id, txt.*--colu"),
     "number.jsonl": (b'{"text": 5}', "holds a int, expected text"),
     "list.jsonl": (b'{"text": "x"}\n["x"]', "line 2, is not a JSON object"),

@@ -110,7 +110,7 @@ def test_losses_and_features_are_those_of_each_tokens_own_context(
     counted = zip(*(tokens[n].to_pylist() for n in names), strict=True)
     assert [list(c) for c in counted] == [e["seen"] for e in expected]
     assert verify(store) == []
-    assert read_manifest(Layout(store).manifest).stride == stride
+    assert read_manifest(Layout(store).manifest).options["stride"] == stride
 
 
 def test_a_store_of_overlapping_windows_is_asked_like_any_other(tmp_path, ingest, run_folder):

@@ -3,7 +3,7 @@
 import pytest
 from tokenizers import AddedToken
 
-from ingest.text.vocabulary import token_strings
+from ingest.text.tokenizer import token_strings
 from tests.models import END, byte_fallback, byte_level, metaspace, word_piece
 
 
