@@ -1,5 +1,6 @@
 """A GPT-2 whose weights are an induction head, written by hand; and one that attends evenly."""
 
+from typing import Any
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -51,7 +52,7 @@ def _empty(vocabulary: int, context: int, width: int) -> GPT2LMHeadModel:
     return model
 
 
-def _attend(model, layer, matched, moved):
+def _attend(model: Any, layer: Any, matched: Any, moved: Any) -> None:
     """Queries at matched[0] look for keys at matched[1]; values go from moved[0] to moved[1]."""
     attention = model.transformer.h[layer].attn
     width = model.config.n_embd

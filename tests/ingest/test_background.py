@@ -8,7 +8,7 @@ import pytest
 from ingest.scoring import background_task
 
 
-def test_it_does_not_wait_until_the_next_piece():
+def test_it_does_not_wait_until_the_next_piece() -> None:
     gate, done = threading.Event(), []
     with background_task("test") as going:
         going.start(lambda: gate.wait(20) and done.append(1))
@@ -24,7 +24,7 @@ def fail() -> None:
     raise OSError("disk full")
 
 
-def test_a_failure_is_raised_at_the_next_question():
+def test_a_failure_is_raised_at_the_next_question() -> None:
     with background_task("test") as going:
         going.start(fail)
         with pytest.raises(OSError, match="disk full"):
@@ -35,7 +35,7 @@ def test_a_failure_is_raised_at_the_next_question():
         going.start(fail)
 
 
-def test_an_interruption_waits_for_what_is_half_done():
+def test_an_interruption_waits_for_what_is_half_done() -> None:
     done = []
     with pytest.raises(KeyboardInterrupt), background_task("test") as going:
         going.start(lambda: time.sleep(0.1) or done.append(1))

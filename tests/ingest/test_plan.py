@@ -2,7 +2,9 @@
 
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +25,7 @@ PYTHIA = [0, *(2**i for i in range(10)), *range(1_000, 143_001, 1_000)]
 
 
 @pytest.fixture
-def mistral(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def mistral(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """609 branches in Mistral's names, each with weights of 100 bytes, and a main like the last."""
     refs = {}
     for step in MISTRAL:
@@ -44,7 +46,9 @@ def planned(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
     return capsys.readouterr().out.splitlines()
 
 
-def test_609_branches_take_one_request_each_and_no_download(mistral, capsys, tmp_path):
+def test_609_branches_take_one_request_each_and_no_download(
+    mistral: Hub, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     lines = planned(capsys, REPO, "--prefetch", "3")
     assert lines == [
         f"{REPO}: 609 of 609 checkpoints, 0 to 400,000",
@@ -58,7 +62,9 @@ def test_609_branches_take_one_request_each_and_no_download(mistral, capsys, tmp
     assert not list((tmp_path / "home").rglob("*.bin"))
 
 
-def test_the_audit_finds_equal_weights_gaps_and_what_is_missing(mistral, capsys):
+def test_the_audit_finds_equal_weights_gaps_and_what_is_missing(
+    mistral: Hub, capsys: pytest.CaptureFixture[str]
+) -> None:
     mistral.refs["checkpoint-274000"] = mistral.refs["checkpoint-273000"]
     del mistral.refs["checkpoint-9000"], mistral.refs["checkpoint-9100"]
     (mistral.refs["checkpoint-50000"] / "pytorch_model.bin").unlink()
@@ -73,7 +79,9 @@ def test_the_audit_finds_equal_weights_gaps_and_what_is_missing(mistral, capsys)
     ]
 
 
-def test_only_what_is_chosen_is_asked_about(mistral, capsys):
+def test_only_what_is_chosen_is_asked_about(
+    mistral: Hub, capsys: pytest.CaptureFixture[str]
+) -> None:
     lines = planned(capsys, REPO, "--steps", "0:20000:500", "--every", "2", "--max", "4")
     assert lines[0] == f"{REPO}: 4 of 609 checkpoints, 0 to 20,000"
     assert len([r for r in mistral.requests if "/tree/" in r]) == 4 + 1
@@ -83,7 +91,7 @@ def test_only_what_is_chosen_is_asked_about(mistral, capsys):
     assert lines[3:] == ["no warnings"]  # checkpoints selected by name are not a schedule with gaps
 
 
-def test_a_folder_is_planned_like_a_repository(run_folder, tmp_path):
+def test_a_folder_is_planned_like_a_repository(run_folder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(run_folder, tmp_path / "run")
     shutil.copytree(folder / "checkpoint-10", folder / "checkpoint-20")
     shutil.copy(folder / "checkpoint-400" / "model.safetensors", folder)
@@ -108,12 +116,12 @@ def gaps(numbers: list[int]) -> list[str]:
 
 
 @pytest.mark.parametrize("whole", [MISTRAL, PYTHIA, [500, 1_000, 1_500], [7], [3, 9]])
-def test_a_whole_schedule_has_no_gaps_even_where_it_coarsens(whole):
+def test_a_whole_schedule_has_no_gaps_even_where_it_coarsens(whole: list[int]) -> None:
     assert gaps(whole) == []
 
 
 @pytest.mark.parametrize("missing", [{5_000}, {5_000, 6_000}, {5_000, 7_000}, {1_000, 2_000}])
-def test_missing_steps_leave_gaps(missing):
+def test_missing_steps_leave_gaps(missing: set[int]) -> None:
     found = gaps([n for n in range(1_000, 20_000, 1_000) if n not in missing])
     assert len(found) == (2 if missing == {5_000, 7_000} else 1)
     assert all(f.startswith("there are no checkpoints between") for f in found)
@@ -126,7 +134,9 @@ COST = re.compile(
 )
 
 
-def test_with_a_text_disk_and_time_are_told(run_folder, text, capsys, whole_store):
+def test_with_a_text_disk_and_time_are_told(
+    run_folder: Path, text: Path, capsys: pytest.CaptureFixture[str], whole_store: Path
+) -> None:
     found = COST.fullmatch("\n".join(planned(capsys, str(run_folder), "--text", str(text))[-2:]))
     n_tokens = read_manifest(whole_store / "manifest.json").n_tokens
     assert found[1] == str(n_tokens)
@@ -137,7 +147,7 @@ def test_with_a_text_disk_and_time_are_told(run_folder, text, capsys, whole_stor
     assert COST.fullmatch("\n".join(asked[-2:]))[6] == "eager"
 
 
-def test_time_is_counted_for_what_has_weights():
+def test_time_is_counted_for_what_has_weights() -> None:
     chosen = [(Checkpoint(n, str(n), Path(), n), Weights(("w",), 10, str(n))) for n in range(4)]
     missing = (Checkpoint(9, "9", Path(), 9), CheckpointError("none"))
     trial = Trial(1_000_000, 6.25, 1_000.0, "cpu", "sdpa")
@@ -148,7 +158,13 @@ def test_time_is_counted_for_what_has_weights():
     ]
 
 
-def test_a_repository_is_tried_without_its_weights(run_folder, text, capsys, tmp_path, monkeypatch):
+def test_a_repository_is_tried_without_its_weights(
+    run_folder: Path,
+    text: Path,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     refs = {p.name: p for p in run_folder.iterdir()}
     with serving(Hub(REPO, {**refs, "main": run_folder / "checkpoint-400"})) as hub:
         use(monkeypatch, hub.url, tmp_path / "home")
@@ -157,6 +173,8 @@ def test_a_repository_is_tried_without_its_weights(run_folder, text, capsys, tmp
     assert not [r for r in hub.requests if "resolve" in r and r.endswith(".safetensors")]
 
 
-def test_an_unusable_text_gets_a_sentence(run_folder, tmp_path, capsys):
+def test_an_unusable_text_gets_a_sentence(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["plan", str(run_folder), "--text", str(tmp_path / "gone.txt")]) == 2
     assert "gone.txt does not exist" in capsys.readouterr().err

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -73,7 +75,7 @@ def without_prefix(model: PreTrainedModel, folder: Path) -> None:
 SAVED = [in_one_file, in_shards, pickled, in_half_precision, without_prefix]
 
 
-def made(maker, save, root: Path) -> list[Checkpoint]:
+def made(maker: Any, save: Any, root: Path) -> list[Checkpoint]:
     """Three checkpoints of random weights."""
     checkpoints = []
     for step in (1, 2, 3):
@@ -90,7 +92,9 @@ def made(maker, save, root: Path) -> list[Checkpoint]:
 
 @pytest.mark.parametrize("save", SAVED)
 @pytest.mark.parametrize("name", MAKERS)
-def test_put_in_place_and_built_anew_give_the_very_same_losses(tmp_path, name, save):
+def test_put_in_place_and_built_anew_give_the_very_same_losses(
+    tmp_path: Path, name: str, save: Callable[..., Any]
+) -> None:
     resident, windows = ResidentModel("float32", "cpu"), some_windows([CONTEXT, 9])
     seen = []
     for checkpoint in made(MAKERS[name], save, tmp_path):
@@ -115,7 +119,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faults_are_refused_as_ever_and_the_next_is_put_in_place(tmp_path, fault):
+def test_faults_are_refused_as_ever_and_the_next_is_put_in_place(
+    tmp_path: Path, fault: str
+) -> None:
     how, reason = FAULTS[fault]
     first, second, third = made(MAKERS["gpt2, tied"], in_one_file, tmp_path)
     resident = ResidentModel("float32", "cpu")
@@ -145,7 +151,7 @@ def drop_prefix(checkpoint: Checkpoint) -> None:
 
 
 @pytest.mark.parametrize("unusual", [untie, rescale, drop_prefix])
-def test_what_is_unusual_is_built_anew(tmp_path, unusual):
+def test_what_is_unusual_is_built_anew(tmp_path: Path, unusual: Callable[..., Any]) -> None:
     first, second, third = made(MAKERS["gpt2, tied"], in_one_file, tmp_path)
     resident, windows = ResidentModel("float32", "cpu"), some_windows([CONTEXT])
     plain = scored(resident.load(read_weights(second)), windows)
@@ -159,7 +165,7 @@ def test_what_is_unusual_is_built_anew(tmp_path, unusual):
     assert resident.built == 3
 
 
-def test_a_model_that_stands_needs_no_file_any_more(tmp_path):
+def test_a_model_that_stands_needs_no_file_any_more(tmp_path: Path) -> None:
     first, second, _ = made(MAKERS["gpt2, tied"], in_one_file, tmp_path)
     resident = ResidentModel("float32", "cpu")
     for checkpoint in (first, second):
@@ -167,7 +173,7 @@ def test_a_model_that_stands_needs_no_file_any_more(tmp_path):
         assert str(checkpoint.path) not in Path("/proc/self/maps").read_text()
 
 
-def test_reading_says_the_digest_and_leaves_damage_to_loading(tmp_path):
+def test_reading_says_the_digest_and_leaves_damage_to_loading(tmp_path: Path) -> None:
     (checkpoint, *_) = made(MAKERS["gpt2, tied"], in_shards, tmp_path)
     assert read_weights(checkpoint).weights_sha256 == weights_sha256(checkpoint.path)
     shard = min(checkpoint.path.glob("*.safetensors"))

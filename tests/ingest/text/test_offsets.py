@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -10,7 +11,13 @@ import pytest
 import sentencepiece
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from transformers import ByT5Tokenizer, CTRLTokenizer, LlamaTokenizer, PreTrainedTokenizerBase
+from transformers import (
+    ByT5Tokenizer,
+    CTRLTokenizer,
+    LlamaTokenizer,
+    PreTrainedTokenizer,
+    PreTrainedTokenizerBase,
+)
 from transformers.tokenization_utils_sentencepiece import SentencePieceBackend
 
 from ingest.errors import IngestError
@@ -18,6 +25,7 @@ from ingest.text.offsets import tokenize
 from ingest.text.token_features import find_words
 from ingest.text.tokenizer import token_strings, tokenizer_sha256
 from ingest.verify import verify
+from tests.ingest.conftest import Ingest
 from tests.ingest.text.test_words import starts_by_hand
 from tests.models import PROSE, metaspace, save_run, tiny
 
@@ -71,7 +79,9 @@ def pieces_of(text: str, tokenizer: PreTrainedTokenizerBase) -> list[tuple[str, 
 
 
 @pytest.mark.parametrize("name", ["bytes", "unigram", "fallback", "ctrl"])
-def test_each_token_stands_for_its_own_characters_and_words_begin_where_they_do(slow, name):
+def test_each_token_stands_for_its_own_characters_and_words_begin_where_they_do(
+    slow: PreTrainedTokenizer, name: str
+) -> None:
     ids, spans = tokenize(WORDS, slow[name])
     assert ids.tolist() == slow[name].encode(WORDS, add_special_tokens=False)
     for string, found in pieces_of(WORDS, slow[name]):
@@ -89,7 +99,9 @@ TEXTS = st.text(st.sampled_from("the Congrs,aé🎉\u00a0 \n"), min_size=1, max_
 @settings(max_examples=100, deadline=None)
 @given(text=TEXTS)
 @example("  The naïve 🎉  café\n")
-def test_tokens_of_bytes_share_a_characters_place_and_lose_none(slow, name, text):
+def test_tokens_of_bytes_share_a_characters_place_and_lose_none(
+    slow: PreTrainedTokenizer, name: str, text: Path
+) -> None:
     ids, spans = tokenize(text, slow[name])
     covered = np.zeros(len(text), dtype=bool)
     for begin, end in spans:
@@ -104,7 +116,9 @@ def test_tokens_of_bytes_share_a_characters_place_and_lose_none(slow, name, text
     assert raw.decode().strip(" ") == text.strip(" ") if whole.isascii() else True
 
 
-def test_spans_are_those_of_the_same_tokenizers_fast_form(slow, tmp_path):
+def test_spans_are_those_of_the_same_tokenizers_fast_form(
+    slow: PreTrainedTokenizer, tmp_path: Path
+) -> None:
     """The published model, once read by sentencepiece and once converted."""
     fast = LlamaTokenizer.from_pretrained(_folder(slow["fallback"], tmp_path))
     assert fast.is_fast
@@ -121,20 +135,20 @@ def _folder(tokenizer: PreTrainedTokenizerBase, folder: Path) -> Path:
     return folder
 
 
-def test_unknown_characters_stand_where_nothing_else_does(slow):
+def test_unknown_characters_stand_where_nothing_else_does(slow: PreTrainedTokenizer) -> None:
     found = pieces_of("The 中文 Congress", slow["unigram"])
     unknown = [text for string, text in found if string == "<unk>"]
     assert set(unknown) == {"中文"}
     assert "".join(t for s, t in found if s != "<unk>").replace(" ", "") == "TheCongress"
 
 
-def test_capitals_may_be_lost_but_no_letters(slow):
+def test_capitals_may_be_lost_but_no_letters(slow: PreTrainedTokenizer) -> None:
     class Lower(ByT5Tokenizer):
-        def _tokenize(self, text):
+        def _tokenize(self, text: Path) -> Any:
             return super()._tokenize(text.lower())
 
     class Loses(ByT5Tokenizer):
-        def _tokenize(self, text):
+        def _tokenize(self, text: Path) -> Any:
             return super()._tokenize(text.replace("o", ""))
 
     assert [found for _, found in pieces_of("The End", Lower())] == list("The End")
@@ -142,22 +156,22 @@ def test_capitals_may_be_lost_but_no_letters(slow):
         tokenize("The Congress", Loses())
 
 
-def test_a_text_of_which_the_end_is_lost_is_refused():
+def test_a_text_of_which_the_end_is_lost_is_refused() -> None:
     class Short(ByT5Tokenizer):
-        def _tokenize(self, text):
+        def _tokenize(self, text: Path) -> Any:
             return super()._tokenize(text)[:5]
 
     with pytest.raises(IngestError, match=r"Short is a slow tokenizer.*near 'ongress'"):
         tokenize("The Congress", Short())
 
 
-def test_tokenizers_that_differ_have_another_digest(slow):
+def test_tokenizers_that_differ_have_another_digest(slow: PreTrainedTokenizer) -> None:
     digests = {tokenizer_sha256(t) for t in [*slow.values(), metaspace()]}
     assert len(digests) == len(slow) + 1
     assert tokenizer_sha256(ByT5Tokenizer()) == tokenizer_sha256(slow["bytes"])
 
 
-def test_a_run_with_a_slow_tokenizer_is_whole(tmp_path, ingest):
+def test_a_run_with_a_slow_tokenizer_is_whole(tmp_path: Path, ingest: Ingest) -> None:
     source = tmp_path / "run"
     tokenizer = ByT5Tokenizer()
     model = tiny("gpt2", len(tokenizer))
@@ -172,7 +186,9 @@ def test_a_run_with_a_slow_tokenizer_is_whole(tmp_path, ingest):
     assert "<0xC3>" in tokens["token_str"].to_pylist()
 
 
-def test_a_published_sentencepiece_model_alone_is_a_tokenizer(slow, tmp_path, ingest):
+def test_a_published_sentencepiece_model_alone_is_a_tokenizer(
+    slow: PreTrainedTokenizer, tmp_path: Path, ingest: Ingest
+) -> None:
     source = save_run(tmp_path / "run", metaspace(), [1])
     for path in (source / "checkpoint-1").glob("*token*"):
         path.unlink()

@@ -3,6 +3,8 @@
 import json
 import math
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -10,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from ingest.errors import IngestError
 from ingest.text.corpus import Convention, windows
@@ -18,6 +20,7 @@ from ingest.verify import verify
 from queries import Store
 from store.layout import Layout
 from store.manifest import read_manifest
+from tests.ingest.conftest import Ingest
 from tests.ingest.text.test_features import seen_by_hand
 from tests.models import CONTEXT, PROSE, save_run
 
@@ -25,7 +28,9 @@ LENGTHS = st.integers(2, 12)
 
 
 @given(n=st.integers(0, 40), length=LENGTHS, bos=st.sampled_from([0, None]), data=st.data())
-def test_each_token_is_predicted_once_from_the_most_context_there_is(n, length, bos, data):
+def test_each_token_is_predicted_once_from_the_most_context_there_is(
+    n: Any, length: Any, bos: Any, data: Any
+) -> None:
     stride = data.draw(st.integers(1, length - 1))
     found = list(windows(n, Convention(length, bos, stride=stride)))
     predicted = [i for w in found for i in range(w.first, w.end)]
@@ -40,14 +45,14 @@ def test_each_token_is_predicted_once_from_the_most_context_there_is(n, length, 
 
 
 @given(n=st.integers(0, 40), length=LENGTHS, bos=st.sampled_from([0, None]))
-def test_without_a_stride_windows_do_not_overlap(n, length, bos):
+def test_without_a_stride_windows_do_not_overlap(n: Any, length: Any, bos: Any) -> None:
     found = list(windows(n, Convention(length, bos)))
     assert all(a.end == b.start for a, b in pairwise(found))
     assert all(w.first == w.start + (bos is None) for w in found)
 
 
 @given(n=st.integers(0, 40), length=LENGTHS, left=st.integers(1, 50), data=st.data())
-def test_a_limit_leaves_the_first_tokens(n, length, left, data):
+def test_a_limit_leaves_the_first_tokens(n: Any, length: Any, left: Any, data: Any) -> None:
     stride = data.draw(st.none() | st.integers(1, length - 1))
     rule = Convention(length, 0, stride=stride)
     every = [i for w in windows(n, rule) for i in range(w.first, w.end)]
@@ -56,17 +61,19 @@ def test_a_limit_leaves_the_first_tokens(n, length, left, data):
 
 
 @pytest.mark.parametrize("stride", [0, 16, 99])
-def test_a_stride_of_a_whole_window_is_refused(stride):
+def test_a_stride_of_a_whole_window_is_refused(stride: int) -> None:
     with pytest.raises(IngestError, match=r"--stride is .* expected 1 to 15, less than"):
         Convention(16, 0, stride=stride)
 
 
-def test_parts_count_as_before_where_they_overlap():
+def test_parts_count_as_before_where_they_overlap() -> None:
     assert [w.part for w in windows(40, Convention(16, 0, max_parts=2, stride=8))] == [0, 1]
 
 
 @torch.no_grad()
-def one_at_a_time(model, ids: list[int], stride: int, bos: int | None) -> list[dict[str, float]]:
+def one_at_a_time(
+    model: Any, ids: list[int], stride: int, bos: int | None
+) -> list[dict[str, float]]:
     """Each token from nothing but its own context, in float64: with nothing of ingest."""
     prefix = [] if bos is None else [bos]
     found = []
@@ -87,8 +94,13 @@ def one_at_a_time(model, ids: list[int], stride: int, bos: int | None) -> list[d
     ("family", "stride", "bos"), [("gpt2", 16, 0), ("llama", 25, None), ("gpt2", 7, None)]
 )
 def test_losses_and_features_are_those_of_each_tokens_own_context(
-    tmp_path, ingest, bpe, family, stride, bos
-):
+    tmp_path: Path,
+    ingest: Ingest,
+    bpe: PreTrainedTokenizerFast,
+    family: str,
+    stride: int,
+    bos: int | None,
+) -> None:
     source = save_run(tmp_path / "run", bpe, [1], family)
     texts = [PROSE, "The Congress met.", "x"]
     (tmp_path / "t.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts))
@@ -113,7 +125,9 @@ def test_losses_and_features_are_those_of_each_tokens_own_context(
     assert read_manifest(Layout(store).manifest).options["stride"] == stride
 
 
-def test_a_store_of_overlapping_windows_is_asked_like_any_other(tmp_path, ingest, run_folder):
+def test_a_store_of_overlapping_windows_is_asked_like_any_other(
+    tmp_path: Path, ingest: Ingest, run_folder: Path
+) -> None:
     (tmp_path / "t.txt").write_text(PROSE)
     store = tmp_path / "s"
     line = ("run", run_folder, "--text", tmp_path / "t.txt", "--store", store, "--stride", 20)
