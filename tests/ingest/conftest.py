@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from transformers import PreTrainedTokenizerFast
@@ -116,7 +115,7 @@ def published(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def score(ingest: Ingest, text: Path, tmp_path: Path) -> Any:
+def score(ingest: Ingest, text: Path, tmp_path: Path) -> Score:
     """`run` on the repository into tmp_path/s."""
     store = tmp_path / "s"
     return lambda *more: ingest("run", REPO, "--text", text, "--store", store, *more)

@@ -30,6 +30,12 @@ def start(arguments: list[str], target: Callable[[list[str]], int] = main) -> Ba
     return process
 
 
+def pid_of(process: BaseProcess) -> int:
+    """The id of a process that has started."""
+    assert process.pid is not None
+    return process.pid
+
+
 def finish(arguments: list[str]) -> None:
     """Run ingest to its end, which must be a good one."""
     process = start(arguments)

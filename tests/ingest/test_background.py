@@ -9,9 +9,15 @@ from ingest.scoring import background_task
 
 
 def test_it_does_not_wait_until_the_next_piece() -> None:
-    gate, done = threading.Event(), []
+    gate = threading.Event()
+    done: list[int] = []
+
+    def wait() -> None:
+        if gate.wait(20):
+            done.append(1)
+
     with background_task("test") as going:
-        going.start(lambda: gate.wait(20) and done.append(1))
+        going.start(wait)
         going.check()
         assert done == []
         gate.set()
@@ -36,8 +42,13 @@ def test_a_failure_is_raised_at_the_next_question() -> None:
 
 
 def test_an_interruption_waits_for_what_is_half_done() -> None:
-    done = []
+    done: list[int] = []
+
+    def slowly() -> None:
+        time.sleep(0.1)
+        done.append(1)
+
     with pytest.raises(KeyboardInterrupt), background_task("test") as going:
-        going.start(lambda: time.sleep(0.1) or done.append(1))
+        going.start(slowly)
         raise KeyboardInterrupt
     assert done == [1]

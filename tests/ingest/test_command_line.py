@@ -16,7 +16,7 @@ from transformers import BertConfig, BertLMHeadModel, PreTrainedTokenizerFast, T
 from ingest.__main__ import main
 from store.layout import Layout
 from tests.ingest.conftest import STEPS, Ingest
-from tests.ingest.processes import start
+from tests.ingest.processes import pid_of, start
 from tests.models import PROSE, byte_level, planted, save_run
 
 
@@ -72,10 +72,10 @@ def case(tmp_path: Path, run_folder: Path) -> Path:
     ],
 )
 def test_unusable_input_gets_a_sentence(
-    case: Path, ingest: Ingest, change: dict[str, object], sentence: str
+    case: Path, ingest: Ingest, change: dict[str, str | int], sentence: str
 ) -> None:
     options = {"source": "run", "--text": "t.txt", "--store": "store"} | change
-    arguments = [case / options.pop("source")]
+    arguments: list[object] = [case / str(options.pop("source"))]
     for name, value in options.items():
         paths = name in ("--text", "--store", "--tokenizer")
         arguments += [name, case / str(value) if paths else value]
@@ -267,11 +267,11 @@ def test_a_second_ingest_into_the_same_store_is_refused(
     first = start(arguments)
     while not (tmp_path / "s" / "manifest.json").exists():
         time.sleep(0.001)
-    os.kill(first.pid, signal.SIGSTOP)
+    os.kill(pid_of(first), signal.SIGSTOP)
     try:
         ended = ingest(*arguments)
     finally:
-        os.kill(first.pid, signal.SIGCONT)
+        os.kill(pid_of(first), signal.SIGCONT)
     assert ended.status == 2
     assert re.match("error: another ingest is writing .*: wait for it or stop it", ended.error)
     first.join()

@@ -11,6 +11,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from ingest import prepare
+from ingest.text.corpus import Corpus, build_corpus
 from queries import compare
 from store.layout import Layout
 from store.manifest import read_manifest
@@ -43,8 +44,12 @@ def test_each_store_is_that_of_a_run_by_itself_and_they_compare(
     seeds: Path, ingest: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = []
-    build = prepare.build_corpus
-    monkeypatch.setattr(prepare, "build_corpus", lambda *a: made.append(1) or build(*a))
+
+    def counted(*arguments: Any) -> Corpus:
+        made.append(1)
+        return build_corpus(*arguments)
+
+    monkeypatch.setattr(prepare, "build_corpus", counted)
     both = tmp_path / "both"
     assert ingest(*line(seeds, both, "a/run", "b/run")).status == 0
     assert made == [1]

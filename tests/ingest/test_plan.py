@@ -4,7 +4,6 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -25,7 +24,7 @@ PYTHIA = [0, *(2**i for i in range(10)), *range(1_000, 143_001, 1_000)]
 
 
 @pytest.fixture
-def mistral(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def mistral(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """609 branches in Mistral's names, each with weights of 100 bytes, and a main like the last."""
     refs = {}
     for step in MISTRAL:
@@ -134,17 +133,24 @@ COST = re.compile(
 )
 
 
+def cost(lines: list[str]) -> re.Match[str]:
+    """The last two lines of a plan, which estimate disk space and time."""
+    found = COST.fullmatch("\n".join(lines[-2:]))
+    assert found
+    return found
+
+
 def test_with_a_text_disk_and_time_are_told(
     run_folder: Path, text: Path, capsys: pytest.CaptureFixture[str], whole_store: Path
 ) -> None:
-    found = COST.fullmatch("\n".join(planned(capsys, str(run_folder), "--text", str(text))[-2:]))
+    found = cost(planned(capsys, str(run_folder), "--text", str(text)))
     n_tokens = read_manifest(whole_store / "manifest.json").n_tokens
     assert found[1] == str(n_tokens)
     size = Layout(whole_store).loss_file(10).stat().st_size
     assert float(found[2]) == pytest.approx(size / n_tokens, rel=0.1)
     assert float(found[5].replace(",", "")) > 1
     asked = planned(capsys, str(run_folder), "--text", str(text), "--attention", "eager")
-    assert COST.fullmatch("\n".join(asked[-2:]))[6] == "eager"
+    assert cost(asked)[6] == "eager"
 
 
 def test_time_is_counted_for_what_has_weights() -> None:
@@ -169,7 +175,7 @@ def test_a_repository_is_tried_without_its_weights(
     with serving(Hub(REPO, {**refs, "main": run_folder / "checkpoint-400"})) as hub:
         use(monkeypatch, hub.url, tmp_path / "home")
         lines = planned(capsys, REPO, "--text", str(text))
-    assert COST.fullmatch("\n".join(lines[-2:]))
+    assert cost(lines)
     assert not [r for r in hub.requests if "resolve" in r and r.endswith(".safetensors")]
 
 

@@ -30,7 +30,7 @@ def texts_of(text: Path) -> list[str]:
 
 
 def losses_of(store: Path, step: int) -> np.ndarray:
-    return pq.read_table(Layout(store).loss_file(step))["loss"].to_numpy()
+    return np.asarray(pq.read_table(Layout(store).loss_file(step))["loss"])
 
 
 def written(store: Path) -> dict[int, tuple[int, bytes]]:

@@ -10,13 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ingest import scoring
 from ingest.errors import IngestError
 from ingest.model import resident_model
 from ingest.output import writer
 from ingest.sources.prefetch import FetchedCheckpoint
+from ingest.sources.revisions import Checkpoint
 from ingest.verify import compare, verify
 from store.files import leftovers
 from store.layout import Layout
@@ -35,7 +36,7 @@ def same_losses_other_bytes(folder: Path, step: int, of: int) -> None:
 
 
 def column(store: Path, name: str) -> list[object]:
-    return pq.read_table(Layout(store).checkpoints)[name].to_pylist()
+    return list(pq.read_table(Layout(store).checkpoints)[name].to_pylist())
 
 
 def test_equal_losses_raise_the_alarm_also_after_a_resume(
@@ -121,9 +122,12 @@ def test_the_model_is_built_once_in_a_run(
 ) -> None:
     built = []
     load = resident_model.load_model
-    monkeypatch.setattr(
-        resident_model, "load_model", lambda c, *rest: built.append(c) or load(c, *rest)
-    )
+
+    def counted(checkpoint: Checkpoint, *rest: Any) -> PreTrainedModel:
+        built.append(checkpoint)
+        return load(checkpoint, *rest)
+
+    monkeypatch.setattr(resident_model, "load_model", counted)
     assert ingest("run", run_folder, "--text", text, "--store", tmp_path / "s").status == 0
     assert [c.step for c in built] == list(STEPS[:1])
 

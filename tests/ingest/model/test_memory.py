@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from ingest.model.kernel import token_losses
 from ingest.model.memory import Budget, is_out_of_memory
@@ -21,7 +22,7 @@ OUT = [
 ]
 
 
-def with_room_for(n_tokens: int, error: Exception) -> torch.nn.Module:
+def with_room_for(n_tokens: int, error: Exception) -> PreTrainedModel:
     """A model that runs out of memory beyond so many tokens at once."""
     model = tiny("gpt2", VOCABULARY)
 
@@ -35,7 +36,8 @@ def with_room_for(n_tokens: int, error: Exception) -> torch.nn.Module:
 
 @pytest.mark.parametrize("error", OUT)
 def test_out_of_memory_halves_the_budget_for_good_and_changes_no_loss(error: Exception) -> None:
-    windows, told = some_windows(LENGTHS), []
+    windows = some_windows(LENGTHS)
+    told: list[str] = []
     model, budget = with_room_for(40, error), Budget(160, told.append)
     losses = np.full(sum(len(w) - 1 for w in windows), np.nan, dtype=np.float32)
     for rows, values in token_losses(model, windows, budget):

@@ -15,7 +15,7 @@ import pytest
 from store.files import leftovers
 from store.layout import Layout
 from tests.ingest.conftest import LONG_STEPS, LongRun
-from tests.ingest.processes import ENVIRONMENT, KILL_SEEDS, ROOT, finish, start
+from tests.ingest.processes import ENVIRONMENT, KILL_SEEDS, ROOT, finish, pid_of, start
 
 Arguments = Callable[[Path], list[str]]
 
@@ -54,10 +54,10 @@ def test_killed_while_a_file_is_half_written(
     while process.is_alive():
         if not leftovers(store / folder):
             continue
-        os.kill(process.pid, signal.SIGSTOP)
+        os.kill(pid_of(process), signal.SIGSTOP)
         if leftovers(store / folder):
             break
-        os.kill(process.pid, signal.SIGCONT)
+        os.kill(pid_of(process), signal.SIGCONT)
     process.kill()
     process.join()
     assert leftovers(store / folder), "no moment was caught in which a file was half written"

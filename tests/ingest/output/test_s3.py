@@ -63,8 +63,8 @@ def begin(_server: dict[str, str]) -> Callable[[list[str]], BaseProcess]:
 
 
 @pytest.fixture(scope="module")
-def bucket(_server: dict[str, str]) -> Any:
-    import s3fs
+def bucket(_server: dict[str, str]) -> AbstractFileSystem:
+    import s3fs  # type: ignore[import-untyped]
 
     system = s3fs.S3FileSystem()
     system.mkdir("bucket")

@@ -4,10 +4,8 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -47,7 +45,7 @@ def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stop", [ValueError, KeyboardInterrupt])
-def test_a_failed_write_leaves_what_was_there(tmp_path: Path, stop: Callable[..., Any]) -> None:
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path, stop: type[BaseException]) -> None:
     path = tmp_path / "a.parquet"
     path.write_text("old")
     with pytest.raises(stop), whole_file(path) as temporary:

@@ -23,7 +23,7 @@ from tests.models import PROSE, save_run, tiny
 
 
 @pytest.fixture(scope="module")
-def probed(run_folder: Path, text: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def probed(run_folder: Path, text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store of `run_folder` with probes. Read only."""
     store = tmp_path_factory.mktemp("probed") / "store"
     finish(["run", str(run_folder), "--text", str(text), "--store", str(store), "--probes"])
@@ -31,7 +31,7 @@ def probed(run_folder: Path, text: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="module")
-def long_probed(long_run: LongRun, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def long_probed(long_run: LongRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store of `long_run` with probes, undisturbed. Read only."""
     store = tmp_path_factory.mktemp("long-probed") / "store"
     finish(long_run(store, "--probes"))
@@ -39,7 +39,7 @@ def long_probed(long_run: LongRun, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture
-def own(probed: Path, tmp_path: Path) -> Any:
+def own(probed: Path, tmp_path: Path) -> Path:
     return shutil.copytree(probed, tmp_path / "own")
 
 

@@ -168,7 +168,7 @@ def test_what_does_not_pass_is_recorded_and_run_again_tries_just_that(
     found = rows(tmp_path / "s")
     assert list(losses(tmp_path / "s")) == [0, 400]
     assert found[10]["commit"] == commit_of("checkpoint-10")
-    assert re.search(reason, found[10]["error"])
+    assert re.search(reason, str(found[10]["error"]))
     assert re.search(f"failed: {reason}", ended.error)
     assert on_disk(tmp_path / "home") == set()
     published.faults.clear()

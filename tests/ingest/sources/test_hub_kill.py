@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from transformers import PreTrainedTokenizerFast
@@ -26,7 +25,7 @@ Run = Callable[[Path], tuple[list[str], Callable[[list[str]], int]]]
 
 
 @pytest.fixture(scope="module")
-def hub(bpe: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def hub(bpe: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     folder = save_run(tmp_path_factory.mktemp("long"), bpe, STEPS)
     refs = {p.name: p for p in folder.iterdir()}
     with serving(Hub(REPO, {**refs, "main": refs["checkpoint-70"]})) as found:

@@ -99,7 +99,7 @@ def test_the_client_hides_reasons_behind_what_it_did_not_find(pauses: list[float
     ],
 )
 def test_the_hub_says_how_long_to_wait(
-    pauses: list[float], headers: dict[str, object], pause: int
+    pauses: list[float], headers: dict[str, str], pause: int
 ) -> None:
     assert with_retries(failing(1, answer(429, **headers))) == 2
     assert pauses == [pause]

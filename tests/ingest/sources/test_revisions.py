@@ -1,6 +1,7 @@
 """Every family's names give step, stage, variant and tokens; and names become numbers."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,7 +86,7 @@ def test_tokens_per_step_are_known_where_the_family_fixes_them() -> None:
     assert tokens_per_step("someone/EleutherAI") is None
 
 
-def numbered(*names: str, **naming: object) -> list[tuple[int, str, int | None]]:
+def numbered(*names: str, **naming: Any) -> list[tuple[int, str, int | None]]:
     entries = [Revision(name, Path(name), name) for name in names]
     found = number_checkpoints(entries, Naming(**naming))
     assert all(c.commit == c.revision for c in found)

@@ -7,7 +7,7 @@ import signal
 import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 
 from ingest.options import RunOptions
 from ingest.run import open_source_for
+from ingest.sources.hub import Repository
 from ingest.sources.revisions import Checkpoint
 from ingest.sources.selection import Shard, parse_shard
 from ingest.verify import verify
 from store.layout import Layout
 from tests.ingest.conftest import LONG_STEPS, Ingest, LongRun
 from tests.ingest.output.test_kill import assert_same
-from tests.ingest.processes import KILL_SEEDS, finish, start
+from tests.ingest.processes import KILL_SEEDS, finish, pid_of, start
 
 SHARDS = ("1/3", "2/3", "3/3")
 
@@ -41,7 +42,7 @@ def stop(pid: int) -> None:
 
 
 @given(n=st.integers(0, 50), of=st.integers(1, 20))
-def test_shares_hold_each_checkpoint_once(n: Any, of: Any) -> None:
+def test_shares_hold_each_checkpoint_once(n: int, of: int) -> None:
     every = [Checkpoint(i, f"step{i}", Path(), i) for i in range(n)]
     shares = [Shard(number, of).share(every) for number in range(1, of + 1)]
     assert sorted(c.checkpoint for share in shares for c in share) == list(range(n))
@@ -107,17 +108,17 @@ def test_who_would_write_the_same_is_refused(
     process = start(long_run(store, *first))
     while not Layout(store).scored():
         time.sleep(0.001)
-    stop(process.pid)
+    stop(pid_of(process))
     while (store / ".files.lock").exists() or (
         store / ".admission.lock"
     ).exists():  # which all wait for, though for moments only
-        os.kill(process.pid, signal.SIGCONT)
+        os.kill(pid_of(process), signal.SIGCONT)
         time.sleep(0.001)
-        stop(process.pid)
+        stop(pid_of(process))
     try:
         ended = ingest(*long_run(store, *second))
     finally:
-        os.kill(process.pid, signal.SIGCONT)
+        os.kill(pid_of(process), signal.SIGCONT)
     assert ended.status == 2
     assert re.search(f"error: .*{sentence}", ended.error)
     process.kill()
@@ -152,4 +153,4 @@ def test_downloads_of_shards_are_apart(tmp_path: Path) -> None:
         open_source_for("owner/run", tmp_path / "s", RunOptions(shard=shard))
         for shard in (None, Shard(1, 3), Shard(2, 3))
     ]
-    assert len({source.cache for source in sources}) == 3
+    assert len({cast(Repository, source).cache for source in sources}) == 3

@@ -1,7 +1,6 @@
 """Docs and tokens as DESIGN 2.1 and 2.2 say: cut, numbered, addressed, described."""
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,11 +20,11 @@ TOKENIZERS = {"byte_level": byte_level(), "metaspace": metaspace(), "word_piece"
 
 
 def corpus_of(
-    texts: Any,
+    texts: list[str],
     tokenizer: PreTrainedTokenizerFast,
-    length: Any = 16,
-    bos: Any = None,
-    max_parts: Any = None,
+    length: int = 16,
+    bos: int | None = None,
+    max_parts: int | None = None,
 ) -> Corpus:
     documents = [SourceDocument(f"text {i}", text) for i, text in enumerate(texts)]
     return build_corpus(documents, tokenizer, Convention(length, bos, max_parts))

@@ -76,7 +76,7 @@ for line in sys.stdin:
 
 
 @pytest.fixture(scope="module")
-def hub(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def hub(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     wikitext, rows = tmp_path_factory.mktemp("wikitext"), tmp_path_factory.mktemp("rows")
     (wikitext / "wikitext-2-raw-v1").mkdir()
     (wikitext / "README.md").write_text(CARD)
@@ -105,7 +105,7 @@ def environment(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 
 @pytest.fixture(scope="module")
-def read(environment: dict[str, str]) -> Iterator[Any]:
+def read(environment: dict[str, str]) -> Iterator[Read]:
     """What `open_text` finds, or a run returns, in a process whose Hub is ours."""
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM],
@@ -117,13 +117,17 @@ def read(environment: dict[str, str]) -> Iterator[Any]:
         stderr=subprocess.DEVNULL,
     )
 
+    assert process.stdin and process.stdout
+    asked, answers = process.stdin, process.stdout
+
     def answer(text: str = "", **options: object) -> dict[str, Any]:
-        process.stdin.write(json.dumps({"text": text, **options}) + "\n")
-        process.stdin.flush()
-        return json.loads(process.stdout.readline())
+        asked.write(json.dumps({"text": text, **options}) + "\n")
+        asked.flush()
+        found: dict[str, Any] = json.loads(answers.readline())
+        return found
 
     yield answer
-    process.stdin.close()
+    asked.close()
     process.wait()
 
 
@@ -203,7 +207,7 @@ def test_names_say_which_data_set(tmp_path: Path) -> None:
 def test_a_run_on_wikitext_records_its_text_and_its_limits(read: Read, tmp_path: Path) -> None:
     def run(*more: str) -> int:
         line = ["run", REPO, "--text", "wikitext-2", "--store", str(tmp_path / "s"), *more]
-        return read(run=line)["status"]
+        return int(read(run=line)["status"])
 
     limits = ("--limit-docs", "2", "--limit-tokens", "40", "--revisions", "checkpoint-10")
     assert run(*limits) == 0

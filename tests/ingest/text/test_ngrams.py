@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -21,7 +20,7 @@ OTHER = [
 
 
 @pytest.fixture(scope="module")
-def scored(run_folder: Path, text: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def scored(run_folder: Path, text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from ingest.__main__ import main
 
     root = tmp_path_factory.mktemp("stores") / "store"
@@ -30,14 +29,14 @@ def scored(run_folder: Path, text: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def other(tmp_path: Path) -> Any:
+def other(tmp_path: Path) -> Path:
     path = tmp_path / "other.jsonl"
     path.write_text("".join(json.dumps({"text": t}) + "\n" for t in OTHER), encoding="utf-8")
     return path
 
 
 @pytest.fixture
-def tokenizer(bpe: PreTrainedTokenizerFast, tmp_path: Path) -> Any:
+def tokenizer(bpe: PreTrainedTokenizerFast, tmp_path: Path) -> Path:
     bpe.save_pretrained(tmp_path / "tokenizer")
     return tmp_path / "tokenizer"
 
@@ -56,6 +55,7 @@ def test_they_are_those_of_the_named_text(
     tokens, docs = pq.read_table(scored / "tokens.parquet"), pq.read_table(scored / "docs.parquet")
     ids = [np.array(bpe(t, add_special_tokens=False)["input_ids"]) for t in OTHER]
     room, bos = store.manifest.context_length - 1, store.manifest.bos_id
+    assert bos is not None
     before = [np.where(np.arange(len(i)) % room == 0, bos, np.roll(i, 1)) for i in ids]
     source = np.repeat([0, 1], [len(i) for i in ids])
     text = Bigrams(np.concatenate(before), np.concatenate(ids), source)

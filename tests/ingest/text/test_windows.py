@@ -4,7 +4,7 @@ import json
 import math
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,7 +12,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from ingest.errors import IngestError
 from ingest.text.corpus import Convention, windows
@@ -29,7 +34,7 @@ LENGTHS = st.integers(2, 12)
 
 @given(n=st.integers(0, 40), length=LENGTHS, bos=st.sampled_from([0, None]), data=st.data())
 def test_each_token_is_predicted_once_from_the_most_context_there_is(
-    n: Any, length: Any, bos: Any, data: Any
+    n: int, length: int, bos: int | None, data: st.DataObject
 ) -> None:
     stride = data.draw(st.integers(1, length - 1))
     found = list(windows(n, Convention(length, bos, stride=stride)))
@@ -45,14 +50,16 @@ def test_each_token_is_predicted_once_from_the_most_context_there_is(
 
 
 @given(n=st.integers(0, 40), length=LENGTHS, bos=st.sampled_from([0, None]))
-def test_without_a_stride_windows_do_not_overlap(n: Any, length: Any, bos: Any) -> None:
+def test_without_a_stride_windows_do_not_overlap(n: int, length: int, bos: int | None) -> None:
     found = list(windows(n, Convention(length, bos)))
     assert all(a.end == b.start for a, b in pairwise(found))
     assert all(w.first == w.start + (bos is None) for w in found)
 
 
 @given(n=st.integers(0, 40), length=LENGTHS, left=st.integers(1, 50), data=st.data())
-def test_a_limit_leaves_the_first_tokens(n: Any, length: Any, left: Any, data: Any) -> None:
+def test_a_limit_leaves_the_first_tokens(
+    n: int, length: int, left: int, data: st.DataObject
+) -> None:
     stride = data.draw(st.none() | st.integers(1, length - 1))
     rule = Convention(length, 0, stride=stride)
     every = [i for w in windows(n, rule) for i in range(w.first, w.end)]
@@ -72,9 +79,9 @@ def test_parts_count_as_before_where_they_overlap() -> None:
 
 @torch.no_grad()
 def one_at_a_time(
-    model: Any, ids: list[int], stride: int, bos: int | None
-) -> list[dict[str, float]]:
-    """Each token from nothing but its own context, in float64: with nothing of ingest."""
+    model: PreTrainedModel, ids: list[int], stride: int, bos: int | None
+) -> list[dict[str, Any]]:
+    """Each token from its own context only, in float64, without any code of ingest."""
     prefix = [] if bos is None else [bos]
     found = []
     for at, token in enumerate(ids):
@@ -147,7 +154,7 @@ def test_a_store_of_overlapping_windows_is_asked_like_any_other(
     assert first["char_start"] >= 20
     means = asked.trajectories({"late": "position >= 20", "early": "position < 20"})
     for step, frame in means.groupby("checkpoint"):
-        losses = pq.read_table(Layout(store).loss_file(step)).to_pandas()
+        losses = pq.read_table(Layout(store).loss_file(cast(int, step))).to_pandas()
         late = losses[losses["position"] >= 20]["loss"].mean()
         assert frame.set_index("token_group")["mean_loss"]["late"] == pytest.approx(late, abs=1e-6)
         assert frame["n_tokens"].sum() == len(losses)

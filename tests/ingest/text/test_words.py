@@ -1,7 +1,6 @@
 """Word starts and words equal their definitions, written out token by token, on every tokenizer."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,7 +54,7 @@ def run_by_hand(text: str, begin: int, end: int) -> tuple[int, int] | None:
 @settings(max_examples=150, deadline=None)
 @given(text=TEXTS)
 @example("A café, 🎉\r\nit's the\tthe  thé_1")
-def test_words_equal_their_definition(name: str, text: Path) -> None:
+def test_words_equal_their_definition(name: str, text: str) -> None:
     offsets = offsets_of(name, text)
     words = find_words(text, offsets)
     assert words.is_word_start.tolist() == starts_by_hand(text, offsets)
