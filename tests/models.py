@@ -104,9 +104,9 @@ def tiny(family: str, vocabulary: int = 320, seed: int = 0) -> PreTrainedModel:
 
 
 def planted(vocabulary: int, before: int, after: int) -> PreTrainedModel:
-    """Certain that `after` follows `before`; elsewhere, all tokens except `after` are equally likely.
+    """Certain that `after` follows `before`; elsewhere, types except `after` are equally likely.
 
-    The layer adds nothing, so the last norm sees only the token: +v for `before`, -v for all others.
+    The layer adds nothing, so the last norm sees only the token: +v for `before`, -v for others.
     The only non-zero row of the head, that of `after`, is a multiple of v.
     """
     config = GPT2Config(

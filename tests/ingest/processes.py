@@ -14,8 +14,9 @@ ROOT = Path(__file__).parents[2]
 # As many threads as the tests' own process: another number gives other last digits.
 SETTINGS = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 ENVIRONMENT = {**os.environ, **SETTINGS}
-# `make test-kill` sets it to 10: thirty kills of runs from a Hub, three for each seed.
-KILL_SEEDS = range(int(os.environ.get("TOKEN_TRAILS_KILL_SEEDS", "3")))
+# How many runs from a Hub are killed, three for each seed. `make test-kill` sets it to 30.
+KILLS = int(os.environ.get("KILLS", "9"))
+KILL_SEEDS = range(KILLS // 3)
 
 
 def start(arguments: list[str], target: Callable[[list[str]], int] = main) -> BaseProcess:
