@@ -165,7 +165,8 @@ def plain_head(model: PreTrainedModel, window: np.ndarray) -> nn.Linear | None:
     head = model.get_output_embeddings()
     if type(head) is not nn.Linear or model.base_model is model:
         return None
-    ids = torch.from_numpy(window[None, :_PROBE_TOKENS]).to(model.device)
+    # Two rows, since torch.compile would compile once more for a batch of one.
+    ids = torch.from_numpy(np.stack([window[:_PROBE_TOKENS]] * 2)).to(model.device)
     received: list[torch.Tensor] = []
     returned: list[torch.Tensor] = []
 

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import random
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -121,11 +122,12 @@ def test_shards_at_once_and_killed_equal_a_single_run(
 
 
 def test_a_store_on_s3_answers_as_the_same_one_in_a_folder(
-    bucket: AbstractFileSystem, whole_store: Path
+    bucket: AbstractFileSystem, whole_store: Path, tmp_path: Path
 ) -> None:
-    bucket.put(str(whole_store), "bucket/asked", recursive=True)
+    store = shutil.copytree(whole_store, tmp_path / "store")
+    bucket.put(str(store), "bucket/asked", recursive=True)
     group = {"words": "is_word_start", "late": "position > 20"}
-    there, here = Store("s3://bucket/asked"), Store(whole_store)
+    there, here = Store("s3://bucket/asked"), Store(store)
     assert there.trajectories(group).equals(here.trajectories(group))
     assert there.url == "s3://bucket/asked"
 

@@ -216,7 +216,7 @@ def test_a_damaged_file_of_probes_is_refused_until_deleted(
     arguments = ("run", run_folder, "--text", text, "--store", own, "--probes")
     ended = ingest(*arguments)
     assert ended.status == 2
-    assert "delete it and run again" in ended.error
+    assert "delete it and run ingest again" in ended.error
     Layout(own).probes.unlink()
     assert ingest(*arguments).status == 0
     assert verify(own) == []

@@ -64,7 +64,7 @@ def test_a_segment_stands_twice_behind_the_bos_and_has_no_token_twice_nor_a_spec
 
 
 def test_no_room_for_a_segment_gets_a_sentence(bpe: PreTrainedTokenizerFast) -> None:
-    with pytest.raises(IngestError, match="no room for it: run without --probes"):
+    with pytest.raises(IngestError, match="is too small; run without --probes"):
         random_repeats(bpe, TYPES, Convention(4, 0, None))
     with pytest.raises(IngestError, match="1 token types that are not special"):
         random_repeats(bpe, 2, Convention(64, 0, None))
