@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 
 from ingest.demo.text import addresses
 from ingest.output import writer
-from ingest.sources.checkpoints import Checkpoint
+from ingest.sources.revisions import Checkpoint
 from ingest.text.corpus import Convention, build_corpus
 from ingest.text.documents import SourceDocument
 from store.layout import Layout

@@ -35,7 +35,8 @@ from transformers import (
 )
 
 from ingest.demo.text import addresses
-from ingest.prepare import Options, Plan, prepare
+from ingest.options import RunOptions
+from ingest.prepare import PreparedRun, prepare
 from ingest.run import fill
 from ingest.sources.folder import Folder
 from tests.bench import bytes_per_row, scoring_memory
@@ -54,7 +55,7 @@ class Case:
     checkpoints: Path
     text: Path
     repeat: int
-    options: Options
+    options: RunOptions
 
 
 def main() -> None:
@@ -106,7 +107,7 @@ def _compare(case: Case, folder: Path) -> None:
         print(f"  {name:8} {rate:10,.0f} tokens/s  {told}{asked}", flush=True)
 
 
-def _ours(source: Folder, plan: Plan, store: Path, options: Options) -> int:
+def _ours(source: Folder, plan: PreparedRun, store: Path, options: RunOptions) -> int:
     shutil.rmtree(store, ignore_errors=True)
     with redirect_stderr(io.StringIO()):  # it draws a bar
         report = fill(source, plan, store, options)
@@ -114,7 +115,7 @@ def _ours(source: Folder, plan: Plan, store: Path, options: Options) -> int:
     return len(report.tried) * plan.corpus.n_tokens
 
 
-def _bare(model: PreTrainedModel, plan: Plan) -> Callable[[], int]:
+def _bare(model: PreTrainedModel, plan: PreparedRun) -> Callable[[], int]:
     """At the best of some batch sizes, its windows sorted by length as ours are."""
     ready = {n: _batches(plan.corpus.windows, n) for n in (512, 1_024, 4_096)}
     best = _best(ready, lambda n: _forward(model, ready[n][:: max(len(ready[n]) // 3, 1)]))
@@ -209,13 +210,13 @@ def _small(folder: Path, tokenizer: PreTrainedTokenizerFast, options: argparse.N
         tokenizer.save_pretrained(folder / "run" / f"step{step}")
     lines = [line for a in addresses() for line in a.text.split("\n") if len(line) > 20]
     text = _write(folder / "lines.jsonl", lines[:: len(lines) // options.lines][: options.lines])
-    return Case("GPT-2 small", folder / "run", text, options.repeat, Options())
+    return Case("GPT-2 small", folder / "run", text, options.repeat, RunOptions())
 
 
 def _demo(folder: Path, options: argparse.Namespace) -> Case:
     texts = pq.read_table(DEMO / "text" / "addresses.parquet")["text"].to_pylist()
     text = _write(folder / "demo.jsonl", [text[:4_000] for text in texts])
-    return Case("demo", DEMO / "checkpoints", text, options.repeat, Options(context_length=512))
+    return Case("demo", DEMO / "checkpoints", text, options.repeat, RunOptions(context_length=512))
 
 
 def _write(path: Path, texts: list[str]) -> Path:

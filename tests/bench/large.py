@@ -18,8 +18,8 @@ from transformers import PreTrainedTokenizerFast
 
 from ingest.demo.text import addresses
 from ingest.output import writer
-from ingest.output.writer import Outcome
-from ingest.sources.checkpoints import Checkpoint
+from ingest.output.outcomes import Outcome
+from ingest.sources.revisions import Checkpoint
 from ingest.text.corpus import Convention, Corpus, build_corpus
 from ingest.text.documents import SourceDocument
 from store import schema
