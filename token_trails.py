@@ -6,6 +6,7 @@ package is imported only when its command is called, so that the app and the que
 
 import importlib
 import importlib.metadata
+import json
 import os
 import sys
 import tomllib
@@ -111,13 +112,13 @@ def _settings() -> Iterator[str]:
 
 
 def _flags(settings: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """A flag `--section.name=value` for each setting; lists and booleans are written as JSON."""
     for name, value in settings.items():
         if isinstance(value, dict):
             yield from _flags(value, f"{prefix}{name}.")
         else:
-            for one in value if isinstance(value, list) else [value]:
-                text = str(one).lower() if isinstance(one, bool) else str(one)
-                yield f"--{prefix}{name}={text}"
+            text = value if isinstance(value, str) else json.dumps(value)
+            yield f"--{prefix}{name}={text}"
 
 
 @cli.command("ingest", context_settings=PASS_ON, add_help_option=False)
