@@ -4,6 +4,7 @@ BENCH ?= report
 STEPS ?= 3000
 OUT ?= build/demo
 SHOTS ?= docs
+PORT ?= 8501
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = test -x $(BIN)/python || $(PYTHON) -m venv .venv; $(BIN)/python -m pip install -q --disable-pip-version-check -r
@@ -30,7 +31,7 @@ INSTALL = test -x $(BIN)/python || $(PYTHON) -m venv .venv; $(BIN)/python -m pip
 	touch $@
 
 demo: demo-store  ## score the bundled checkpoints, compare with the bundled store, open the app
-	$(BIN)/python token_trails.py app data/demo
+	$(BIN)/python token_trails.py app data/demo --port $(PORT)
 
 demo-store: .venv/all  ## the same without opening the app
 	rm -rf build/demo-store
@@ -39,7 +40,7 @@ demo-store: .venv/all  ## the same without opening the app
 	$(BIN)/python -m ingest compare build/demo-store data/demo
 
 app: .venv/app  ## open the app on STORE
-	$(BIN)/python token_trails.py app $(STORE)
+	$(BIN)/python token_trails.py app $(STORE) --port $(PORT)
 
 test: lint  ## check everything
 	$(BIN)/python -m pytest -n auto --dist loadfile --durations=20
@@ -55,8 +56,8 @@ lint: .venv/all  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: .venv/all  ## regenerate the table of analyses in docs/analyses.md
-	$(BIN)/python -m tests.repository.analyses_table
+docs: .venv/all  ## regenerate docs/analyses.md from the registry of analyses
+	$(BIN)/python -m docs.analyses
 
 bench: .venv/all  ## our queries next to other ways, on a store of size BENCH (small, report, large)
 	$(BIN)/python -m tests.bench.queries --size $(BENCH)
