@@ -1,13 +1,17 @@
-# Token Trails. `make demo` is the place to start; each target sets up what it needs.
+# Token Trails. Start with `make demo`. Each target installs what it needs into .venv.
 STORE ?= data/demo
 BENCH ?= report
+STEPS ?= 3000
+OUT ?= build/demo
+SHOTS ?= docs
+PORT ?= 8501
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = test -x $(BIN)/python || $(PYTHON) -m venv .venv; $(BIN)/python -m pip install -q --disable-pip-version-check -r
 
-.PHONY: demo app test test-peers lint bench bench-app bench-ingest train-demo screenshots
+.PHONY: demo demo-store app test test-kill test-peers lint docs bench bench-app bench-ingest train-demo screenshots
 
-# The app's packages alone: no torch among them.
+# Only the app's packages, without torch.
 .venv/app: requirements-app.lock
 	$(INSTALL) $<
 	touch $@
@@ -16,48 +20,56 @@ INSTALL = test -x $(BIN)/python || $(PYTHON) -m venv .venv; $(BIN)/python -m pip
 	$(INSTALL) $<
 	touch $@ .venv/app
 
-# What `--engine spark`, `--engine ray` and s3:// need; a gigabyte, so only where it is asked for.
+# For `--engine spark`, `--engine ray` and s3://. A gigabyte, so it is a separate target.
 .venv/cluster: .venv/all requirements-cluster.lock
 	$(INSTALL) requirements-cluster.lock
 	touch $@
 
-# Other tools that compute losses, for comparison alone: a quarter of a gigabyte.
+# Other tools that compute losses, for comparison: a quarter of a gigabyte.
 .venv/peers: .venv/all requirements-peers.lock
 	$(INSTALL) requirements-peers.lock
 	touch $@
 
-demo: .venv/all  ## score the bundled checkpoints, compare with the bundled store, open the app on it
+demo: demo-store  ## score the bundled checkpoints, compare with the bundled store, open the app
+	$(BIN)/python token_trails.py app data/demo --port $(PORT)
+
+demo-store: .venv/all  ## the same without opening the app
 	rm -rf build/demo-store
 	$(BIN)/python -m ingest run data/demo/checkpoints --text data/demo/text/addresses.parquet \
 		--max-parts 4 --store build/demo-store
 	$(BIN)/python -m ingest compare build/demo-store data/demo
-	$(BIN)/streamlit run app.py -- data/demo
 
 app: .venv/app  ## open the app on STORE
-	$(BIN)/streamlit run app.py -- $(STORE)
+	$(BIN)/python token_trails.py app $(STORE) --port $(PORT)
 
 test: lint  ## check everything
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --durations=20
 
-test-peers: .venv/peers  ## check our losses against lm-evaluation-harness and minicons
+test-kill: .venv/all  ## kill scoring 30 times at random moments and resume (the suite does it 3 times)
+	KILLS=30 $(BIN)/python -m pytest tests/ingest/output/test_kill.py tests/ingest/sources/test_hub_kill.py
+
+test-peers: .venv/peers  ## compare our losses with lm-evaluation-harness and minicons
 	$(BIN)/python -m pytest tests/peers
 
-lint: .venv/all
+lint: .venv/all  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/all  ## our queries beside other ways, on a store of the report's size or BENCH=large
+docs: .venv/all  ## regenerate docs/analyses.md from the registry of analyses
+	$(BIN)/python -m docs.analyses
+
+bench: .venv/all  ## our queries next to other ways, on a store of size BENCH (small, report, large)
 	$(BIN)/python -m tests.bench.queries --size $(BENCH)
 
-bench-app: .venv/all  ## how long the app takes in a browser, at the report's size (needs Chromium)
-	$(BIN)/python -m tests.bench.app
+bench-app: .venv/all  ## the app's response times in a browser (needs Chromium)
+	$(BIN)/python -m tests.bench.app --size $(BENCH)
 
-bench-ingest: .venv/all  ## our scoring beside other ways (lm-evaluation-harness where installed)
-	$(BIN)/python -m tests.bench.ingest
+bench-ingest: .venv/all  ## our scoring next to other ways (lm-evaluation-harness if installed)
+	$(BIN)/python -m tests.bench.ingest --size $(BENCH)
 
-train-demo: .venv/all  ## train the demo model again, from nothing, into build/demo
-	$(BIN)/python -m ingest demo
+train-demo: .venv/all  ## train the demo model from scratch for STEPS steps, into OUT
+	$(BIN)/python -m ingest demo --steps $(STEPS) --out $(OUT)
 
-screenshots: .venv/all  ## make README's pictures again (needs Chromium)
-	$(BIN)/python -m tests.browser.shots docs
+screenshots: .venv/all  ## take the README's pictures again, into SHOTS (needs Chromium)
+	$(BIN)/python -m tests.browser.shots $(SHOTS)

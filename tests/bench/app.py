@@ -1,8 +1,8 @@
-"""How long the app takes in a browser: `python -m tests.bench.app [STORE] [--runs N]`.
+"""Time the app in a browser: `python -m tests.bench.app [STORE] [--size SIZE] [--runs N]`.
 
-Headless Chromium against a server of its own. Seconds, medians: a page's load, from opening the
-address to the last chart drawn; from a changed group to the redrawn chart. The store's matrix is
-built, and its pages are read once, before anything is measured.
+Headless Chromium and a server of its own. Medians in seconds: loading a page, from opening its
+address to its last chart; and changing a group, from the last click to the redrawn chart. Each page
+is loaded once before it is measured, which also builds the store's matrix.
 """
 
 import argparse
@@ -13,26 +13,26 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.bench.large import build
+from tests.bench.large import SIZES, build
 from tests.browser.conftest import ROOT, launch, start_app
 from tests.browser.test_pages import groups
 
 PAGES = {"trajectories": ("/", 2), "zoom": ("/zoom", 2), "text": ("/text", 0), "sql": ("/sql", 0)}
-"""Page -> address, and how many charts it draws."""
+"""Page -> its address and its number of charts."""
 
 
 def main() -> None:
-    """Print one line a page, and one for a changed group."""
+    """Print one line per page, and one for a changed group."""
     options = _options()
-    process, url = start_app(str(options.store or build("report", ROOT / "build")))
+    process, url = start_app(str(options.store or build(options.size, ROOT / "build")))
     try:
         with sync_playwright() as playwright:
             browser = launch(playwright)
             page = browser.new_page(viewport={"width": 1280, "height": 1000})
             for name, (address, charts) in PAGES.items():
                 load = [_load(page, url + address, charts) for _ in range(options.runs + 1)]
-                _say(f"load {name}", load[1:])
-            _say("changed group to redrawn chart", list(_changes(page, url, options.runs)))
+                _report(f"load {name}", load[1:])
+            _report("changed group to redrawn chart", list(_changes(page, url, options.runs)))
     finally:
         process.kill()
 
@@ -45,7 +45,7 @@ def _load(page: Page, address: str, charts: int) -> float:
 
 
 def _changes(page: Page, url: str, runs: int) -> Iterator[float]:
-    """A group that was never asked for is added; the clock runs from the last click."""
+    """Add a group that is not cached yet; time runs from the last click."""
     for n in range(runs):
         page.goto(f"{url}/?{groups('word_start')}")
         _drawn(page, 1)
@@ -64,22 +64,23 @@ def _changes(page: Page, url: str, runs: int) -> Iterator[float]:
 
 
 def _drawn(page: Page, charts: int) -> None:
-    """All charts are there, and the script has run to its end."""
+    """Wait until all charts are drawn and the script has ended."""
     page.wait_for_selector("h1", timeout=120_000)
     marks = page.locator('[data-testid="stVegaLiteChart"] .marks')
     expect(marks).to_have_count(charts, timeout=120_000)
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
 
 
-def _say(what: str, seconds: list[float]) -> None:
+def _report(what: str, seconds: list[float]) -> None:
     spread = f"{min(seconds):.2f} to {max(seconds):.2f}"
     print(f"{what}: {statistics.median(seconds):.2f} s ({spread}, {len(seconds)} runs)", flush=True)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("store", nargs="?", type=Path, help="a store (the report's size, built)")
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("store", nargs="?", type=Path, help="a store (default: built by --size)")
+    parser.add_argument("--size", choices=SIZES, default="report", help="(%(default)s)")
+    parser.add_argument("--runs", type=int, default=5, help="(%(default)s)")
     return parser.parse_args()
 
 

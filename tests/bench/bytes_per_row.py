@@ -1,4 +1,4 @@
-"""What each column of a loss file costs, at a large vocabulary and at the demo's."""
+"""Bytes per row of a loss file by column, for a large vocabulary and for the demo's."""
 
 from pathlib import Path
 
@@ -7,27 +7,29 @@ import pyarrow.parquet as pq
 from transformers import PreTrainedTokenizerFast
 
 from ingest.demo.text import addresses
-from ingest.output import writer
+from ingest.output import outcomes, writer
 from ingest.sources.revisions import Checkpoint
 from ingest.text.corpus import Convention, build_corpus
 from ingest.text.documents import SourceDocument
 from store.layout import Layout
 
-ROWS = 320_000  # as many as the report scored
-LIMIT = 6.5
+LIMIT, REPORT_ROWS = 6.5, 320_000
 
 
-def show(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Print bytes per row by column. The losses of the large one are noise: the worst case."""
+def show(tokenizer: PreTrainedTokenizerFast, folder: Path, rows: int) -> None:
+    """Print bytes per row by column, for a file of `rows` rows and for one of the demo's.
+
+    The losses of the first file are noise, which compresses worst.
+    """
     documents = [SourceDocument(str(a.year), a.text) for a in addresses()]
-    corpus = build_corpus(documents, tokenizer, Convention(1_024, 0, limit_tokens=ROWS))
+    corpus = build_corpus(documents, tokenizer, Convention(1_024, 0, limit_tokens=rows))
     rng = np.random.default_rng(0)
     losses = rng.gamma(2.0, 1.7, corpus.n_tokens).astype(np.float32)
     layout = Layout(folder / "columns")
-    writer.write_losses(
-        layout, writer.Outcome(Checkpoint(1, "1", folder, 1)), corpus.tokens, losses
-    )
-    _print(layout.loss_file(1), f"{len(tokenizer):,} token types, at most {LIMIT} asked")
+    outcome = outcomes.Outcome(Checkpoint(1, "1", folder, 1))
+    writer.write_losses(layout, outcome, corpus.tokens, losses)
+    limit = f", at most {LIMIT} expected" if rows >= REPORT_ROWS else ""
+    _print(layout.loss_file(1), f"{len(tokenizer):,} token types{limit}")
     _print(min(Path("data/demo/losses").iterdir()), "the demo's")
 
 

@@ -1,12 +1,15 @@
-"""`make bench-ingest`: our scoring beside other ways, in turn, in one run; numbers are medians.
+"""`make bench-ingest`: our scoring next to other ways, taking turns in one run; medians.
 
-`ours` is what a run does once its plan is made: read the weights of each checkpoint, hash them,
-score, write the loss files. `bare` is a forward and a cross-entropy over batches that are ready,
-with the model in memory. `report`, of GPT-2 small alone, is the report's way: load a checkpoint and
-score one line at a time; `lm-eval`, too, of a model in memory, is lm-evaluation-harness's
-`loglikelihood_rolling`, where it is installed (requirements-peers.lock). Bare and lm-eval have the
-best of some batch sizes on a part of the text. `products` is as many of torch's matrix products as
-the model has, and nothing else; another library's may be faster, as oneDNN's are on some CPUs.
+Each line names one way to compute the losses:
+`ours`      what a run does once its plan is made: read each checkpoint's weights, hash them, score
+            the text and write the loss files.
+`bare`      a forward pass and a cross-entropy over prepared batches; the model is in memory.
+`report`    (GPT-2 small only) the report's way: load a checkpoint, score one line at a time.
+`lm-eval`   (GPT-2 small only) `loglikelihood_rolling` of lm-evaluation-harness with the model in
+            memory, if it is installed (requirements-peers.lock).
+`products`  (GPT-2 small only) as many of torch's matrix products as the model has, and nothing
+            else. Another library can be faster, as oneDNN is on some CPUs.
+`bare` and `lm-eval` use the fastest of several batch sizes, as measured on a part of the text.
 """
 
 import argparse
@@ -16,15 +19,15 @@ import os
 import shutil
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -40,83 +43,121 @@ from ingest.prepare import PreparedRun, prepare
 from ingest.run import fill
 from ingest.sources.folder import Folder
 from tests.bench import bytes_per_row, scoring_memory
+from tests.bench.large import train_tokenizer
 
 DEMO = Path("data/demo")
-END = "<|endoftext|>"
-VOCABULARY = 50_257
 LIMITS = {"GPT-2 small": {"bare": 0.85, "report": 3.0, "lm-eval": 2.0}, "demo": {"bare": 0.7}}
+"""Case -> way -> the least ratio of our speed to its speed that we accept, at the report's size."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    lines: int  # of the text that GPT-2 small is scored on
+    repeat: int
+    vocabulary: int
+    model: dict[str, int]  # changes to GPT-2 small's shape
+    rows: int  # of the loss file whose bytes are counted
+    memory: scoring_memory.Shape
+
+
+SIZES = {
+    "report": Size(120, 3, 50_257, {}, bytes_per_row.REPORT_ROWS, scoring_memory.GPT2),
+    "small": Size(
+        12, 1, 2_000, {"n_layer": 2, "n_embd": 64, "n_head": 2}, 20_000, scoring_memory.SMALL
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model and a text, and how much of it the slow ways are given."""
+    """A model, a text, and how to score them."""
 
     name: str
     checkpoints: Path
     text: Path
-    repeat: int
     options: RunOptions
 
 
 def main() -> None:
-    """Print tokens per second of each side and the ratios, bytes per row, and peak memory."""
+    """Print tokens per second of each way and the ratios, bytes per row, and peak memory."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lines", type=int, default=120, help="of the GPT-2 text (%(default)s)")
-    parser.add_argument("--repeat", type=int, default=3, help="(%(default)s)")
-    parser.add_argument("--case", choices=("gpt2", "demo", "files"), help="one of them alone")
+    parser.add_argument("--size", choices=SIZES, default="report", help="(%(default)s)")
+    parser.add_argument("--lines", type=int, help="lines of GPT-2 small's text")
+    parser.add_argument("--repeat", type=int, help="number of measurements")
+    parser.add_argument("--case", choices=("gpt2", "demo", "files"), help="only one of them")
     options = parser.parse_args()
+    size = SIZES[options.size]
+    lines, repeat = options.lines or size.lines, options.repeat or size.repeat
     folder = Path("build", f"bench-ingest-{os.getpid()}")
     folder.mkdir(parents=True)
-    tokenizer = _tokenizer()
+    tokenizer = train_tokenizer(size.vocabulary)
+    limits = LIMITS if options.size == "report" else {}
     if options.case in (None, "gpt2"):
-        _compare(_small(folder, tokenizer, options), folder)
+        case = _gpt2(folder, tokenizer, size, lines)
+        _compare(case, folder, repeat, limits.get(case.name, {}))
     if options.case in (None, "demo"):
-        _compare(_demo(folder, options), folder)
+        case = _demo(folder, characters=4_000 if options.size == "report" else 400)
+        _compare(case, folder, repeat, limits.get(case.name, {}))
     if options.case in (None, "files"):
-        bytes_per_row.show(tokenizer, folder)
-        scoring_memory.show()
+        bytes_per_row.show(tokenizer, folder, size.rows)
+        scoring_memory.show(size.memory)
     shutil.rmtree(folder)
 
 
-def _compare(case: Case, folder: Path) -> None:
+def _compare(case: Case, folder: Path, repeat: int, limits: dict[str, float]) -> None:
     source = Folder(case.checkpoints)
     plan = prepare(source, case.text, case.options)
-    tokenizer = AutoTokenizer.from_pretrained(plan.checkpoints[0].path)
-    model = AutoModelForCausalLM.from_pretrained(plan.checkpoints[0].path, dtype="float32").eval()
-    lines = [json.loads(x)["text"] for x in case.text.read_text("utf-8").splitlines()]
     print(f"{case.name}: {len(plan.checkpoints)} checkpoints, {plan.corpus.n_tokens:,} tokens each")
-    sides: dict[str, Callable[[], int]] = {
+    ways = _ways(case, source, plan, folder)
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeat):
+        for name, way in ways.items():
+            rates[name].append(_rate(way))
+    medians = {name: statistics.median(found) for name, found in rates.items()}
+    for name, rate in medians.items():
+        ratio = f"ours / {name} = {medians['ours'] / rate:.2f}" if name != "ours" else ""
+        limit = f" (at least {limits[name]} expected)" if name in limits else ""
+        print(f"  {name:8} {rate:10,.0f} tokens/s  {ratio}{limit}", flush=True)
+
+
+def _ways(
+    case: Case, source: Folder, plan: PreparedRun, folder: Path
+) -> dict[str, Callable[[], int]]:
+    """Name -> a function that scores the text and returns the number of tokens scored."""
+    checkpoint = plan.checkpoints[0].path
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype="float32").eval()
+    ways: dict[str, Callable[[], int]] = {
         "ours": lambda: _ours(source, plan, folder / "store", case.options),
         "bare": _bare(model, plan),
     }
     if case.name == "GPT-2 small":
-        sides["report"] = lambda: _report(plan.checkpoints[0].path, tokenizer, lines)
-        sides["products"] = lambda: _products(model)
-        sides |= _lm_eval(model, tokenizer, lines, 1_024)
-    rates: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(case.repeat):
-        for name, side in sides.items():
-            started = time.perf_counter()
-            n_tokens = side()
-            rates[name].append(n_tokens / (time.perf_counter() - started))
-    medians = {name: statistics.median(found) for name, found in rates.items()}
-    for name, rate in medians.items():
-        limit = LIMITS[case.name].get(name)
-        told = f"ours is {medians['ours'] / rate:.2f} of it" if name != "ours" else ""
-        asked = f" (at least {limit} asked)" if limit else ""
-        print(f"  {name:8} {rate:10,.0f} tokens/s  {told}{asked}", flush=True)
+        lines = [json.loads(x)["text"] for x in case.text.read_text("utf-8").splitlines()]
+        ways["report"] = lambda: _report(checkpoint, tokenizer, lines)
+        ways["products"] = lambda: _products(model)
+        ways |= _lm_eval(model, tokenizer, lines, 1_024)
+    return ways
+
+
+def _rate(way: Callable[[], int]) -> float:
+    """Tokens per second."""
+    started = time.perf_counter()
+    n_tokens = way()
+    return n_tokens / (time.perf_counter() - started)
 
 
 def _ours(source: Folder, plan: PreparedRun, store: Path, options: RunOptions) -> int:
     shutil.rmtree(store, ignore_errors=True)
-    with redirect_stderr(io.StringIO()):  # it draws a bar
+    with redirect_stderr(io.StringIO()):  # its progress bar
         report = fill(source, plan, store, options)
     assert not report.failed
     return len(report.tried) * plan.corpus.n_tokens
 
 
 def _bare(model: PreTrainedModel, plan: PreparedRun) -> Callable[[], int]:
-    """At the best of some batch sizes, its windows sorted by length as ours are."""
+    """With the fastest of several batch sizes; windows are sorted by length, as ours are."""
     ready = {n: _batches(plan.corpus.windows, n) for n in (512, 1_024, 4_096)}
     best = _best(ready, lambda n: _forward(model, ready[n][:: max(len(ready[n]) // 3, 1)]))
     print(f"  bare: batches of {best:,} tokens")
@@ -124,7 +165,7 @@ def _bare(model: PreTrainedModel, plan: PreparedRun) -> Callable[[], int]:
 
 
 def _batches(windows: list[np.ndarray], budget: int) -> list[tuple[torch.Tensor, int]]:
-    """Batches of ids, padded with the id -100 that no loss counts, and their numbers of tokens."""
+    """Batches of ids, padded with -100 (ignored by the loss), each with its number of tokens."""
     ordered = sorted(windows, key=len, reverse=True)
     batches = []
     while ordered:
@@ -177,66 +218,51 @@ def _lm_eval(
         from lm_eval.api.instance import Instance
         from lm_eval.models.huggingface import HFLM
     except ImportError:
-        print("  lm-eval: not installed (pip install -r requirements-peers.lock)")
+        print("  lm-eval: not measured (pip install -r requirements-peers.lock installs it)")
         return {}
-    asked = [Instance("loglikelihood_rolling", {}, (line,), 0) for line in lines]
+    requests = [Instance("loglikelihood_rolling", {}, (line,), 0) for line in lines]
 
-    def score(batch: int, requests: list[object]) -> int:
+    def score(batch: int, requests: list[Any]) -> int:
         peer = HFLM(model, tokenizer=tokenizer, batch_size=batch, max_length=length, device="cpu")
-        with redirect_stderr(io.StringIO()):  # it draws a bar for each document
+        with redirect_stderr(io.StringIO()):  # a progress bar per document
             peer.loglikelihood_rolling(requests, disable_tqdm=True)
         return sum(len(tokenizer.encode(r.args[0])) for r in requests)
 
-    best = _best((1, 8, 32), lambda n: score(n, asked[:: max(len(asked) // 6, 1)]))
+    best = _best((1, 8, 32), lambda n: score(n, requests[:: max(len(requests) // 6, 1)]))
     print(f"  lm-eval: batches of {best}")
-    return {"lm-eval": lambda: score(best, asked)}
+    return {"lm-eval": lambda: score(best, requests)}
 
 
-def _best(candidates: "tuple[int, ...] | dict[int, object]", work: Callable[[int], int]) -> int:
-    rates = {}
-    for n in candidates:
-        started = time.perf_counter()
-        rates[n] = work(n) / (time.perf_counter() - started)
+def _best(candidates: Iterable[int], work: Callable[[int], int]) -> int:
+    """The candidate with which `work` scores most tokens per second."""
+    rates = {n: _rate(lambda n=n: work(n)) for n in candidates}  # type: ignore[misc]
     return max(rates, key=lambda n: rates[n])
 
 
-def _small(folder: Path, tokenizer: PreTrainedTokenizerFast, options: argparse.Namespace) -> Case:
-    """Two checkpoints of GPT-2 small's shape, of random weights; lines of the demo's text."""
+def _gpt2(folder: Path, tokenizer: PreTrainedTokenizerFast, size: Size, n_lines: int) -> Case:
+    """Two checkpoints of GPT-2 small's shape with random weights; lines of the demo's text."""
     torch.manual_seed(0)
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY, bos_token_id=0, eos_token_id=0))
+    config = GPT2Config(vocab_size=size.vocabulary, bos_token_id=0, eos_token_id=0, **size.model)
+    model = GPT2LMHeadModel(config)
     for step in (1, 2):
         model.transformer.wpe.weight.data *= step
         model.save_pretrained(folder / "run" / f"step{step}")
         tokenizer.save_pretrained(folder / "run" / f"step{step}")
     lines = [line for a in addresses() for line in a.text.split("\n") if len(line) > 20]
-    text = _write(folder / "lines.jsonl", lines[:: len(lines) // options.lines][: options.lines])
-    return Case("GPT-2 small", folder / "run", text, options.repeat, RunOptions())
+    text = _write(folder / "lines.jsonl", lines[:: len(lines) // n_lines][:n_lines])
+    return Case("GPT-2 small", folder / "run", text, RunOptions())
 
 
-def _demo(folder: Path, options: argparse.Namespace) -> Case:
+def _demo(folder: Path, characters: int) -> Case:
+    """The demo's checkpoints on the beginning of each of its addresses."""
     texts = pq.read_table(DEMO / "text" / "addresses.parquet")["text"].to_pylist()
-    text = _write(folder / "demo.jsonl", [text[:4_000] for text in texts])
-    return Case("demo", DEMO / "checkpoints", text, options.repeat, RunOptions(context_length=512))
+    text = _write(folder / "demo.jsonl", [text[:characters] for text in texts])
+    return Case("demo", DEMO / "checkpoints", text, RunOptions(context_length=512))
 
 
 def _write(path: Path, texts: list[str]) -> Path:
     path.write_text("".join(json.dumps({"text": t}) + "\n" for t in texts), encoding="utf-8")
     return path
-
-
-def _tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level BPE of as many token types as GPT-2 has, if the text gives as many."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=[END],
-        show_progress=False,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )
-    tokenizer.train_from_iterator([a.text for a in addresses()], trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=END, eos_token=END)
 
 
 if __name__ == "__main__":

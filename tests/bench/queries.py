@@ -1,10 +1,10 @@
-"""`make bench`: a pair of groups with bands and their difference, beside other ways to the means.
+"""`make bench`: two groups' means with bands and their difference, next to other ways to the means.
 
-All sides answer in turn, in one run, on the same files, warm; the numbers are medians. Ours also
-computes bands and the difference, the others the two means only. `floor` is numpy summing exactly
-the members' rows of the matrix, per group; `report` is the report's way, a Python function that is
-asked about each token under each checkpoint, on two checkpoints, scaled to all. All means are
-checked to be the same before they are timed.
+All ways take turns in one run, on the same files, warm; the numbers are medians. `ours` also
+computes bands and the difference; the others compute only the two means. `floor` is numpy summing
+exactly the members' rows of the matrix, one group at a time; `report` is the report's way, a Python
+function that is called for each token at each checkpoint, measured on two checkpoints and scaled to
+all. All means are checked for equality before they are timed.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from tests.bench.large import SIZES, build
 Token = dict[str, Any]
 WORDS = {"Washington", "Lincoln", "Bush", "Clinton"}
 CAPITAL, ING = re.compile("^ [A-Z]"), re.compile("ing$")
-# Each group as a clause, and as the report has it: a function of a token that says yes or no.
+# Each group as a clause and, as in the report, as a function from a token to a boolean.
 PAIRS: dict[str, dict[str, Callable[[Token], bool]]] = {
     "positions": {
         "position = 500": lambda token: token["position"] == 500,
@@ -60,7 +60,7 @@ PAIRS: dict[str, dict[str, Callable[[Token], bool]]] = {
         "row % 2 = 0": lambda token: token["row"] % 2 == 0,
     },
 }
-# What the long format lacks comes from the token table, joined on the row's place in its file.
+# Columns that the loss files lack come from the token table, joined on the row number.
 PLAIN = """
     select l.checkpoint, avg(l.loss) as mean_loss
     from read_parquet('{store}/losses/*.parquet', file_row_number = true) as l
@@ -69,11 +69,11 @@ PLAIN = """
     group by all order by all
 """
 _NUMBERS = itertools.count()
-Side = Callable[[], object]
+Way = Callable[[], object]
 
 
 def main() -> None:
-    """Print a line for each pair of groups, after checking that all sides agree."""
+    """Print a line for each pair of groups, after checking that all ways agree."""
     options = _options()
     path = build(options.size, Path("build")) if options.size else options.store
     started = time.perf_counter()
@@ -93,8 +93,8 @@ def main() -> None:
     zoom = _medians(options.runs, lambda: store.zoom(*region))[0]
     print(f"\nzoom into steps {region[0]:,} to {region[1]:,}: {zoom * 1e3:.0f} ms")
     print(
-        f"most memory held: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GB, "
-        "the other sides' and the mapped matrix's pages included"
+        f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GB, "
+        "including the other ways' and the mapped matrix's pages"
     )
 
 
@@ -111,13 +111,13 @@ def _compare(
             mine, _polars(path, rows, store.manifest.n_tokens)["loss"], atol=1e-6
         )
         np.testing.assert_allclose(mine, _floor(store, rows), atol=1e-2)
-    sides: list[Side] = [
+    ways: list[Way] = [
         lambda: _ours(store, pair),
         lambda: [_floor(store, rows) for rows in members],
         lambda: [duckdb.sql(query).df() for query in plain],
         lambda: [_polars(path, rows, store.manifest.n_tokens) for rows in members],
     ]
-    times = [1e3 * seconds for seconds in _medians(runs, *sides)]
+    times = [1e3 * seconds for seconds in _medians(runs, *ways)]
     report = 1e3 * sum(
         _report_way(store, path, selects, len(rows))
         for selects, rows in zip(pair.values(), members, strict=True)
@@ -132,19 +132,19 @@ def _compare(
 
 
 def _ours(store: Store, pair: Iterable[str]) -> None:
-    """As for a pair that was never asked before: the comment makes each clause a new one."""
-    fresh = [f"{clause} /* {next(_NUMBERS)} */" for clause in pair]
-    store.trajectories({clause: clause for clause in fresh})
-    store.difference(*fresh)
+    """The comment makes each clause a new one, so that nothing comes from a cache."""
+    first, second = (f"{clause} /* {next(_NUMBERS)} */" for clause in pair)
+    store.trajectories({first: first, second: second})
+    store.difference(first, second)
 
 
 def _floor(store: Store, rows: np.ndarray) -> np.ndarray:
-    """Means over the rows, each block's rows taken and summed by numpy."""
+    """Means over `rows` of each block of the matrix, by numpy."""
     return np.concatenate([block[rows].sum(axis=0) for block in store.matrix.blocks]) / len(rows)
 
 
 def _polars(path: Path, rows: np.ndarray, n_tokens: int) -> pl.DataFrame:
-    """The files' rows, numbered through, so that the remainder is a token's row."""
+    """Means over `rows`: the row number in all files, modulo the tokens, is a token's row."""
     losses = pl.scan_parquet(path / "losses" / "*.parquet", row_index_name="at")
     row = (pl.col("at") % n_tokens).cast(pl.Int64)
     members = pl.LazyFrame({"row": rows})
@@ -159,8 +159,11 @@ def _polars(path: Path, rows: np.ndarray, n_tokens: int) -> pl.DataFrame:
 
 
 def _report_way(store: Store, path: Path, selects: Callable[[Token], bool], n: int) -> float:
-    """Seconds for all checkpoints, from two: the function is called on every row, and where it says
-    yes, the row's loss joins a running average. Reading the files is not counted."""
+    """Seconds for all checkpoints, extrapolated from two.
+
+    The function is called on every row, and the losses of the rows that it selects enter a running
+    mean. Reading the files is not counted.
+    """
     tokens = pl.read_parquet(path / "tokens.parquet").to_dicts()
     files = [path / "losses" / f"checkpoint-{step:09d}.parquet" for step in store.steps[:2]]
     tables = [pl.read_parquet(file)["loss"].to_list() for file in files]
@@ -178,18 +181,20 @@ def _report_way(store: Store, path: Path, selects: Callable[[Token], bool], n: i
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", choices=SIZES, help="build and measure a store of this size")
-    parser.add_argument("--store", type=Path, default=Path("data/demo"), help="or measure this one")
+    parser.add_argument(
+        "--store", type=Path, default=Path("data/demo"), help="or measure an existing one"
+    )
     parser.add_argument("--runs", type=int, default=5)
     return parser.parse_args()
 
 
-def _medians(runs: int, *sides: Side) -> list[float]:
-    """Median seconds of each side, the sides taking turns."""
-    seconds: list[list[float]] = [[] for _ in sides]
+def _medians(runs: int, *ways: Way) -> list[float]:
+    """Median seconds of each way; the ways take turns."""
+    seconds: list[list[float]] = [[] for _ in ways]
     for _ in range(runs):
-        for side, taken in zip(sides, seconds, strict=True):
+        for way, taken in zip(ways, seconds, strict=True):
             started = time.perf_counter()
-            side()
+            way()
             taken.append(time.perf_counter() - started)
     return [statistics.median(taken) for taken in seconds]
 

@@ -36,5 +36,5 @@ def test_means_equal_plain_sql(demo, clause):
 
 def test_every_named_group_answers(demo):
     for name in demo.named_groups:
-        # None of the report's six surnames occurs in these addresses, as README says.
+        # None of the report's six surnames occurs in these addresses, as data/README.md says.
         assert (len(demo.members(name)) > 0) == (name != "surnames_report")

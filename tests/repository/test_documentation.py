@@ -1,17 +1,23 @@
-"""README and docs/ tell the truth: their commands, Python and SQL run as they stand."""
+"""README, docs/ and data/README.md are true: their commands, Python, SQL and notebook run."""
 
+import io
 import re
 import shlex
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 import ingest.__main__
 import queries.__main__
+from docs import analyses
+from queries import Store
 from tests.queries.catalogs import COMMAND_LINE
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +25,9 @@ PAGES = {
     name: (ROOT / name).read_text(encoding="utf-8")
     for name in (
         "README.md",
+        "CONTRIBUTING.md",
+        "docs/analyses.md",
+        "docs/app.md",
         "docs/ingest.md",
         "docs/queries.md",
         "docs/groups.md",
@@ -27,20 +36,20 @@ PAGES = {
     )
 }
 MAINS = {"queries": queries.__main__.main, "ingest": ingest.__main__.main}
-OURS = ("data", "ingest", "queries", "store")
+TOUR = ROOT / "docs" / "tour.ipynb"
 
 
 def blocks(language: str, name: str = "") -> list[str]:
-    """Of all pages, in order, or of one."""
+    """Code blocks of all pages, in order, or of one page."""
     text = PAGES[name] if name else "\n".join(PAGES.values())
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """A folder that looks like a clone, where build/ is not ours."""
+    """A folder that looks like a clone and has a build/ of its own."""
     folder = tmp_path_factory.mktemp("clone")
-    for name in OURS:
+    for name in ("data", "docs", "ingest", "queries", "store"):
         (folder / name).symlink_to(ROOT / name)
     (folder / "build").mkdir()
     return folder
@@ -54,8 +63,8 @@ def run(folder: Path, *arguments: str, program: str = sys.executable) -> str:
     return done.stdout
 
 
-def answer(clone: Path, command: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """What a command says; ours run in this process, which saves seconds of imports for each."""
+def output(clone: Path, command: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command prints. Ours run in this process, which saves their imports."""
     name, *arguments = shlex.split(command)
     if name == "duckdb":
         return run(clone, *arguments, program=COMMAND_LINE) if COMMAND_LINE else "not installed"
@@ -69,17 +78,21 @@ def test_every_command_runs(clone, monkeypatch, capsys):
     assert len(commands) > 5
     monkeypatch.chdir(clone)
     for command in commands:
-        assert answer(clone, command, capsys) or "--output" in command
+        assert output(clone, command, capsys) or "--output" in command
 
 
-def test_a_command_runs_by_itself(clone):
-    assert "position_500" in run(clone, "-m", "queries", "groups", "data/demo")
-    assert "whole and consistent" in run(clone, "-m", "ingest", "verify", "data/demo")
+@pytest.mark.parametrize("package", MAINS)
+def test_a_command_runs_in_a_process_of_its_own(package):
+    assert "Usage" in run(ROOT, "-m", package, "--help")
 
 
-def test_the_python_runs(clone):
+def test_the_python_runs(clone, monkeypatch):
+    monkeypatch.chdir(clone)
     for block in blocks("python"):
-        assert run(clone, "-c", block)
+        printed = io.StringIO()
+        with redirect_stdout(printed):
+            exec(block, {"__name__": "__main__"})
+        assert printed.getvalue(), block
 
 
 def test_other_tools_give_the_same_means(monkeypatch):
@@ -101,9 +114,24 @@ def test_the_sql_runs(monkeypatch):
         assert len(duckdb.sql(block).df()) > 100
 
 
-def test_the_groups_in_the_table_are_groups():
-    from queries import Store
+def test_the_notebook_runs():
+    notebook = nbformat.read(TOUR, as_version=4)
+    folder = {"metadata": {"path": str(TOUR.parent)}}  # where Jupyter starts
+    NotebookClient(notebook, timeout=300, resources=folder).execute()
+    shown = [c.outputs for c in notebook.cells if c.cell_type == "code"]
+    assert len(shown) > 5 and all(shown)
 
+
+def test_the_notebook_is_stored_without_outputs():
+    cells = nbformat.read(TOUR, as_version=4).cells
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
+
+
+def test_the_table_of_analyses_is_current():
+    assert PAGES["docs/analyses.md"] == analyses.page(), "run `make docs`"
+
+
+def test_the_groups_in_the_table_are_groups():
     store = Store(ROOT / "data" / "demo")
     clauses = re.findall(r"^\| [^|]+ \| `(.+)` \|$", PAGES["docs/groups.md"], flags=re.MULTILINE)
     assert len(clauses) == 6
@@ -117,9 +145,27 @@ def test_every_page_is_tested():
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_every_file_and_target_that_is_named_exists(name):
+def test_every_link_and_target_exists(name):
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in set(re.findall(r"`make ([a-z][a-z-]+)", PAGES[name])):
         assert f"\n{target}:" in makefile, target
     for path in re.findall(r"\]\(([^)]+)\)", PAGES[name]):
         assert (ROOT / name).parent.joinpath(path).exists(), path
+
+
+FOLDERS = (".ci", ".streamlit", "data", "docs", "ingest", "queries", "store", "tests", "views")
+
+
+def missing(text: str) -> list[str]:
+    """Files and folders of this repository that a text names in backticks and that do not exist."""
+    named = re.findall(rf"`((?:{'|'.join(map(re.escape, FOLDERS))})/[\w./-]*)`", text)
+    return [path for path in named if not (ROOT / path).exists()]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_file_that_is_named_exists(name):
+    assert missing(PAGES[name]) == []
+
+
+def test_the_check_of_named_files_can_fail():
+    assert missing("`queries/store.py`, `queries/stores.py`, `views/`") == ["queries/stores.py"]
