@@ -5,6 +5,7 @@ STEPS ?= 3000
 OUT ?= build/demo
 SHOTS ?= docs
 PORT ?= 8501
+KILLS ?= 30
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = test -x $(BIN)/python || $(PYTHON) -m venv .venv; $(BIN)/python -m pip install -q --disable-pip-version-check -r
@@ -45,8 +46,8 @@ app: .venv/app  ## open the app on STORE
 test: lint  ## check everything
 	$(BIN)/python -m pytest -n auto --dist loadfile --durations=20
 
-test-kill: .venv/all  ## kill scoring 30 times at random moments and resume (the suite does it 3 times)
-	KILLS=30 $(BIN)/python -m pytest tests/ingest/output/test_kill.py tests/ingest/sources/test_hub_kill.py
+test-kill: .venv/all  ## kill scoring KILLS times at random moments, and resume (the suite: 9 times)
+	KILLS=$(KILLS) $(BIN)/python -m pytest tests/ingest -k killed
 
 test-peers: .venv/peers  ## compare our losses with lm-evaluation-harness and minicons
 	$(BIN)/python -m pytest tests/peers
