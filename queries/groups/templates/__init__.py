@@ -1,4 +1,4 @@
-"""Groups as data: each renders to SQL for the store and to a sentence for people; see `kinds`."""
+"""Groups as data: each template renders to SQL for the store and to a sentence for people."""
 
 from queries.groups.templates.base import Template
 from queries.groups.templates.combined import And, Not, Or
