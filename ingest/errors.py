@@ -1,4 +1,4 @@
-"""The exceptions that ingest raises for what a person can mend; their texts say how."""
+"""Exceptions for problems that a user can fix. Each message says what to do."""
 
 
 class IngestError(Exception):
@@ -6,9 +6,9 @@ class IngestError(Exception):
 
 
 class CheckpointError(IngestError):
-    """One checkpoint cannot be scored; the others can go on."""
+    """One checkpoint cannot be scored. A run records this and scores the others."""
 
 
 def first_line(error: Exception) -> str:
-    """The first line of a library's message, at most 200 characters."""
+    """The first line of a library's error message, cut after 200 characters."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,4 +1,4 @@
-"""What a run would score, and what is odd about it: sizes, duplicates, gaps. Downloads nothing."""
+"""What a run would score, and what to know about it: sizes, duplicates, gaps. Downloads nothing."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -10,85 +10,49 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from ingest.errors import CheckpointError
-from ingest.sources.checkpoints import Checkpoint, Naming, Selection, select
-from ingest.sources.folder import Source, Weights, open_source
+from ingest.sources.open import open_source
+from ingest.sources.revisions import Checkpoint, Naming
+from ingest.sources.selection import Selection, select
+from ingest.sources.source import Source, Weights
 
-if TYPE_CHECKING:  # torch takes seconds to load: only where there is a text to try
+if TYPE_CHECKING:  # torch takes seconds to import, and only a trial needs it
     from ingest.trial import Trial
 
-_AT_A_TIME = 8  # requests; the Hub limits more
-_GAP = 1.5  # times the usual spacing on either side
+_REQUESTS_AT_ONCE = 8  # the Hub limits the rate of requests
+_GAP = 1.5  # times the usual spacing on both sides
 _NEIGHBOURS = 3
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 @dataclass(frozen=True)
-class Outlook:
-    """The chosen checkpoints with their weights, or why one has none; and the whole schedule.
+class Plan:
+    """The selected checkpoints with their weights, or the reason why one has none.
 
-    `schedule` is empty where checkpoints were picked by name.
+    `schedule` holds all published steps; it is empty if checkpoints were selected by name. `final`
+    is the finished model, if the source has it.
     """
 
     source: str
-    chosen: list[tuple[Checkpoint, Weights | CheckpointError]]
+    selected: list[tuple[Checkpoint, Weights | CheckpointError]]
     n_published: int
     schedule: list[int]
     final: tuple[str, Weights] | None
 
 
-def look(source: str | Path, naming: Naming, selection: Selection) -> Outlook:
-    """Ask the source; on the Hub one request, one more for each checkpoint, one for main.
+def make_plan(source: str | Path, naming: Naming, selection: Selection) -> Plan:
+    """Ask the source. The Hub gets one request, one more for each checkpoint, and one for main.
 
     Raises IngestError for an unusable source.
     """
     opened = open_source(source, store=None)
     published = opened.checkpoints(naming)
-    chosen = select(published, selection)
-    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+    selected = select(published, selection)
+    with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
         final = pool.submit(opened.final)
-        weights = list(pool.map(lambda c: _weights(opened, c), chosen))
-        found = list(zip(chosen, weights, strict=True))
+        weights = list(pool.map(lambda c: _weights(opened, c), selected))
+        found = list(zip(selected, weights, strict=True))
         schedule = [] if naming.revisions else [c.checkpoint for c in published]
-        return Outlook(opened.name, found, len(published), schedule, final.result())
-
-
-def report(outlook: Outlook, at_once: int) -> str:
-    """Lines for people."""
-    found = [w for _, w in outlook.chosen if isinstance(w, Weights)]
-    numbers = [c.checkpoint for c, _ in outlook.chosen]
-    largest = sum(sorted((w.size for w in found), reverse=True)[:at_once])
-    lines = [
-        f"{outlook.source}: {len(numbers):,} of {outlook.n_published:,} checkpoints, "
-        f"{numbers[0]:,} to {numbers[-1]:,}",
-        f"schedule: {_schedule(numbers)}",
-        f"weights: {_size(sum(w.size for w in found))} in all, at most {_size(largest)} "
-        f"on disk at once (--prefetch {at_once})",
-    ]
-    problems = findings(outlook)
-    lines += [f"odd: {p}" for p in problems] or ["odd: nothing"]
-    return "\n".join(lines)
-
-
-def outlay(outlook: Outlook, trial: "Trial") -> str:
-    """Lines for people: disk for the losses, and time."""
-    n = sum(isinstance(w, Weights) for _, w in outlook.chosen)
-    each = trial.n_tokens * trial.bytes_per_token
-    return (
-        f"losses: {trial.n_tokens:,} tokens of {trial.bytes_per_token:.1f} bytes: {_size(each)} a "
-        f"checkpoint, {_size(n * each)} in all\n"
-        f"time: about {_duration(n * trial.n_tokens / trial.tokens_per_second)} at "
-        f"{trial.tokens_per_second:,.0f} tokens a second, as tried on {trial.device} with "
-        f"{trial.attention} attention; more where downloads are slower than that"
-    )
-
-
-def findings(outlook: Outlook) -> list[str]:
-    """Checkpoints without weights, with equal weights, equal to the final model; and gaps."""
-    return [
-        *(str(w) for _, w in outlook.chosen if isinstance(w, CheckpointError)),
-        *_duplicates(outlook),
-        *_gaps(outlook.schedule),
-    ]
+        return Plan(opened.name, found, len(published), schedule, final.result())
 
 
 def _weights(source: Source, checkpoint: Checkpoint) -> Weights | CheckpointError:
@@ -98,23 +62,61 @@ def _weights(source: Source, checkpoint: Checkpoint) -> Weights | CheckpointErro
         return error
 
 
-def _duplicates(outlook: Outlook) -> Iterator[str]:
+def describe(plan: Plan, at_once: int) -> str:
+    """The plan as lines of text; `at_once` checkpoints are on disk at the same time."""
+    found = [w for _, w in plan.selected if isinstance(w, Weights)]
+    numbers = [c.checkpoint for c, _ in plan.selected]
+    largest = sum(sorted((w.size for w in found), reverse=True)[:at_once])
+    lines = [
+        f"{plan.source}: {len(numbers):,} of {plan.n_published:,} checkpoints, "
+        f"{numbers[0]:,} to {numbers[-1]:,}",
+        f"schedule: {_schedule(numbers)}",
+        f"weights: {_size(sum(w.size for w in found))} in all, at most {_size(largest)} "
+        f"on disk at once (--prefetch {at_once})",
+    ]
+    lines += [f"warning: {w}" for w in warnings(plan)] or ["no warnings"]
+    return "\n".join(lines)
+
+
+def describe_cost(plan: Plan, trial: "Trial") -> str:
+    """Disk space for the losses, and time, as lines of text."""
+    n = sum(isinstance(w, Weights) for _, w in plan.selected)
+    each = trial.n_tokens * trial.bytes_per_token
+    return (
+        f"losses: {trial.n_tokens:,} tokens of {trial.bytes_per_token:.1f} bytes: {_size(each)} "
+        f"per checkpoint, {_size(n * each)} in all\n"
+        f"time: about {_duration(n * trial.n_tokens / trial.tokens_per_second)} at "
+        f"{trial.tokens_per_second:,.0f} tokens per second, measured on {trial.device} with "
+        f"{trial.attention} attention; more if downloads are slower than that"
+    )
+
+
+def warnings(plan: Plan) -> list[str]:
+    """Checkpoints without weights, with equal weights, or equal to the final model; and gaps."""
+    return [
+        *(str(w) for _, w in plan.selected if isinstance(w, CheckpointError)),
+        *_duplicates(plan),
+        *_gaps(plan.schedule),
+    ]
+
+
+def _duplicates(plan: Plan) -> Iterator[str]:
     same: dict[str, list[Checkpoint]] = defaultdict(list)
-    for checkpoint, weights in outlook.chosen:
+    for checkpoint, weights in plan.selected:
         if isinstance(weights, Weights) and weights.sha256:
             same[weights.sha256].append(checkpoint)
     for checkpoints in same.values():
         if len(checkpoints) > 1:
-            names = ", ".join(c.revision for c in checkpoints)
-            yield f"{names} have the very same weights"
-    if outlook.final and (final := same.get(outlook.final[1].sha256 or "")):
-        yield f"{final[0].revision} has the weights of {outlook.final[0]}"
+            yield f"{', '.join(c.revision for c in checkpoints)} have the same weights"
+    if plan.final and (final := same.get(plan.final[1].sha256 or "")):
+        yield f"{final[0].revision} has the weights of {plan.final[0]}"
 
 
 def _gaps(numbers: list[int]) -> Iterator[str]:
-    """Spacings that are large beside those before *and* after: a schedule that coarsens has none.
+    """Spacings that are large compared with those before *and* after. A schedule that coarsens has
+    none.
 
-    The first spacing counts from 0; the last one has nothing after it and is never a gap.
+    The first spacing counts from 0. Nothing follows the last one, which is never a gap.
     """
     points = sorted({0, *numbers})
     spacings = [b - a for a, b in pairwise(points)]
@@ -122,23 +124,23 @@ def _gaps(numbers: list[int]) -> Iterator[str]:
         before = spacings[max(i - _NEIGHBOURS, 0) : i] or [0]
         after = spacings[i + 1 : i + 1 + _NEIGHBOURS]
         if spacing > _GAP * max(median(before), median(after)):
-            yield f"there is nothing between {points[i]:,} and {points[i + 1]:,}"
+            yield f"there are no checkpoints between {points[i]:,} and {points[i + 1]:,}"
 
 
 def _schedule(numbers: list[int]) -> str:
-    """`0 to 100 by 10, to 2,000 by 50`: spacings that hold for a while, else their range."""
+    """`from 0 to 100 by 10, to 2,000 by 50`; for an irregular schedule, the range of spacings."""
     spacings = [b - a for a, b in pairwise(numbers)]
-    runs: list[tuple[int, int]] = []  # spacing, the last checkpoint that has it
+    stretches: list[tuple[int, int]] = []  # a spacing, and the last checkpoint that has it
     for spacing, end in zip(spacings, numbers[1:], strict=True):
-        if runs and runs[-1][0] == spacing:
-            runs[-1] = (spacing, end)
+        if stretches and stretches[-1][0] == spacing:
+            stretches[-1] = (spacing, end)
         else:
-            runs.append((spacing, end))
-    if not runs:
-        return f"{numbers[0]:,} alone"
-    if len(runs) > 6:
+            stretches.append((spacing, end))
+    if not stretches:
+        return f"{numbers[0]:,} only"
+    if len(stretches) > 6:
         return f"from {numbers[0]:,}, spaced {min(spacings):,} to {max(spacings):,}"
-    return f"from {numbers[0]:,} " + ", ".join(f"to {end:,} by {by:,}" for by, end in runs)
+    return f"from {numbers[0]:,} " + ", ".join(f"to {end:,} by {by:,}" for by, end in stretches)
 
 
 def _duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Score checkpoints on Ray: an actor per GPU or core; what an actor dies of is tried again."""
+"""Score checkpoints on Ray: one actor per GPU or core. If an actor dies, another one retries."""
 
 import os
 import signal
@@ -11,100 +11,99 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from ingest.errors import CheckpointError, IngestError, first_line
-from ingest.output.writer import Outcome
-from ingest.prepare import Options, Plan
+from ingest.options import RunOptions
+from ingest.output.outcomes import Outcome
+from ingest.prepare import PreparedRun
 from ingest.probes.probe_file import ProbeFile
-from ingest.scoring import Background, Record, background, keeping, new_bench, score_one
-from ingest.sources.checkpoints import Checkpoint
-from ingest.sources.folder import Source
-from ingest.sources.prefetch import Arrival, read
+from ingest.scoring import Record, Scored, Scorer, background_task, write_task
+from ingest.sources.prefetch import FetchedCheckpoint, read_weights
+from ingest.sources.revisions import Checkpoint
+from ingest.sources.source import Source
 from ingest.text.corpus import Corpus
 from store import schema
 from store.layout import Layout
 
-_DEATHS = 3  # of the actors that score one checkpoint, before it is the checkpoint's fault
-_Result = tuple[Outcome, np.ndarray | None]
+_MAX_DEATHS = 3  # of actors that score one checkpoint, before the checkpoint is to blame
 
 
 def score_on_ray(
     layout: Layout,
-    plan: Plan,
+    prepared: PreparedRun,
     todo: list[Checkpoint],
     source: Source,
-    options: Options,
+    options: RunOptions,
     record: Record,
     _probes: ProbeFile | None = None,
 ) -> Iterator[Outcome]:
-    """The outcome of each checkpoint of `todo`, in the order in which they end; see scoring.score.
+    """The outcome of each checkpoint of `todo`, in the order in which they end.
 
-    Actors fetch and score, on whatever machine they are; all files are written here. Probes are
-    left to who asked for them: they are taken afterwards, on this machine. Raises IngestError where
-    Ray is not installed or cannot be reached, OSError as scoring does.
+    Actors fetch and score, on any machine of the cluster; all files are written by this process.
+    Does not probe: the caller does so afterwards. Raises IngestError if Ray is not installed or
+    cannot be reached, and OSError as score_checkpoints does.
     """
     tokens = pq.read_table(layout.tokens, columns=schema.REPEATED).combine_chunks()
     progress: tqdm[Any]
     with (
         _session(),
         tqdm(total=len(todo), unit="checkpoint", disable=not todo) as progress,
-        background("write") as writing,
+        background_task("write") as writing,
     ):
-        for outcome, losses in _Crew(plan.corpus, source, options, todo).results():
+        for outcome, losses in _Pool(prepared.corpus, source, options, todo).results():
             if losses is None:
                 progress.write(f"failed: {outcome.error}")
-            writing.start(keeping(layout, tokens, outcome, losses, record))
+            writing.start(write_task(layout, tokens, outcome, losses, record))
             progress.update()
             yield outcome
 
 
-class Scorer:
-    """The actor: fetches the checkpoint that comes next while it scores one."""
+class RayScorer:
+    """The actor. It fetches the checkpoint that it gets next while it scores one."""
 
-    def __init__(self, corpus: Corpus, source: Source, options: Options) -> None:
-        nothing = Background(ThreadPoolExecutor(1))
-        self._bench = new_bench(corpus, options, nothing, tqdm(disable=True))
+    def __init__(self, corpus: Corpus, source: Source, options: RunOptions) -> None:
+        self._scorer = Scorer(corpus, options, tqdm(disable=True))
         self._source = source
         self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="fetch")
-        self._coming: dict[Checkpoint, Future[Arrival]] = {}
+        self._fetching: dict[Checkpoint, Future[FetchedCheckpoint]] = {}
 
-    def score(self, checkpoint: Checkpoint, following: Checkpoint | None) -> _Result:
-        """Outcome and losses float32 (tokens,), or an outcome with an error and None."""
-        coming = self._fetched(checkpoint)
+    def score(self, checkpoint: Checkpoint, following: Checkpoint | None) -> Scored:
+        """Score the checkpoint, and start to fetch the following one."""
+        current = self._start_fetching(checkpoint)
         if following:
-            self._coming[following] = self._fetched(following)
-        arrival = coming.result()
-        result = score_one(arrival, self._bench)
-        self._source.free(arrival.checkpoint)
+            self._fetching[following] = self._start_fetching(following)
+        fetched = current.result()
+        result = self._scorer.score(fetched)
+        self._source.free(fetched.checkpoint)
         return result
 
-    def _fetched(self, checkpoint: Checkpoint) -> Future[Arrival]:
-        return self._coming.pop(checkpoint, None) or self._fetcher.submit(self._fetch, checkpoint)
+    def _start_fetching(self, checkpoint: Checkpoint) -> Future[FetchedCheckpoint]:
+        started = self._fetching.pop(checkpoint, None)
+        return started or self._fetcher.submit(self._fetch, checkpoint)
 
-    def _fetch(self, checkpoint: Checkpoint) -> Arrival:
+    def _fetch(self, checkpoint: Checkpoint) -> FetchedCheckpoint:
         try:
-            return read(self._source.fetch(checkpoint))
+            return read_weights(self._source.fetch(checkpoint))
         except CheckpointError as error:
-            return Arrival(checkpoint, problem=error)
+            return FetchedCheckpoint(checkpoint, problem=error)
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What an actor does now, and what it fetches meanwhile."""
+    """What an actor scores, and what it fetches at the same time."""
 
     actor: Any
     current: Checkpoint
     following: Checkpoint | None
 
 
-class _Crew:
-    """The actors, what each does and what comes next for it."""
+class _Pool:
+    """The actors, what each is doing, and what is left to do."""
 
     def __init__(
-        self, corpus: Corpus, source: Source, options: Options, todo: list[Checkpoint]
+        self, corpus: Corpus, source: Source, options: RunOptions, todo: list[Checkpoint]
     ) -> None:
         import ray
 
@@ -112,25 +111,25 @@ class _Crew:
         gpus = 0 if options.device == "cpu" else int(cluster.get("GPU", 0))
         self.size = min(gpus or max(int(cluster.get("CPU", 1)), 1), len(todo))
         share = {"num_cpus": 0, "num_gpus": 1} if gpus else {"num_cpus": 1}
-        self._actor = ray.remote(**share)(Scorer)
+        self._actor = ray.remote(**share)(RayScorer)
         light = replace(
             corpus, docs=corpus.docs.select(["doc"]), tokens=corpus.tokens.select(["row"])
         )
         self._arguments = (ray.put(light), source, options)
-        self._rest = deque(todo)
+        self._todo = deque(todo)
         self._deaths: Counter[Checkpoint] = Counter()
-        self._going: dict[Any, _Task] = {}
+        self._running: dict[Any, _Task] = {}
 
-    def results(self) -> Iterator[_Result]:
-        """Of each checkpoint, as it ends."""
+    def results(self) -> Iterator[Scored]:
+        """The result of each checkpoint, as it ends."""
         import ray
         from ray.exceptions import RayActorError
 
         for _ in range(self.size):
-            self._start(self._new(), None)
-        while self._going:
-            (ended,), _ = ray.wait(list(self._going))
-            task = self._going.pop(ended)
+            self._start(self._new_actor(), None)
+        while self._running:
+            (ended,), _ = ray.wait(list(self._running))
+            task = self._running.pop(ended)
             try:
                 result = ray.get(ended)
             except RayActorError as error:
@@ -141,39 +140,41 @@ class _Crew:
             yield result
 
     def _start(self, actor: Any, checkpoint: Checkpoint | None) -> None:
-        """Give an actor this checkpoint, else the next one of all, if there is any."""
-        current = checkpoint or (self._rest.popleft() if self._rest else None)
+        """Give an actor this checkpoint, or else the next one that is left, if any."""
+        current = checkpoint or (self._todo.popleft() if self._todo else None)
         if current is None:
             return
-        # The last ones go to whoever is free first.
-        following = self._rest.popleft() if len(self._rest) >= self.size else None
+        # The last ones go to whichever actor is free first.
+        following = self._todo.popleft() if len(self._todo) >= self.size else None
         ended = actor.score.remote(current, following)
-        self._going[ended] = _Task(actor, current, following)
+        self._running[ended] = _Task(actor, current, following)
 
     def _after_death(self, task: _Task, error: Exception) -> Outcome | None:
-        """Another actor tries the same again, or it has failed, and goes on with the next."""
+        """Retry with a new actor; or give up on the checkpoint, and continue with the next."""
         if task.following:
-            self._rest.appendleft(task.following)
+            self._todo.appendleft(task.following)
         self._deaths[task.current] += 1
-        again = self._deaths[task.current] < _DEATHS
-        if again or self._rest:
-            self._start(self._new(), task.current if again else None)
-        return None if again else Outcome(task.current, error=_died(task.current, error))
+        retry = self._deaths[task.current] < _MAX_DEATHS
+        if retry or self._todo:
+            self._start(self._new_actor(), task.current if retry else None)
+        return None if retry else Outcome(task.current, error=_died(task.current, error))
 
-    def _new(self) -> Any:
+    def _new_actor(self) -> Any:
         return self._actor.remote(*self._arguments)
 
 
 def _died(checkpoint: Checkpoint, error: Exception) -> str:
     return (
-        f"{checkpoint.revision} has ended {_DEATHS} actors that scored it ({first_line(error)}): "
-        "its memory may not suffice; lower --batch-tokens, or score it by --engine local"
+        f"{checkpoint.revision} made {_MAX_DEATHS} actors die that scored it "
+        f"({first_line(error)}): memory may be insufficient; lower --batch-tokens, or use --engine "
+        "local"
     )
 
 
 @contextmanager
 def _session() -> Iterator[None]:
-    """Ray as it runs or as RAY_ADDRESS names it, else one of this machine until the end."""
+    """The running Ray, or the one that RAY_ADDRESS names, or else one on this machine until the
+    end."""
     try:
         import ray
     except ImportError as error:
@@ -195,12 +196,12 @@ def _session() -> Iterator[None]:
     except Exception as error:  # any library error: no cluster at the address, a port taken
         raise IngestError(
             f"Ray cannot be started or reached ({first_line(error)}): correct RAY_ADDRESS, or "
-            "leave --engine ray out"
+            "omit --engine ray"
         ) from error
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)  # Ray's own would end us without a word
+        signal.signal(signal.SIGTERM, before)  # Ray's own handler would end the run silently
     try:
         yield
     finally:
-        with suppress(Exception):  # what was to be told has been told
+        with suppress(Exception):  # all results are here already
             ray.shutdown()

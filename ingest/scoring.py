@@ -1,10 +1,14 @@
-"""Score checkpoints of a plan into a store: what a run, a shard or an actor does with its share."""
+"""Score prepared checkpoints into a store: the loop that a run, a shard or a Ray actor executes.
+
+While one checkpoint is scored, the next is fetched and read, and the losses of the last are
+written.
+"""
 
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,164 +21,158 @@ from transformers import PreTrainedModel
 from ingest.errors import CheckpointError, first_line
 from ingest.model.kernel import looks_ahead, token_losses
 from ingest.model.memory import Budget, is_out_of_memory
-from ingest.model.resident_model import Standing
+from ingest.model.resident_model import ResidentModel
+from ingest.options import RunOptions
 from ingest.output import writer
-from ingest.output.writer import Outcome
-from ingest.prepare import Options, Plan
+from ingest.output.outcomes import Outcome, summarize
+from ingest.prepare import PreparedRun
 from ingest.probes.probe_file import ProbeFile
-from ingest.sources.checkpoints import Checkpoint
-from ingest.sources.folder import Source
-from ingest.sources.prefetch import Arrival, arriving
+from ingest.sources.prefetch import FetchedCheckpoint, fetch_ahead
+from ingest.sources.revisions import Checkpoint
+from ingest.sources.source import Source
 from ingest.text.corpus import Corpus
 from store import schema
 from store.layout import Layout
 
-# One piece of work in the background, such as writing a file, while the main work goes on.
-
-
-class Background:
-    """At most one piece of work at once. What it raises is raised here, as soon as it is asked."""
-
-    def __init__(self, worker: ThreadPoolExecutor) -> None:
-        self._worker = worker
-        self._going: Future[None] | None = None
-
-    def start(self, work: Callable[[], None]) -> None:
-        """Waits for the work before, if that has not ended."""
-        self.finish()
-        self._going = self._worker.submit(work)
-
-    def check(self) -> None:
-        """Raises what failed; does not wait."""
-        if self._going and self._going.done():
-            self.finish()
-
-    def finish(self) -> None:
-        """Waits for the end of what is going on."""
-        going, self._going = self._going, None
-        if going:
-            going.result()
-
-
-@contextmanager
-def background(name: str) -> Iterator[Background]:
-    """Leaving it, also by an exception, waits until what has been started is whole."""
-    worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
-    try:
-        going = Background(worker)
-        yield going
-        going.finish()
-    finally:
-        worker.shutdown(wait=True)
-
-
 Record = Callable[[Outcome], None]
+Scored = tuple[Outcome, np.ndarray | None]
+"""An outcome and its losses float32 (tokens,); or an outcome with an error, and None."""
 
 
-@dataclass(frozen=True)
-class Bench:
-    """What all checkpoints of a share have in common."""
-
-    standing: Standing
-    corpus: Corpus
-    budget: Budget
-    writing: Background
-    progress: "tqdm[Any]"
-    probes: ProbeFile | None = None
-
-
-def score(
+def score_checkpoints(
     layout: Layout,
-    plan: Plan,
+    prepared: PreparedRun,
     todo: list[Checkpoint],
     source: Source,
-    options: Options,
+    options: RunOptions,
     record: Record,
     probes: ProbeFile | None = None,
 ) -> Iterator[Outcome]:
     """The outcome of each checkpoint of `todo`, as soon as it is known.
 
-    While one is scored the next is fetched and read, and the loss file of the last is written;
-    `record` is called with its outcome, in the thread that writes, once that file is whole.
-    Raises OSError where a file cannot be written.
+    `record` is called with each outcome in the thread that writes, once the loss file is complete.
+    Raises OSError if a file cannot be written.
     """
-    # The rows of the store itself, so that a loss file repeats exactly what stands there.
+    # The store's own rows, so that a loss file repeats exactly what tokens.parquet holds.
     tokens = pq.read_table(layout.tokens, columns=schema.REPEATED).combine_chunks()
-    total = len(todo) * plan.corpus.n_tokens
+    total = len(todo) * prepared.corpus.n_tokens
     progress: tqdm[Any]
     with (
         tqdm(total=total, unit="tok", unit_scale=True, disable=not todo) as progress,
-        background("write") as writing,
+        background_task("write") as writing,
     ):
-        bench = new_bench(plan.corpus, options, writing, progress, probes)
-        for arrival in arriving(source, todo, options.prefetch):
-            progress.set_description(arrival.checkpoint.revision)
-            outcome, losses = score_one(arrival, bench)
+        scorer = Scorer(prepared.corpus, options, progress, writing.check, probes)
+        for fetched in fetch_ahead(source, todo, options.prefetch):
+            progress.set_description(fetched.checkpoint.revision)
+            outcome, losses = scorer.score(fetched)
             if losses is None:
-                total -= plan.corpus.n_tokens
+                total -= prepared.corpus.n_tokens
                 progress.total = total
                 progress.write(f"failed: {outcome.error}")
-            writing.start(keeping(layout, tokens, outcome, losses, record))
+            writing.start(write_task(layout, tokens, outcome, losses, record))
             yield outcome
 
 
-def new_bench(
-    corpus: Corpus,
-    options: Options,
-    writing: Background,
-    progress: "tqdm[Any]",
-    probes: ProbeFile | None = None,
-) -> Bench:
-    """A bench on which no model stands yet."""
-    device = options.device or best_device()
-    standing = Standing(options.dtype, device, options.attention, options.compile)
-    budget = Budget(options.batch_tokens, progress.write)
-    return Bench(standing, corpus, budget, writing, progress, probes)
-
-
-def keeping(
+def write_task(
     layout: Layout, tokens: pa.Table, outcome: Outcome, losses: np.ndarray | None, record: Record
 ) -> Callable[[], None]:
-    """Work that writes the loss file, if there are losses, and then records the outcome."""
+    """A function that writes the loss file, if there are losses, and then records the outcome."""
 
-    def keep() -> None:
+    def write() -> None:
         if losses is not None:
             writer.write_losses(layout, outcome, tokens, losses)
         record(outcome)
 
-    return keep
+    return write
 
 
-def score_one(arrival: Arrival, bench: Bench) -> tuple[Outcome, np.ndarray | None]:
-    """Outcome and losses float32 (tokens,), or an outcome with an error and None."""
-    started = time.perf_counter()
-    checkpoint, scored = arrival.checkpoint, 0
+class BackgroundTask:
+    """Runs one function at a time in another thread. Its exceptions are raised here."""
+
+    def __init__(self, worker: ThreadPoolExecutor) -> None:
+        self._worker = worker
+        self._running: Future[None] | None = None
+
+    def start(self, task: Callable[[], None]) -> None:
+        """Start the task, after waiting for the one before."""
+        self.finish()
+        self._running = self._worker.submit(task)
+
+    def check(self) -> None:
+        """Raise the exception of a task that has failed. Does not wait."""
+        if self._running and self._running.done():
+            self.finish()
+
+    def finish(self) -> None:
+        """Wait until the running task ends."""
+        running, self._running = self._running, None
+        if running:
+            running.result()
+
+
+@contextmanager
+def background_task(thread_name: str) -> Iterator[BackgroundTask]:
+    """At the end, also after an exception, waits until the last task is complete."""
+    worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=thread_name)
     try:
-        if arrival.problem:
-            raise arrival.problem
-        model = bench.standing.put(arrival)
-        _refuse_looking_ahead(checkpoint, model, bench.corpus)
-        losses = np.full(bench.corpus.n_tokens, np.nan, dtype=np.float32)
-        for rows, values in token_losses(
-            model, bench.corpus.windows, bench.budget, bench.corpus.first
-        ):
+        task = BackgroundTask(worker)
+        yield task
+        task.finish()
+    finally:
+        worker.shutdown(wait=True)
+
+
+class Scorer:
+    """Scores fetched checkpoints on one corpus, with one resident model and one memory budget."""
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        options: RunOptions,
+        progress: "tqdm[Any]",
+        check: Callable[[], None] = lambda: None,
+        probes: ProbeFile | None = None,
+    ) -> None:
+        """`check` is called after every batch, so that a failure elsewhere ends the run soon."""
+        device = options.device or best_device()
+        self._model = ResidentModel(options.dtype, device, options.attention, options.compile)
+        self._budget = Budget(options.batch_tokens, progress.write)
+        self._corpus, self._progress = corpus, progress
+        self._check, self._probes = check, probes
+
+    def score(self, fetched: FetchedCheckpoint) -> Scored:
+        """Score one checkpoint. What is wrong with it becomes the outcome's error."""
+        started = time.perf_counter()
+        checkpoint, before = fetched.checkpoint, self._progress.n
+        try:
+            if fetched.problem:
+                raise fetched.problem
+            model = self._model.load(fetched)
+            _refuse_looking_ahead(checkpoint, model, self._corpus)
+            losses = self._losses(model)
+            _refuse_not_finite(checkpoint, losses)
+            if self._probes and fetched.weights_sha256:
+                self._probes.take(checkpoint.checkpoint, fetched.weights_sha256, model)
+        except (CheckpointError, RuntimeError, IndexError, MemoryError) as error:
+            self._progress.update(before - self._progress.n)
+            return Outcome(checkpoint, error=_reason(checkpoint, error)), None
+        outcome = Outcome(checkpoint, fetched.weights_sha256, self._corpus.n_tokens)
+        seconds = round(time.perf_counter() - started, 3)
+        return replace(outcome, seconds=seconds, **summarize(losses)), losses
+
+    def _losses(self, model: PreTrainedModel) -> np.ndarray:
+        """Losses float32 (tokens,)."""
+        corpus = self._corpus
+        losses = np.full(corpus.n_tokens, np.nan, dtype=np.float32)
+        for rows, values in token_losses(model, corpus.windows, self._budget, corpus.first):
             losses[rows] = values
-            scored += len(rows)
-            bench.progress.update(len(rows))
-            bench.writing.check()
-        _refuse_not_finite(checkpoint, losses)
-        if bench.probes and arrival.weights_sha256:
-            bench.probes.take(checkpoint.checkpoint, arrival.weights_sha256, model)
-    except (CheckpointError, RuntimeError, IndexError, MemoryError) as error:
-        bench.progress.update(-scored)
-        return Outcome(checkpoint, error=_reason(checkpoint, error)), None
-    outcome = Outcome(checkpoint, arrival.weights_sha256, bench.corpus.n_tokens)
-    seconds = round(time.perf_counter() - started, 3)
-    return replace(outcome, seconds=seconds, **writer.summary(losses)), losses
+            self._progress.update(len(rows))
+            self._check()
+        return losses
 
 
 def _reason(checkpoint: Checkpoint, error: Exception) -> str:
-    """Torch's own errors: a checkpoint of other sizes than the first one, or too little memory."""
+    """Torch's own errors mean that the checkpoint has other sizes, or too little memory."""
     if isinstance(error, CheckpointError):
         return str(error)
     if is_out_of_memory(error):
@@ -191,8 +189,8 @@ def _reason(checkpoint: Checkpoint, error: Exception) -> str:
 def _refuse_looking_ahead(checkpoint: Checkpoint, model: PreTrainedModel, corpus: Corpus) -> None:
     if looks_ahead(model, corpus.windows[0]):
         raise CheckpointError(
-            f"{checkpoint.revision} sees the tokens that it has to predict (it is an encoder, as "
-            "BERT is): only models that read from left to right can be scored"
+            f"{checkpoint.revision} sees the tokens that it has to predict (it is an encoder, such "
+            "as BERT): only models that read from left to right can be scored"
         )
 
 
@@ -201,10 +199,10 @@ def _refuse_not_finite(checkpoint: Checkpoint, losses: np.ndarray) -> None:
     if bad:
         raise CheckpointError(
             f"{checkpoint.revision} gives no finite loss on {bad:,} of {len(losses):,} tokens: "
-            "its weights hold NaN or infinity, or overflow in this --dtype"
+            "its weights contain NaN or infinity, or overflow in this --dtype"
         )
 
 
 def best_device() -> str:
-    """CUDA where it is, else the CPU."""
+    """CUDA if it is available, else the CPU."""
     return "cuda" if torch.cuda.is_available() else "cpu"

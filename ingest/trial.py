@@ -10,16 +10,21 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from ingest.errors import CheckpointError
-from ingest.model import loading
+from ingest.model.configuration import first_config
 from ingest.model.kernel import token_losses
 from ingest.model.memory import Budget
-from ingest.model.resident_model import Standing
-from ingest.output import writer
-from ingest.prepare import Options, Plan, prepare
+from ingest.model.resident_model import DTYPES, ResidentModel
+from ingest.options import RunOptions
+from ingest.output.outcomes import Outcome
+from ingest.output.tables import ROW_GROUP
+from ingest.output.writer import write_losses
+from ingest.prepare import PreparedRun, prepare
 from ingest.scoring import best_device
-from ingest.sources.checkpoints import Checkpoint
-from ingest.sources.folder import Folder, Source, open_source
-from ingest.sources.prefetch import read
+from ingest.sources.folder import Folder
+from ingest.sources.open import open_source
+from ingest.sources.prefetch import read_weights
+from ingest.sources.revisions import Checkpoint
+from ingest.sources.source import Source
 from ingest.text.corpus import Corpus
 from store.layout import Layout
 
@@ -29,7 +34,7 @@ _WINDOWS = 64
 
 @dataclass(frozen=True)
 class Trial:
-    """What was found on a part of the text: rates per token, and on what device."""
+    """What a part of the text showed: rates per token, and on which device."""
 
     n_tokens: int
     bytes_per_token: float
@@ -38,39 +43,41 @@ class Trial:
     attention: str
 
 
-def try_out(source: str | Path, text: str | Path, options: Options) -> Trial:
-    """Score a part of the text for some seconds, and write a loss file that is thrown away.
+def run_trial(source: str | Path, text: str | Path, options: RunOptions) -> Trial:
+    """Score a part of the text for some seconds, and write a loss file to a temporary folder.
 
-    Of a folder the first checkpoint that can be read is tried; of a repository, which is not
-    downloaded, a model of its configuration with random weights: the speed is the same.
+    For a folder, uses the first checkpoint that can be loaded. For a repository, which is not
+    downloaded, uses random weights in the shape of its configuration: the speed is the same.
     Raises IngestError for unusable input.
     """
     opened = open_source(source, store=None)
-    plan = prepare(opened, text, options)
+    prepared = prepare(opened, text, options)
     device = options.device or best_device()
-    speed = _speed(_model(opened, plan, options, device), plan.corpus, options)
-    size = _bytes_per_token(plan.corpus)
-    return Trial(plan.corpus.n_tokens, size, speed, device, plan.manifest.attention)
+    speed = _speed(_model(opened, prepared, options, device), prepared.corpus, options)
+    size = _bytes_per_token(prepared.corpus)
+    return Trial(prepared.corpus.n_tokens, size, speed, device, prepared.manifest.attention)
 
 
-def _model(source: Source, plan: Plan, options: Options, device: str) -> PreTrainedModel:
+def _model(
+    source: Source, prepared: PreparedRun, options: RunOptions, device: str
+) -> PreTrainedModel:
     if isinstance(source, Folder):
-        standing = Standing(options.dtype, device, options.attention, options.compile)
-        for checkpoint in plan.checkpoints:
+        resident = ResidentModel(options.dtype, device, options.attention, options.compile)
+        for checkpoint in prepared.checkpoints:
             try:
-                return standing.put(replace(read(checkpoint), tensors=None))
-            except CheckpointError:  # `odd:` tells of it
+                return resident.load(replace(read_weights(checkpoint), tensors=None))
+            except CheckpointError:  # `plan` warns about it
                 continue
-    with source.described(plan.checkpoints) as described:
-        config = loading.first_config(described)
+    with source.described(prepared.checkpoints) as described:
+        config = first_config(described)
     model = AutoModelForCausalLM.from_config(
-        config, dtype=loading.DTYPES[options.dtype], attn_implementation=options.attention
+        config, dtype=DTYPES[options.dtype], attn_implementation=options.attention
     )
     return model.eval().to(device)
 
 
-def _speed(model: PreTrainedModel, corpus: Corpus, options: Options) -> float:
-    """Tokens per second, of windows from all over the text."""
+def _speed(model: PreTrainedModel, corpus: Corpus, options: RunOptions) -> float:
+    """Tokens per second, on windows from all over the text."""
     spacing = max(len(corpus.windows) // _WINDOWS, 1)
     windows = corpus.windows[::spacing]
     batches = token_losses(model, windows, Budget(options.batch_tokens), corpus.first[::spacing])
@@ -85,11 +92,11 @@ def _speed(model: PreTrainedModel, corpus: Corpus, options: Options) -> float:
 
 
 def _bytes_per_token(corpus: Corpus) -> float:
-    """Of a part of the text at most; its losses are noise, which nothing compresses."""
-    tokens = corpus.tokens.slice(0, writer.ROW_GROUP)
+    """From the first rows of the text, with noise for losses, which does not compress."""
+    tokens = corpus.tokens.slice(0, ROW_GROUP)
     noise = np.random.default_rng(0).gamma(2.0, 1.5, tokens.num_rows).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
         layout = Layout(Path(folder))
-        outcome = writer.Outcome(Checkpoint(1, "trial", Path(folder), 1))
-        writer.write_losses(layout, outcome, tokens, noise)
+        outcome = Outcome(Checkpoint(1, "trial", Path(folder), 1))
+        write_losses(layout, outcome, tokens, noise)
         return layout.loss_file(1).stat().st_size / len(noise)

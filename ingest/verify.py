@@ -1,4 +1,7 @@
-"""Check a finished store: is it whole, and how far are its losses from another's? No torch."""
+"""Check a store: is it whole and consistent, and how do its losses differ from another's?
+
+Needs no torch.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,122 +13,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.errors import IngestError
-from ingest.output.writer import read_table
+from ingest.output.tables import read_store_manifest, read_table
 from store import schema
 from store.features import FeatureError, read_feature
 from store.files import leftovers
 from store.layout import Layout
-from store.manifest import Manifest, ManifestError, read_manifest
+from store.manifest import Manifest
 
-# How far are one store's losses from another's, checkpoint by checkpoint?
-
-
-@dataclass(frozen=True)
-class Distance:
-    """Absolute differences of one checkpoint's losses in two stores, in nats."""
-
-    checkpoint: int
-    largest: float
-    mean: float
-
-
-def compare(store: Path, reference: Path) -> Iterator[Distance]:
-    """Distances at the checkpoints that both stores have, in order.
-
-    Raises IngestError where one is no store, or they hold other tokens or share no checkpoint.
-    """
-    one, other = Layout(store), Layout(reference)
-    _refuse_other_tokens(one, other)
-    shared = sorted(one.scored().keys() & other.scored().keys())
-    if not shared:
-        raise IngestError(f"{store} and {reference} have no checkpoint in common")
-    for checkpoint in shared:
-        away = np.abs(_losses(one, checkpoint) - _losses(other, checkpoint))
-        yield Distance(checkpoint, float(away.max()), float(away.mean()))
-
-
-def only_in_one(store: Path, reference: Path) -> int:
-    """How many checkpoints `compare` has left out."""
-    return len(Layout(store).scored().keys() ^ Layout(reference).scored().keys())
-
-
-def _refuse_other_tokens(one: Layout, other: Layout) -> None:
-    try:
-        prints = [read_manifest(layout.manifest).token_fingerprint for layout in (one, other)]
-    except ManifestError as error:
-        raise IngestError(str(error)) from error
-    if prints[0] != prints[1]:
-        raise IngestError(
-            f"{one.root} and {other.root} hold other tokens (their fingerprints differ): only "
-            "stores of one text, tokenizer and context length can be compared"
-        )
-
-
-def _losses(layout: Layout, checkpoint: int) -> np.ndarray:
-    """Losses float64 (tokens,) of one checkpoint."""
-    table = read_table(layout.loss_file(checkpoint))
-    return np.asarray(table["loss"], dtype=np.float64)
-
-
-# Do a store's probes belong to its losses, and are they whole? Needs no torch.
-
-HIGHEST = 1.01  # of a score: attention weights sum to 1 but for rounding, in bfloat16 a coarse one
-
-
-def probe_problems(layout: Layout, weights: dict[int, str | None]) -> Iterator[str]:
-    """What is wrong with a store's probes; `weights`: the sha256 of each scored checkpoint's."""
-    if not layout.probes.exists():
-        return
-    try:
-        table = read_table(layout.probes)
-    except IngestError as error:
-        yield str(error)
-        return
-    if not table.schema.equals(schema.PROBES, check_metadata=False):
-        yield "probes.parquet has other columns than expected: delete it and run with --probes"
-        return
-    again = "run again with --probes"
-    by_checkpoint: dict[int, list[dict[str, Any]]] = {}
-    for row in table.to_pylist():
-        by_checkpoint.setdefault(row["checkpoint"], []).append(row)
-    for number in sorted(by_checkpoint.keys() - weights.keys()):
-        yield f"probes.parquet: checkpoint {number} has probes but no losses: {again}"
-    for number in sorted(weights.keys() - by_checkpoint.keys()):
-        yield f"probes.parquet: checkpoint {number} has losses but no probes: {again}"
-    for number in sorted(weights.keys() & by_checkpoint.keys()):
-        yield from (
-            f"probes.parquet: checkpoint {number} {fault}: {again}"
-            for fault in _faults(by_checkpoint[number], weights[number])
-        )
-
-
-def _faults(rows: list[dict[str, Any]], sha256: str | None) -> Iterator[str]:
-    if {row["weights_sha256"] for row in rows} != {sha256}:
-        yield "was probed with other weights than it was scored with"
-    places = [(row["probe"], row["layer"], row["head"]) for row in rows]
-    names = [name for name, _, _ in places]
-    once = all(names.count(name) == 1 for name in (schema.LOSS_FIRST, schema.LOSS_SECOND))
-    if not once or len(set(places)) != len(places) or schema.PREFIX_MATCHING not in names:
-        yield "has a probe twice or not at all"
-    for row in rows:
-        value = row["value"]
-        most = HIGHEST if row["probe"] == schema.PREFIX_MATCHING else float("inf")
-        if value is None and row["layer"] is None and row["probe"] == schema.PREFIX_MATCHING:
-            continue  # a model without attention weights
-        if value is None or not 0 <= value <= most or value == float("inf"):
-            yield f"has a {row['probe']} of {value}"
+HIGHEST_SCORE = 1.01  # attention weights sum to 1 up to rounding, which is coarse in bfloat16
 
 
 def verify(root: Path) -> list[str]:
-    """All problems found, each a sentence; an empty list means whole and consistent.
+    """All problems, each a sentence; an empty list means that the store is whole and consistent.
 
-    Raises IngestError where `root` is not a store at all.
+    Raises IngestError if `root` is not a store.
     """
     layout = Layout(root)
-    try:
-        manifest = read_manifest(layout.manifest)
-    except ManifestError as error:
-        raise IngestError(str(error)) from error
+    manifest = read_store_manifest(layout)
     tables, problems = _read_tables(layout)
     if problems:
         return problems
@@ -137,12 +41,12 @@ def verify(root: Path) -> list[str]:
         found = _loss_problems(path, checkpoint, tokens, outcomes.get(checkpoint))
         problems += [f"{path.name}: {p}" for p in found]
     weights = {n: o["weights_sha256"] for n, o in outcomes.items() if not o["error"]}
-    problems += probe_problems(layout, weights)
+    problems += _probe_problems(layout, weights)
     return [*problems, *_feature_problems(layout, manifest)]
 
 
 def _read_tables(layout: Layout) -> tuple[dict[Path, pa.Table], list[str]]:
-    """Every table but the losses, and what is wrong with those that cannot be used."""
+    """Every table except the losses, and what is wrong with those that cannot be used."""
     tables, problems = {}, []
     expected = {
         layout.tokens: schema.TOKENS,
@@ -166,31 +70,23 @@ def _read_tables(layout: Layout) -> tuple[dict[Path, pa.Table], list[str]]:
 
 def _text_problems(manifest: Manifest, tokens: pa.Table, docs: pa.Table) -> Iterator[str]:
     if schema.fingerprint(tokens) != manifest.token_fingerprint:
-        yield "tokens.parquet does not have the fingerprint that manifest.json names"
+        yield "tokens.parquet does not have the fingerprint in manifest.json"
         return
     if not np.array_equal(tokens["row"].to_numpy(), np.arange(tokens.num_rows)):
         yield "tokens.parquet: row does not count 0, 1, 2, …"
     if tokens.num_rows != manifest.n_tokens or docs.num_rows != manifest.n_docs:
-        yield "manifest.json counts other numbers of docs and tokens than there are"
+        yield "manifest.json has other numbers of docs and tokens than the tables"
     counted = np.bincount(tokens["doc"].to_numpy(), minlength=docs.num_rows)
     if not np.array_equal(counted, docs["n_tokens"].to_numpy()):
         yield "docs.parquet: n_tokens is not the number of each doc's rows in tokens.parquet"
 
 
-def _feature_problems(layout: Layout, manifest: Manifest) -> Iterator[str]:
-    for path in sorted(layout.features.glob("*.parquet")):
-        try:
-            read_feature(path, manifest)
-        except FeatureError as error:
-            yield str(error)
-
-
 def _file_problems(layout: Layout, outcomes: dict[int, dict[str, Any]]) -> Iterator[str]:
     for path in [*leftovers(layout.root), *leftovers(layout.losses)]:
-        yield f"{path.name} is left over from a killed ingest: run it again"
+        yield f"{path.name} was left behind by a killed ingest: run it again"
     scored = layout.scored()
     for path in sorted(set(layout.losses.glob("*.parquet")) - {*scored.values()}):
-        yield f"losses/{path.name} is no loss file of this store: move it elsewhere"
+        yield f"losses/{path.name} is not a loss file of this store: move it elsewhere"
     for number in sorted(scored.keys() - outcomes.keys()):
         yield f"checkpoint {number} has a loss file but no row in checkpoints.parquet"
     for number, outcome in sorted(outcomes.items()):
@@ -223,11 +119,107 @@ def _loss_problems(
 
 
 def _mean_problems(losses: np.ndarray, outcome: dict[str, Any]) -> Iterator[str]:
-    """Two sums of the same float32 values differ by their rounding only, far below 1e-9."""
+    """Two sums of the same float32 values differ only by their rounding, far below 1e-9."""
     mean = losses.mean(dtype=np.float64)
     if len(losses) != outcome["n_tokens"] or abs(mean - outcome["mean_loss"]) > 1e-9:
-        yield "does not have the count and mean that checkpoints.parquet names"
+        yield "does not have the count and mean in checkpoints.parquet"
+
+
+def _probe_problems(layout: Layout, weights: dict[int, str | None]) -> Iterator[str]:
+    """What is wrong with the probes. `weights` has the sha256 of each scored checkpoint."""
+    if not layout.probes.exists():
+        return
+    try:
+        table = read_table(layout.probes)
+    except IngestError as error:
+        yield str(error)
+        return
+    if not table.schema.equals(schema.PROBES, check_metadata=False):
+        yield "probes.parquet has other columns than expected: delete it and run with --probes"
+        return
+    advice = "run again with --probes"
+    by_checkpoint: dict[int, list[dict[str, Any]]] = {}
+    for row in table.to_pylist():
+        by_checkpoint.setdefault(row["checkpoint"], []).append(row)
+    for number in sorted(by_checkpoint.keys() - weights.keys()):
+        yield f"probes.parquet: checkpoint {number} has probes but no losses: {advice}"
+    for number in sorted(weights.keys() - by_checkpoint.keys()):
+        yield f"probes.parquet: checkpoint {number} has losses but no probes: {advice}"
+    for number in sorted(weights.keys() & by_checkpoint.keys()):
+        yield from (
+            f"probes.parquet: checkpoint {number} {fault}: {advice}"
+            for fault in _probe_faults(by_checkpoint[number], weights[number])
+        )
+
+
+def _probe_faults(rows: list[dict[str, Any]], sha256: str | None) -> Iterator[str]:
+    if {row["weights_sha256"] for row in rows} != {sha256}:
+        yield "was probed with other weights than it was scored with"
+    keys = [(row["probe"], row["layer"], row["head"]) for row in rows]
+    names = [name for name, _, _ in keys]
+    once = all(names.count(name) == 1 for name in (schema.LOSS_FIRST, schema.LOSS_SECOND))
+    if not once or len(set(keys)) != len(keys) or schema.PREFIX_MATCHING not in names:
+        yield "has a probe twice or not at all"
+    for row in rows:
+        value = row["value"]
+        most = HIGHEST_SCORE if row["probe"] == schema.PREFIX_MATCHING else float("inf")
+        if value is None and row["layer"] is None and row["probe"] == schema.PREFIX_MATCHING:
+            continue  # a model that gives no attention weights
+        if value is None or not 0 <= value <= most or value == float("inf"):
+            yield f"has a {row['probe']} of {value}"
+
+
+def _feature_problems(layout: Layout, manifest: Manifest) -> Iterator[str]:
+    for path in sorted(layout.features.glob("*.parquet")):
+        try:
+            read_feature(path, manifest)
+        except FeatureError as error:
+            yield str(error)
 
 
 def _names(columns: Iterable[pa.Field]) -> str:
     return ", ".join(f"{c.name} {c.type}" for c in columns)
+
+
+@dataclass(frozen=True)
+class Distance:
+    """Absolute differences of one checkpoint's losses in two stores, in nats."""
+
+    checkpoint: int
+    largest: float
+    mean: float
+
+
+def compare(store: Path, reference: Path) -> Iterator[Distance]:
+    """Distances at the checkpoints that both stores have, in order.
+
+    Raises IngestError if one is not a store, or if they hold other tokens or share no checkpoint.
+    """
+    one, other = Layout(store), Layout(reference)
+    _refuse_other_tokens(one, other)
+    shared = sorted(one.scored().keys() & other.scored().keys())
+    if not shared:
+        raise IngestError(f"{store} and {reference} have no checkpoint in common")
+    for checkpoint in shared:
+        difference = np.abs(_losses(one, checkpoint) - _losses(other, checkpoint))
+        yield Distance(checkpoint, float(difference.max()), float(difference.mean()))
+
+
+def only_in_one(store: Path, reference: Path) -> int:
+    """How many checkpoints `compare` leaves out."""
+    return len(Layout(store).scored().keys() ^ Layout(reference).scored().keys())
+
+
+def _refuse_other_tokens(one: Layout, other: Layout) -> None:
+    first, second = (read_store_manifest(layout).token_fingerprint for layout in (one, other))
+    if first != second:
+        raise IngestError(
+            f"{one.root} and {other.root} hold other tokens (their fingerprints differ): only "
+            "stores of one text, tokenizer and context length can be compared"
+        )
+
+
+def _losses(layout: Layout, checkpoint: int) -> np.ndarray:
+    """Losses float64 (tokens,) of one checkpoint."""
+    table = read_table(layout.loss_file(checkpoint))
+    return np.asarray(table["loss"], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""The contract between ingest and everybody else: files, schemas, manifest, n-gram baselines.
+"""The contract between ingest and its readers: files, schemas, manifest, n-gram baselines.
 
-Only pyarrow and numpy.
+Needs only pyarrow and numpy.
 """

@@ -1,7 +1,7 @@
-"""Features that somebody computed after ingest: one file each, `features/<name>.parquet`.
+"""Features that were computed after ingest: one file each, `features/<name>.parquet`.
 
-Its columns are `row` (0, 1, 2, …) and one that has the file's name, so that any tool can join it;
-in its metadata stand what it is, and the fingerprint of the tokens that it belongs to.
+Its columns are `row` (0, 1, 2, …) and one with the name of the file, so that any tool can join it.
+Its metadata hold a description, and the fingerprint of the tokens that it belongs to.
 """
 
 from dataclasses import dataclass
@@ -20,21 +20,21 @@ _DESCRIPTION = b"token_trails.description"
 
 
 class FeatureError(Exception):
-    """A feature's file is damaged, or not of the store's tokens."""
+    """A feature file is damaged, or does not belong to the store's tokens."""
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One value (NULL for none) for each token of a store."""
+    """One value per token of a store. A value may be NULL."""
 
     name: str
     values: pa.Array
-    """Booleans, numbers or texts, (tokens,)."""
+    """Booleans, numbers or strings, (tokens,)."""
     description: str
 
 
 def write_feature(layout: Layout, manifest: Manifest, feature: Feature) -> Path:
-    """Write it, whole or not at all, in place of one of that name. Returns the file."""
+    """Write the feature, replacing one of that name, whole or not at all. Returns the path."""
     rows = pa.array(np.arange(len(feature.values)), pa.int64())
     table = pa.table({"row": rows, feature.name: feature.values})
     facts = {_FINGERPRINT: manifest.token_fingerprint, _DESCRIPTION: feature.description}
@@ -50,19 +50,19 @@ def read_feature(path: Path, manifest: Manifest) -> Feature:
         table = pq.read_table(path, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
         raise FeatureError(
-            f"{path} cannot be read ({error}): delete it or make it again"
+            f"{path} cannot be read ({error}): delete it or create it again"
         ) from error
     facts = table.schema.metadata or {}
     made_for = facts.get(_FINGERPRINT, b"").decode(errors="replace")
     if made_for != manifest.token_fingerprint:
         raise FeatureError(
-            f"{path} was made for other tokens (fingerprint {made_for[:12] or 'none'}, the store's "
-            f"is {manifest.token_fingerprint[:12]}): delete it or make it again"
+            f"{path} was computed for other tokens (fingerprint {made_for[:12] or 'none'}, the "
+            f"store's is {manifest.token_fingerprint[:12]}): delete it or create it again"
         )
     if table.column_names != ["row", path.stem] or not _counts(table["row"], manifest.n_tokens):
         raise FeatureError(
-            f"{path} has not the columns row (0 to {manifest.n_tokens - 1:,}) and {path.stem}: "
-            "delete it or make it again"
+            f"{path} does not have the columns row (0 to {manifest.n_tokens - 1:,}) and "
+            f"{path.stem}: delete it or create it again"
         )
     description = facts.get(_DESCRIPTION, b"").decode(errors="replace")
     return Feature(path.stem, table[path.stem].combine_chunks(), description)

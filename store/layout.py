@@ -1,4 +1,4 @@
-"""Where each file of a store is, and how a loss file's name says its checkpoint."""
+"""The path of each file in a store. The name of a loss file contains its checkpoint."""
 
 import re
 from dataclasses import dataclass
@@ -57,6 +57,6 @@ class Layout:
         return self.losses / f"checkpoint-{checkpoint:09d}.parquet"
 
     def scored(self) -> dict[int, Path]:
-        """Loss file of each checkpoint that has one, in order of checkpoint."""
+        """Checkpoint -> loss file, for those that have one, in order."""
         found = ((_LOSS_FILE.fullmatch(p.name), p) for p in self.losses.glob("*.parquet"))
         return dict(sorted((int(m[1]), p) for m, p in found if m))

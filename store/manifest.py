@@ -11,12 +11,16 @@ FORMAT_VERSION = 1
 
 
 class ManifestError(Exception):
-    """The manifest is missing, unreadable, or of a format this version does not know."""
+    """The manifest is missing, unreadable, or of a format that this version does not know."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything that decides the losses, apart from the weights."""
+    """Everything that decides the losses, apart from the weights.
+
+    `options` are the run's options that were recorded, such as `stride`. In the file, they are
+    entries like all others.
+    """
 
     model: str
     text: str
@@ -30,10 +34,7 @@ class Manifest:
     n_docs: int
     n_tokens: int
     token_fingerprint: str
-    max_parts: int | None = None
-    stride: int | None = None
-    limit_docs: int | None = None
-    limit_tokens: int | None = None
+    options: dict[str, Any] = field(default_factory=dict)
     text_commit: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
@@ -41,30 +42,34 @@ class Manifest:
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
     """Write it whole or not at all."""
+    entries: dict[str, Any] = {}
+    for name, value in asdict(manifest).items():
+        entries |= value if name == "options" else {name: value}
     with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Raises ManifestError with a sentence that says what to do."""
+    """The manifest in a file. Raises ManifestError with a sentence that says what to do."""
     values = _parse(path)
     version = values.get("format_version")
     if not isinstance(version, int):
-        raise ManifestError(f"{path} names no format_version: it is not a store's manifest")
+        raise ManifestError(f"{path} has no format_version: it is not a store's manifest")
     if version > FORMAT_VERSION:
         raise ManifestError(
             f"{path.parent} is a store of format {version}; this version of Token Trails reads "
             f"up to {FORMAT_VERSION}: update Token Trails to open it"
         )
-    known = {f.name for f in fields(Manifest)}
+    known = {f.name for f in fields(Manifest)} - {"options"}
+    options = {k: v for k, v in values.items() if k not in known}
     try:
-        manifest = Manifest(**{k: v for k, v in values.items() if k in known})
+        manifest = Manifest(**{k: v for k, v in values.items() if k in known}, options=options)
     except TypeError as error:
         raise ManifestError(f"{path} is incomplete ({error}): score the text again") from error
     for name in ("context_length", "n_docs", "n_tokens"):
         if not isinstance(value := getattr(manifest, name), int):
             raise ManifestError(
-                f"{path} has {value!r} for {name}, expected a whole number: restore it"
+                f"{path} has {value!r} for {name}, expected an integer: restore the file"
             )
     return manifest
 

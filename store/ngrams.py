@@ -1,6 +1,6 @@
-"""What a text's unigram and bigram statistics alone say of each token: losses of such models.
+"""Losses of unigram and bigram models: what n-gram statistics alone predict of each token.
 
-It stands here as both sides estimate them, queries from a store's own text, ingest from another.
+Both sides use them: queries estimates the models from a store's own text, ingest from another.
 """
 
 from dataclasses import dataclass, fields
@@ -14,21 +14,21 @@ UNIGRAM, BIGRAM = "unigram_loss", "bigram_loss"
 
 @dataclass(frozen=True)
 class Bigrams:
-    """Predicted tokens and what stands before them."""
+    """Predicted tokens, each with the token before it."""
 
     context: np.ndarray
-    """The token before, BOS included, int64 (n,); -1 where it is not known."""
+    """The token before, perhaps the BOS, int64 (n,); -1 if it is not known."""
     token: np.ndarray
     """int64 (n,)"""
     source: np.ndarray
-    """The source document, int64 (n,), from 0."""
+    """The number of the source document, from 0, int64 (n,)."""
 
 
 def bigrams_of_store(tokens: pa.Table, docs: pa.Table, bos_id: int | None) -> Bigrams:
-    """Those of a store's tables; `bos_id` is the manifest's.
+    """The bigrams of a store's tables; `bos_id` is the manifest's.
 
-    Where the token before has no row, being the first of a doc without a BOS, it is found by its
-    text, if only one token type of the store has that.
+    The first token of a doc without a BOS has no row. As a context, it is identified by its text,
+    if only one token type of the store has that text.
     """
     token = tokens["token_id"].to_numpy().astype(np.int64)
     doc, position = tokens["doc"].to_numpy(), tokens["position"].to_numpy()
@@ -56,21 +56,21 @@ def _ids_by_text(tokens: pa.Table) -> dict[str, int]:
 def ngram_losses(
     text: Bigrams, asked: Bigrams, vocabulary: int, leave_out: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Losses, in nats, of the asked tokens under models estimated from `text`: float64 (n,) twice.
+    """Losses in nats of the tokens `asked`, under models estimated from `text`: float64 (n,) twice.
 
     With V token types (`vocabulary`), counts c and discounts D = n1 / (n1 + 2 n2), where n1 and n2
-    are how many things were counted once and twice (Ney, Essen and Kneser 1994, Computer Speech &
+    are how many events were counted once and twice (Ney, Essen and Kneser 1994, Computer Speech &
     Language 8:1):
 
     - unigram: p(w) = (max(c(w) - D, 0) + D T / V) / N, of N tokens, T types: absolute discounting,
-      interpolated with all types alike;
+      interpolated with the uniform distribution;
     - bigram: p(w | v) = max(c(v w) - D, 0) / c(v) + D b(v) / c(v) q(w), with b(v) the types that
       follow v and q the unigram formula on how many types each w follows (interpolated Kneser-Ney;
       Kneser and Ney 1995, ICASSP; Chen and Goodman 1999, Computer Speech & Language 13:359). After
-      a v that the text has not, or that is not known, it is q(w).
+      an unknown v, or one that is not in the text, it is q(w).
 
-    With `leave_out`, `asked` is `text` and the counts are those without the token's own source
-    document (the discounts are of all); each must leave some text.
+    With `leave_out`, `asked` is `text`, and the counts exclude the token's own source document (the
+    discounts do not); some text must remain for each document.
     """
     size = (
         int(max(text.token.max(), asked.token.max(), text.context.max(), asked.context.max())) + 2
@@ -109,16 +109,16 @@ def _interpolated(
 
 @dataclass(frozen=True)
 class _Counts:
-    """What the bigram formula counts for each asked token, int64 (n,)."""
+    """The counts of the bigram formula for each token of `asked`, int64 (n,)."""
 
     pair: np.ndarray
     context: np.ndarray
     follow: np.ndarray
-    """Types after its context."""
+    """Types that follow its context."""
     precede: np.ndarray
-    """Types before it."""
+    """Types that precede it."""
     pairs: np.ndarray
-    """Types of pairs, of all tokens; and those that come second in one."""
+    """Types of pairs in the text, the same for all tokens; `types` counts those that end a pair."""
     types: np.ndarray
 
     def __sub__(self, other: "_Counts") -> "_Counts":
@@ -152,7 +152,7 @@ def _bigram(
 def _own_counts(
     text: Bigrams, asked: Bigrams, pairs: np.ndarray, pair_of: np.ndarray, size: int
 ) -> _Counts:
-    """What of the counts would go with each asked token's own source document."""
+    """The part of the counts that is due to each token's own source document."""
     n_sources = int(asked.source.max()) + 1
     own, own_counts = np.unique(text.source * len(pairs) + pair_of, return_counts=True)
     alone = own[own_counts == np.bincount(pair_of)[own % len(pairs)]]
@@ -175,18 +175,18 @@ def _own_counts(
 def _own(
     source: np.ndarray, key: np.ndarray, asked_source: np.ndarray, asked: np.ndarray, size: int
 ) -> np.ndarray:
-    """How often each asked key stands in its own source."""
+    """How often each key of `asked` occurs in its own source."""
     keys, counts = np.unique(source * size + key, return_counts=True)
     return np.where(asked == UNKNOWN, 0, _found(keys, counts, asked_source * size + asked))
 
 
 def _found(keys: np.ndarray, counts: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """The counts of the asked keys, 0 for one that is not among `keys`, which increase."""
+    """The counts of the keys `asked`, 0 for those that are not in `keys`, which are sorted."""
     at = np.searchsorted(keys, asked).clip(0, len(keys) - 1)
     return np.where(keys[at] == asked, counts[at], 0)
 
 
 def discount(counts: np.ndarray) -> float:
-    """n1 / (n1 + 2 n2); 0.5 where nothing was counted once, or nothing twice."""
+    """n1 / (n1 + 2 n2); 0.5 if nothing was counted once, or nothing twice."""
     once, twice = int((counts == 1).sum()), int((counts == 2).sum())
     return once / (once + 2 * twice) if once and twice else 0.5

@@ -63,7 +63,7 @@ CHECKPOINTS = pa.schema(
     ]
 )
 
-# A last column of checkpoints.parquet, which stores made before it was thought of do not have.
+# The last column of checkpoints.parquet. Older stores do not have it.
 DUPLICATE_OF = pa.field("duplicate_of", pa.int64())
 
 PROBES = pa.schema(
@@ -77,10 +77,10 @@ PROBES = pa.schema(
     ]
 )
 
-# What a probe may be: two losses in nats, and a score of each attention head, 0 to 1.
+# The probes: two losses in nats, and a score from 0 to 1 for each attention head.
 LOSS_FIRST, LOSS_SECOND, PREFIX_MATCHING = "loss_first", "loss_second", "prefix_matching"
 
-# Columns that every loss file repeats from tokens.parquet, row by row.
+# Columns of tokens.parquet that every loss file repeats, row by row.
 REPEATED = ["doc", "position", "token_id", "token_str", "is_word_start"]
 
 

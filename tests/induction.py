@@ -1,5 +1,7 @@
 """A GPT-2 whose weights are an induction head, written by hand; and one that attends evenly."""
 
+from collections.abc import Sequence
+
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -51,7 +53,12 @@ def _empty(vocabulary: int, context: int, width: int) -> GPT2LMHeadModel:
     return model
 
 
-def _attend(model, layer, matched, moved):
+def _attend(
+    model: GPT2LMHeadModel,
+    layer: int,
+    matched: tuple[Sequence[int], Sequence[int]],
+    moved: tuple[Sequence[int], Sequence[int]],
+) -> None:
     """Queries at matched[0] look for keys at matched[1]; values go from moved[0] to moved[1]."""
     attention = model.transformer.h[layer].attn
     width = model.config.n_embd

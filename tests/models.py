@@ -1,11 +1,11 @@
-"""Tiny real models and tokenizers, made from nothing in a second: what ingest is tested with."""
+"""Tiny real models and tokenizers, made from scratch in a second: what ingest is tested with."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, trainers
-from tokenizers import models as kinds
+from tokenizers import models as tokenizer_models
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
@@ -17,7 +17,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-# Threads that wait for each other cost more than such small sums; eighty times, beside other work.
+# Waiting for other threads costs more than such small products; eighty times more under load.
 torch.set_num_threads(1)
 
 CONTEXT = 32
@@ -32,8 +32,8 @@ PROSE = (
 
 
 def byte_level(size: int = 320) -> PreTrainedTokenizerFast:
-    """GPT-2's kind: byte-level BPE, blanks lead their word, END is token 0."""
-    tokenizer = Tokenizer(kinds.BPE())
+    """As GPT-2's: byte-level BPE, a blank belongs to the next word, END is token 0."""
+    tokenizer = Tokenizer(tokenizer_models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -45,8 +45,8 @@ def byte_level(size: int = 320) -> PreTrainedTokenizerFast:
 
 
 def metaspace() -> PreTrainedTokenizerFast:
-    """Llama's kind: a Unigram model, blanks are `▁`; it has no BOS, so `</s>` is the EOS."""
-    tokenizer = Tokenizer(kinds.Unigram())
+    """As Llama's: a Unigram model, blanks are `▁`. It has an EOS, `</s>`, and no BOS."""
+    tokenizer = Tokenizer(tokenizer_models.Unigram())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
     trainer = trainers.UnigramTrainer(
@@ -57,18 +57,18 @@ def metaspace() -> PreTrainedTokenizerFast:
 
 
 def byte_fallback(pieces: Iterable[str]) -> PreTrainedTokenizerFast:
-    """Llama 2's kind: `pieces`, and a piece `<0x…>` for each byte of what is none of them."""
+    """As Llama 2's: `pieces`, and a piece `<0x…>` per byte for all other text."""
     scores = [("<unk>", 0.0), *((f"<0x{byte:02X}>", -9.0) for byte in range(256))]
     scores += [(piece, -1.0) for piece in pieces]
-    tokenizer = Tokenizer(kinds.Unigram(scores, unk_id=0, byte_fallback=True))
+    tokenizer = Tokenizer(tokenizer_models.Unigram(scores, unk_id=0, byte_fallback=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
 
 
 def word_piece() -> PreTrainedTokenizerFast:
-    """BERT's kind: lower case, `##` continues a word, no blanks in tokens, no BOS and no EOS."""
-    tokenizer = Tokenizer(kinds.WordPiece(unk_token="[UNK]"))
+    """As BERT's: lower case, `##` continues a word, no blanks in tokens, no BOS and no EOS."""
+    tokenizer = Tokenizer(tokenizer_models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
@@ -104,10 +104,10 @@ def tiny(family: str, vocabulary: int = 320, seed: int = 0) -> PreTrainedModel:
 
 
 def planted(vocabulary: int, before: int, after: int) -> PreTrainedModel:
-    """Certain that `after` follows `before`; anywhere else, all tokens but `after` are equal.
+    """Certain that `after` follows `before`; elsewhere, types except `after` are equally likely.
 
-    The layers add nothing, so that the last norm sees the token alone: +v for `before`, -v for
-    the others, and the head's only row that is not zero, `after`'s, is a multiple of v.
+    The layer adds nothing, so the last norm sees only the token: +v for `before`, -v for others.
+    The only non-zero row of the head, that of `after`, is a multiple of v.
     """
     config = GPT2Config(
         n_embd=16,
@@ -135,7 +135,7 @@ def planted(vocabulary: int, before: int, after: int) -> PreTrainedModel:
 def save_run(
     folder: Path, tokenizer: PreTrainedTokenizerFast, steps: Iterable[int], family: str = "gpt2"
 ) -> Path:
-    """A training run as the Trainer leaves one: checkpoint-N/ folders, each with a tokenizer."""
+    """A training run as Hugging Face's Trainer saves it: checkpoint-N/ folders with a tokenizer."""
     for step in steps:
         model = tiny(family, len(tokenizer), seed=step)
         model.save_pretrained(folder / f"checkpoint-{step}")

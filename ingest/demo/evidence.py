@@ -7,13 +7,16 @@ import pyarrow.parquet as pq
 
 from ingest.demo.train import Repeat, plant_repeat, sample_windows
 from ingest.model.kernel import token_losses
-from ingest.model.loading import load_model
-from ingest.sources.checkpoints import Checkpoint
+from ingest.model.resident_model import load_model
+from ingest.sources.revisions import Checkpoint
 from store.layout import Layout
 
 WINDOWS = 32
-SHOWN = (0, 100, 200, 400, 600, 1_000, 1_200, 1_300, 1_380, 1_440, 1_500, 1_540, 1_580, 1_600,
-         1_640, 1_700, 1_800, 2_000, 2_300, 2_500, 3_000)  # fmt: skip
+SHOWN = {
+    *(0, 100, 200, 400, 600, 1_000, 1_200),
+    *(1_300, 1_380, 1_440, 1_500, 1_540, 1_580, 1_600, 1_640),  # copying forms
+    *(1_700, 1_800, 2_000, 2_300, 2_500, 3_000),
+}
 HEADER = (
     "| step | all | repeat, 1st | repeat, 2nd | copyable | rest | word start | continuation "
     "| position 500 - 50 |\n|---|---|---|---|---|---|---|---|---|"
@@ -22,7 +25,7 @@ HEADER = (
 
 @dataclass(frozen=True)
 class PlantedText:
-    """Held-out windows int64 (n, length), one repeat planted in each."""
+    """Held-out windows int64 (n, length), each with one planted repeat."""
 
     windows: list[np.ndarray]
     repeats: list[Repeat]
@@ -55,7 +58,7 @@ def repeat_losses(checkpoint: Checkpoint, text: PlantedText) -> tuple[float, flo
 
 
 def evidence_table(layout: Layout, checkpoints: list[Checkpoint], text: PlantedText) -> str:
-    """The table as Markdown; the columns but the repeats come from the store's natural text."""
+    """The table as Markdown. All columns except the repeats are from the store's natural text."""
     tokens = pq.read_table(layout.tokens).to_pandas()
     copyable = (tokens.trigram_seen_before > 0).to_numpy()
     starts = tokens.is_word_start.to_numpy()

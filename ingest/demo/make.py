@@ -1,4 +1,4 @@
-"""Make the demo from nothing: train, score, show what happened, and bundle what is shipped."""
+"""Make the demo from scratch: train, score, show what the model learned, copy what is shipped."""
 
 import shutil
 from pathlib import Path
@@ -7,9 +7,9 @@ from ingest.demo.evidence import evidence_table, plant
 from ingest.demo.text import addresses, split, token_stream, train_tokenizer, write_text
 from ingest.demo.train import CONTEXT, Recipe, train
 from ingest.errors import IngestError
-from ingest.prepare import Options
+from ingest.options import RunOptions
 from ingest.run import run
-from ingest.sources.checkpoints import Naming, find_checkpoints
+from ingest.sources.folder import find_checkpoints
 from store.layout import Layout
 
 BUNDLED_STEPS = (0, 400, 700, 1_000, 1_380, 1_640, 2_000, 3_000)
@@ -19,9 +19,9 @@ TEXT = "addresses.parquet"
 
 
 def make_demo(out: Path, recipe: Recipe) -> None:
-    """Train under `out/checkpoints`, score into `out/store`, print and write the evidence.
+    """Train into `out/checkpoints`, score into `out/store`, print and write the evidence.
 
-    Raises IngestError where `out` holds a run already: a run is never mixed with another.
+    Raises IngestError if `out` holds a run already: runs are never mixed.
     """
     checkpoints = out / "checkpoints"
     if checkpoints.exists():
@@ -47,12 +47,16 @@ def make_demo(out: Path, recipe: Recipe) -> None:
 
 def score_demo(out: Path, recipe: Recipe) -> None:
     """Score and probe all checkpoints of the run, on at most four docs of each held-out address."""
-    naming = Naming(tokens_per_step=recipe.batch * CONTEXT)
-    options = Options(name=MODEL, max_parts=MAX_PARTS, naming=naming, probes=True)
+    options = RunOptions(
+        name=MODEL,
+        max_parts=MAX_PARTS,
+        tokens_per_step=recipe.batch * CONTEXT,
+        probes=True,
+    )
     run(out / "checkpoints", out / TEXT, out / "store", options)
 
 
-def bundle(out: Path, target: Path) -> None:
+def copy_bundle(out: Path, target: Path) -> None:
     """Copy what is shipped to `target`: the store, the text and eight checkpoints."""
     for name in ("losses", "checkpoints", "text"):
         shutil.rmtree(target / name, ignore_errors=True)
@@ -62,6 +66,6 @@ def bundle(out: Path, target: Path) -> None:
     shutil.copy(out / TEXT, target / "text" / TEXT)
     for name in (f"checkpoint-{step}" for step in BUNDLED_STEPS):
         if not (out / "checkpoints" / name).is_dir():
-            continue  # a shorter run than the one that is shipped
+            continue  # this run is shorter than the shipped one
         shutil.copytree(out / "checkpoints" / name, target / "checkpoints" / name)
     shutil.copy(out / "evidence.md", target / "evidence.md")

@@ -1,7 +1,7 @@
-"""Muon in float32: momentum whose every update is orthogonalised.
+"""Muon in float32: momentum whose updates are orthogonalised.
 
-`torch.optim.Muon` does the orthogonalisation in bfloat16, which is most of a step's time on a CPU
-that has no bfloat16 arithmetic. Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/
+`torch.optim.Muon` orthogonalises in bfloat16, which takes most of a step's time on a CPU without
+bfloat16 arithmetic. Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/
 """
 
 import math
@@ -29,7 +29,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """One update of every matrix that has a gradient."""
+        """Update every matrix that has a gradient."""
         for group in self.param_groups:
             for matrix in (p for p in group["params"] if p.grad is not None):
                 self._update(

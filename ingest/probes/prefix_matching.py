@@ -1,7 +1,8 @@
-"""Probes: does a model copy what it saw before, and which attention heads look where copying would?
+"""Probes: does a model copy from its context, and which attention heads attend as copying needs?
 
-On random sequences with one segment repeated nothing but copying helps: the loss on the second
-copy against the first says whether a model does it, the prefix-matching score which heads might.
+On random sequences with one repeated segment, only copying helps. The loss on the second copy,
+compared with the first, shows whether a model copies; the prefix-matching score, which heads may do
+it.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ class Probe:
     """One value of one checkpoint: a loss in nats, or a head's score from 0 to 1.
 
     `layer` and `head` count from 0 and are None for losses. A model that gives no attention
-    weights has one score: None, of no layer.
+    weights has one score, which is None and belongs to no layer.
     """
 
     probe: str
@@ -33,12 +34,12 @@ class Probe:
 def probe(model: PreTrainedModel, repeats: Repeats) -> list[Probe]:
     """The model's losses on both copies, then a score per head, in order of layer and head.
 
-    loss_first and loss_second are means over the same tokens: all of the segment but its first,
-    of which nothing in the second copy tells that it is a copy. prefix_matching is the mean
+    loss_first and loss_second are means over the same tokens: all of the segment except its first,
+    since the model cannot know yet that the second copy has begun. prefix_matching is the mean
     attention weight from a token of the second copy to the token after its earlier occurrence
     (Olsson et al. 2022, In-context Learning and Induction Heads, arXiv 2209.11895; they repeat
     25 tokens and leave out the most and least common ones). Raises CheckpointError for values
-    that are not finite, RuntimeError for too little memory.
+    that are not finite, RuntimeError if memory is insufficient.
     """
     first, second = _losses(model, repeats)
     found = [Probe(LOSS_FIRST, None, None, first), Probe(LOSS_SECOND, None, None, second)]
@@ -48,7 +49,9 @@ def probe(model: PreTrainedModel, repeats: Repeats) -> list[Probe]:
     if not scores:
         found.append(Probe(PREFIX_MATCHING, None, None, None))
     if not all(p.value is None or np.isfinite(p.value) for p in found):
-        raise CheckpointError("a probe is no finite number: attention may overflow in this --dtype")
+        raise CheckpointError(
+            "a probe is not a finite number: attention may overflow in this --dtype"
+        )
     return found
 
 
@@ -73,9 +76,9 @@ def _losses(model: PreTrainedModel, repeats: Repeats) -> tuple[float, float]:
 
 @torch.inference_mode()
 def _prefix_matching(model: PreTrainedModel, repeats: Repeats) -> dict[int, np.ndarray]:
-    """Layer -> scores float64 (heads,); empty where the model gives no attention weights.
+    """Layer -> scores float64 (heads,); empty if the model gives no attention weights.
 
-    Only the eager implementation gives weights; the model gets its own back afterwards.
+    Only the eager implementation gives weights. The model's own is restored afterwards.
     """
     usual = model.config._attn_implementation
     try:
@@ -84,7 +87,7 @@ def _prefix_matching(model: PreTrainedModel, repeats: Repeats) -> dict[int, np.n
         for window in repeats.windows:
             for layer, of_heads in _scores_of_window(model, window, repeats).items():
                 sums[layer] = sums.get(layer, 0) + of_heads
-    except (ValueError, TypeError):  # a model without attention, or that tells nothing of it
+    except (ValueError, TypeError):  # a model without attention, or that does not return it
         return {}
     finally:
         model.set_attn_implementation(usual)
@@ -96,16 +99,16 @@ def _scores_of_window(
 ) -> dict[int, np.ndarray]:
     """Layer -> mean attention (heads,) from token i of the second copy to i + 1 of the first.
 
-    The last token of the segment is left out: what followed it is the second copy itself.
+    The last token of the segment is left out, since the second copy itself followed it.
     """
     ids = torch.from_numpy(window[None]).to(model.device)
-    # The base model: logits are not needed.
+    # The base model, since logits are not needed.
     output = model.base_model(input_ids=ids, use_cache=False, output_attentions=True)
     queries = repeats.n_bos + repeats.length + torch.arange(repeats.length - 1)
     keys = queries - repeats.length + 1
     scores = {}
     for layer, weights in enumerate(getattr(output, "attentions", None) or ()):
-        # RWKV calls something else attentions, (batch, tokens, width); hybrids have gaps.
+        # RWKV returns something else as attentions, (batch, tokens, width); hybrids have gaps.
         if weights is not None and weights.ndim == 4 and weights.shape[2:] == (len(window),) * 2:
             scores[layer] = weights[0, :, queries, keys].double().mean(dim=1).cpu().numpy()
     return scores

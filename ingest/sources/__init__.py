@@ -1,1 +1,1 @@
-"""Where checkpoints come from: folders, the Hub, families of revisions."""
+"""Where checkpoints come from: folders and repositories on the Hugging Face Hub."""

@@ -1,69 +1,19 @@
-"""Where checkpoints come from: a folder here, or a repository on the Hub (hub.py)."""
+"""A folder of checkpoints as a source: nothing to fetch, nothing to free."""
 
-import re
 from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from ingest.errors import CheckpointError
-from ingest.sources.checkpoints import (
-    Checkpoint,
-    Naming,
-    find_checkpoints,
-    weight_files,
-    weights_sha256,
-)
-
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-
-
-@dataclass(frozen=True)
-class Weights:
-    """The weight files of one checkpoint: names in order, size in bytes, digest where known."""
-
-    names: tuple[str, ...]
-    size: int
-    sha256: str | None
-
-
-class Source(Protocol):
-    """What a run needs of the place that checkpoints come from."""
-
-    @property
-    def name(self) -> str:
-        """The model's name in the manifest."""
-
-    @property
-    def root(self) -> Path:
-        """The place as it was named; no folder where it is on the Hub."""
-
-    def checkpoints(self, naming: Naming) -> list[Checkpoint]:
-        """All checkpoints that the naming leaves, in order; never none."""
-
-    def weights(self, checkpoint: Checkpoint) -> Weights:
-        """Raises CheckpointError where there are none."""
-
-    def final(self) -> tuple[str, Weights] | None:
-        """Name and weights of the finished model, where the source has it beside the steps."""
-
-    def described(self, checkpoints: list[Checkpoint]) -> AbstractContextManager[list[Checkpoint]]:
-        """Checkpoints whose folders hold config.json and tokenizer, if not weights; best first."""
-
-    def fetch(self, checkpoint: Checkpoint) -> Checkpoint:
-        """The checkpoint with its files here. Raises CheckpointError where that fails."""
-
-    def free(self, checkpoint: Checkpoint) -> None:
-        """Give back the disk that fetching it took."""
-
-    def tidy(self, keep: Collection[Checkpoint]) -> None:
-        """Give back the disk of everything fetched but these, also by a run that was killed."""
+from ingest.errors import CheckpointError, IngestError
+from ingest.sources.checkpoint_files import weight_files, weights_sha256
+from ingest.sources.revisions import Checkpoint, Naming, Revision, number_checkpoints
+from ingest.sources.source import Weights
 
 
 @dataclass(frozen=True)
 class Folder:
-    """Checkpoint folders that are here already: nothing to fetch, nothing to free."""
+    """A folder that holds checkpoint folders, such as `checkpoint-400/`."""
 
     root: Path
 
@@ -72,13 +22,13 @@ class Folder:
         return self.root.resolve().name
 
     def checkpoints(self, naming: Naming) -> list[Checkpoint]:
-        return find_checkpoints(self.root, naming=naming)
+        return find_checkpoints(self.root, naming)
 
     def weights(self, checkpoint: Checkpoint) -> Weights:
         return _weights_in(checkpoint.path, checkpoint.revision)
 
     def final(self) -> tuple[str, Weights] | None:
-        """The Trainer leaves the finished model in the folder itself."""
+        """Hugging Face's Trainer saves the finished model in the folder itself."""
         if not weight_files(self.root):
             return None
         return "the folder's own model", _weights_in(self.root, self.root.name)
@@ -91,39 +41,42 @@ class Folder:
         return checkpoint
 
     def free(self, checkpoint: Checkpoint) -> None:
-        """Folders stay."""
+        """Does nothing: a user's folders are kept."""
 
     def tidy(self, keep: Collection[Checkpoint]) -> None:
-        """Folders stay."""
+        """Does nothing: a user's folders are kept."""
 
 
-def is_repository(source: str | Path) -> bool:
-    """`owner/name`, where no such folder is here: a repository on the Hub."""
-    return bool(_HUB_ID.fullmatch(str(source))) and not Path(source).exists()
+def find_checkpoints(source: Path, naming: Naming | None = None) -> list[Checkpoint]:
+    """Checkpoint folders directly inside `source`, ordered by stage and step.
+
+    Raises IngestError if there is no such folder, if it holds no checkpoints, or two of one step.
+    """
+    if not source.is_dir():
+        found = "is a file" if source.exists() else "does not exist"
+        raise IngestError(
+            f"{source} {found}: expected a folder that holds checkpoint folders "
+            "such as checkpoint-400/ or step400/"
+        )
+    revisions = [Revision(p.name, p) for p in sorted(source.iterdir()) if p.is_dir()]
+    checkpoints = number_checkpoints(revisions, naming or Naming(), folder=True)
+    if not checkpoints:
+        raise IngestError(_no_checkpoints(source))
+    return checkpoints
 
 
-def open_source(source: str | Path, store: Path | None, keep_cache: bool = False) -> Source:
-    """The source of that name; downloads of a run into `store` are kept apart from all others."""
-    if not is_repository(source):
-        return Folder(Path(source))
-    from ingest.sources.hub import (
-        Repository,
-        downloads,  # a second to load: only where it is needed
+def _no_checkpoints(source: Path) -> str:
+    if (source / "config.json").exists():
+        return (
+            f"{source} is a single checkpoint (it has a config.json): "
+            f"name its parent folder, {source.resolve().parent}"
+        )
+    names = sorted(p.name for p in source.iterdir())
+    holds = f"it holds {', '.join(names[:5])}" if names else "it is empty"
+    return (
+        f"{source} has no checkpoint folders ({holds}): expected folders whose names end in "
+        "the training step, such as checkpoint-400/ or step400/, or give --revision-pattern"
     )
-
-    return Repository(str(source), None if keep_cache or store is None else downloads(store))
-
-
-@contextmanager
-def tokenizer_folder(named: str | None) -> Iterator[str | None]:
-    """The folder with the tokenizer that was named, which may be a repository on the Hub."""
-    if named is None or not is_repository(named):
-        yield named
-        return
-    from ingest.sources.hub import tokenizer_of
-
-    with tokenizer_of(named) as folder:
-        yield str(folder)
 
 
 def _weights_in(folder: Path, revision: str) -> Weights:

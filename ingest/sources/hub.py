@@ -1,9 +1,8 @@
-"""A repository on the Hub as a source: its revisions, their weights, downloads that are freed."""
+"""A repository on the Hugging Face Hub as a source: revisions, weights, verified downloads."""
 
 import glob
 import hashlib
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
@@ -18,43 +17,36 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from ingest.errors import CheckpointError, IngestError
-from ingest.sources.checkpoints import Checkpoint, Entry, Naming, file_sha256, joint_sha256, number
-from ingest.sources.families import tokens_per_step
-from ingest.sources.folder import Weights
-from ingest.sources.retries import DamagedError, is_of_this_machine, patiently, reason
-
-os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
-
-
-disable_progress_bars()  # ours shows tokens; hundreds of files would bury it
-
-# In the order in which transformers looks for them; one format is fetched, never both.
-_FORMATS = (
-    r"model\.safetensors",
-    r"model-\d+-of-\d+\.safetensors",
-    r"pytorch_model\.bin",
-    r"pytorch_model-\d+-of-\d+\.bin",
+from ingest.sources.checkpoint_files import (
+    CONFIG_FILES,
+    MORE_TOKENIZER_FILES,
+    TOKENIZER_FILES,
+    WEIGHT_INDEXES,
+    file_sha256,
+    joint_sha256,
+    weight_names,
 )
-_INDEXES = {"model.safetensors.index.json", "pytorch_model.bin.index.json"}
-_CONFIGS = {"config.json", "generation_config.json"}
-_TOKENIZERS = {
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "vocab.txt",
-    "tokenizer.model",
-    "spiece.model",
-}
+from ingest.sources.retries import DamagedError, is_local_failure, reason, with_retries
+from ingest.sources.revisions import (
+    Checkpoint,
+    Naming,
+    Revision,
+    number_checkpoints,
+    tokens_per_step,
+)
+from ingest.sources.source import Weights
+
+# Loading a .bin file would otherwise ask the Hub to convert the repository, in the background.
+os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+disable_progress_bars()  # one bar per file would bury the one that counts tokens
+
 Files = dict[str, RepoFile]
 _Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
 class Repository:
-    """Downloads go to `cache`, and are freed; where that is None, to the Hub's own cache."""
+    """Downloads go to `cache` and are freed. If `cache` is None, they stay in the Hub's cache."""
 
     repo_id: str
     cache: Path | None
@@ -68,61 +60,64 @@ class Repository:
         return Path(self.repo_id)
 
     def checkpoints(self, naming: Naming) -> list[Checkpoint]:
-        """From one request: branches and tags come with their commits.
+        """All branches and tags that name a step, with their commits, from one request.
 
-        Raises IngestError where there is no such repository, or no checkpoint in it.
+        Raises IngestError if there is no such repository, or no checkpoint in it.
         """
-        refs = _asked(self.repo_id, lambda: HfApi().list_repo_refs(self.repo_id))
+        refs = _ask(self.repo_id, lambda: HfApi().list_repo_refs(self.repo_id))
         commits = {r.name: r.target_commit for r in [*refs.tags, *refs.branches]}
-        entries = [Entry(name, self._folder(name, c), c) for name, c in sorted(commits.items())]
+        revisions = [
+            Revision(name, self._folder(name, c), c) for name, c in sorted(commits.items())
+        ]
         per_step = naming.tokens_per_step or tokens_per_step(self.repo_id)
-        found = number(entries, replace(naming, tokens_per_step=per_step))
+        found = number_checkpoints(revisions, replace(naming, tokens_per_step=per_step))
         if not found:
             raise IngestError(
-                f"none of the {len(entries)} branches and tags of {self.repo_id} "
+                f"none of the {len(revisions)} branches and tags of {self.repo_id} "
                 f"({', '.join(sorted(commits)[:5])}) names a step: say with --revision-pattern "
-                r"where it stands, for example 'run7-(?P<step>\d+)'"
+                r"where it is in the name, for example 'run7-(?P<step>\d+)'"
             )
         return found
 
     def weights(self, checkpoint: Checkpoint) -> Weights:
-        """From one request; sizes and digests are those of the Hub's listing."""
-        files = _asked(self.repo_id, lambda: _listing(self.repo_id, _commit(checkpoint)))
+        """Sizes and digests from the Hub's listing, in one request."""
+        files = _ask(self.repo_id, lambda: _listing(self.repo_id, _commit(checkpoint)))
         return _weights(_weight_files(files, checkpoint.revision))
 
     def final(self) -> tuple[str, Weights] | None:
-        files = _asked(self.repo_id, lambda: _listing(self.repo_id, constants.DEFAULT_REVISION))
+        files = _ask(self.repo_id, lambda: _listing(self.repo_id, constants.DEFAULT_REVISION))
         try:
             return constants.DEFAULT_REVISION, _weights(_weight_files(files, "main"))
-        except CheckpointError:  # a main that holds only a README
+        except CheckpointError:  # main holds only a README
             return None
 
     @contextmanager
     def described(self, checkpoints: list[Checkpoint]) -> Iterator[list[Checkpoint]]:
-        """Small files of the first checkpoint and of main, downloaded for as long as it takes."""
+        """Downloads the small files of the first checkpoint and of main, and deletes them at the
+        end."""
         with tempfile.TemporaryDirectory() as root:
             first, main = Path(root, "first"), Path(root, "main")
-            # The run goes on without a first checkpoint that cannot be had, so main will do.
+            # A run continues if the first checkpoint is unavailable; then main must suffice.
             with suppress(IngestError):
-                _fetch_small(self.repo_id, _commit(checkpoints[0]), first)
-            _fetch_small(self.repo_id, constants.DEFAULT_REVISION, main)
+                _fetch_small_files(self.repo_id, _commit(checkpoints[0]), first)
+            _fetch_small_files(self.repo_id, constants.DEFAULT_REVISION, main)
             yield [replace(checkpoints[0], path=first), Checkpoint(0, "main", main, 0)]
 
     def fetch(self, checkpoint: Checkpoint) -> Checkpoint:
-        """Download one format of the weights and their configuration, and check the digests.
+        """Download the weights in one format and their configuration, and check the digests.
 
-        Raises CheckpointError, after several tries, where the Hub does not give them.
+        Raises CheckpointError, after several attempts, if the Hub does not deliver them.
         """
         try:
-            return patiently(lambda: self._fetch(checkpoint))
+            return with_retries(lambda: self._fetch(checkpoint))
         except CheckpointError:
             raise
-        except Exception as error:  # any library error, so that the others go on
-            if is_of_this_machine(error):
+        except Exception as error:  # any library error, so that the other checkpoints are scored
+            if is_local_failure(error):
                 raise
             raise CheckpointError(
-                f"{checkpoint.revision} cannot be fetched ({reason(error)}): run again to "
-                "try it again"
+                f"{checkpoint.revision} cannot be fetched ({reason(error)}): rerun the same "
+                "command to retry"
             ) from error
 
     def free(self, checkpoint: Checkpoint) -> None:
@@ -140,70 +135,69 @@ class Repository:
     def _fetch(self, checkpoint: Checkpoint) -> Checkpoint:
         files = _listing(self.repo_id, _commit(checkpoint))
         weights = _weight_files(files, checkpoint.revision)
-        names = [*weights, *(files.keys() & (_INDEXES | _CONFIGS))]
+        names = [*weights, *(files.keys() & (WEIGHT_INDEXES | CONFIG_FILES))]
         folder = _download(
             self.repo_id, _commit(checkpoint), names, checkpoint.path if self.cache else None
         )
-        _check(folder, weights)
+        _check_digests(folder, weights)
         return replace(checkpoint, path=folder, weights_sha256=_weights(weights).sha256)
 
     def _folder(self, revision: str, commit: str) -> Path:
-        # By name and commit: two names of one commit are fetched and freed each by itself.
+        # By name and commit: two names of one commit are fetched and freed independently.
         return (self.cache or Path()) / f"{revision.replace('/', '_')}-{commit[:12]}"
 
 
-def downloads(store: Path) -> Path:
-    """The folder for downloads of runs into `store`, below HF_HOME, where large files belong."""
+def download_folder(store: Path) -> Path:
+    """The folder for downloads of runs into `store`: inside HF_HOME, where large files belong."""
     key = hashlib.sha256(str(store.resolve()).encode()).hexdigest()[:16]
     return Path(constants.HF_HOME) / "token-trails" / key
 
 
 @contextmanager
-def tokenizer_of(repo_id: str) -> Iterator[Path]:
-    """A folder with the tokenizer of a repository's main branch."""
+def download_tokenizer(repo_id: str) -> Iterator[Path]:
+    """A temporary folder with the tokenizer from a repository's main branch."""
     with tempfile.TemporaryDirectory() as root:
-        _fetch_small(repo_id, constants.DEFAULT_REVISION, Path(root))
+        _fetch_small_files(repo_id, constants.DEFAULT_REVISION, Path(root))
         yield Path(root)
 
 
 def dataset_commit(repo_id: str) -> str | None:
-    """The commit that a data set's main branch is at. Raises IngestError where there is none."""
-    return _asked(repo_id, lambda: HfApi().dataset_info(repo_id)).sha
+    """The commit of a data set's main branch. Raises IngestError if there is no such data set."""
+    return _ask(repo_id, lambda: HfApi().dataset_info(repo_id)).sha
 
 
-def _asked(repo_id: str, question: Callable[[], _Answer]) -> _Answer:
-    """An answer of the Hub about a repository. Raises IngestError where there is none."""
+def _ask(repo_id: str, question: Callable[[], _Answer]) -> _Answer:
+    """The Hub's answer about a repository. Raises IngestError if there is none."""
     try:
-        return patiently(question)
+        return with_retries(question)
     except RepositoryNotFoundError as error:
         raise IngestError(
-            f"{repo_id} is neither a folder here nor a repository at {constants.ENDPOINT} that you "
-            "may read: correct the name, or log in with `hf auth login`"
+            f"{repo_id} is neither a local folder nor a repository at {constants.ENDPOINT} that "
+            "you can read: correct the name, or log in with `hf auth login`"
         ) from error
     except Exception as error:  # any library error
-        if is_of_this_machine(error):
+        if is_local_failure(error):
             raise
         raise IngestError(
             f"{constants.ENDPOINT} does not answer about {repo_id} ({reason(error)}): "
-            "run the same command again later"
+            "rerun the same command later"
         ) from error
 
 
 def _listing(repo_id: str, revision: str) -> Files:
-    """The files at the top of a revision, by name."""
+    """The files at the top level of a revision, by name."""
     tree = HfApi().list_repo_tree(repo_id, revision=revision)
     return {f.path: f for f in tree if isinstance(f, RepoFile)}
 
 
 def _commit(checkpoint: Checkpoint) -> str:
-    assert checkpoint.commit is not None  # every entry of a repository has one
+    assert checkpoint.commit is not None  # every revision of a repository has one
     return checkpoint.commit
 
 
 def _weight_files(files: Files, revision: str) -> Files:
-    for pattern in _FORMATS:
-        if found := {n: files[n] for n in sorted(files) if re.fullmatch(pattern, n)}:
-            return found
+    if names := weight_names(files):
+        return {name: files[name] for name in names}
     raise CheckpointError(
         f"{revision} has no weights: expected model.safetensors or pytorch_model.bin in it"
     )
@@ -216,28 +210,30 @@ def _weights(files: Files) -> Weights:
     return Weights(tuple(files), size, joint_sha256(digests) if known else None)
 
 
-def _fetch_small(repo_id: str, revision: str, folder: Path) -> None:
-    """Configuration and tokenizer of a revision."""
-    files = _asked(repo_id, lambda: _listing(repo_id, revision))
-    names = sorted(files.keys() & (_CONFIGS | _TOKENIZERS))
-    if names:
-        _asked(repo_id, lambda: _download(repo_id, revision, names, folder))
+def _fetch_small_files(repo_id: str, revision: str, folder: Path) -> None:
+    """Download the configuration and the tokenizer of a revision."""
+    files = _ask(repo_id, lambda: _listing(repo_id, revision))
+    wanted = CONFIG_FILES | TOKENIZER_FILES | MORE_TOKENIZER_FILES
+    if names := sorted(files.keys() & wanted):
+        _ask(repo_id, lambda: _download(repo_id, revision, names, folder))
 
 
 def _download(repo_id: str, revision: str, names: list[str], folder: Path | None) -> Path:
-    """Just these files, into the folder or, where that is None, the Hub's cache."""
+    """Download just these files into the folder, or into the Hub's cache if it is None."""
     patterns = [glob.escape(name) for name in names]
     found = snapshot_download(repo_id, revision=revision, allow_patterns=patterns, local_dir=folder)
     return Path(found)
 
 
-def _check(folder: Path, weights: Files) -> None:
-    """Raises DamagedError, once what is damaged is deleted: the client checks sizes alone."""
+def _check_digests(folder: Path, weights: Files) -> None:
+    """Raises DamagedError after deleting the damaged file. The client checks sizes only."""
     for name, file in weights.items():
         path = folder / name
         if not path.exists():
-            raise DamagedError(f"{name} has not arrived")
+            raise DamagedError(f"{name} was not downloaded")
         if file.lfs and file_sha256(path) != file.lfs.sha256:
-            path.resolve().unlink()  # in the Hub's cache, the blob behind the link
+            path.resolve().unlink()  # in the Hub's cache, the blob that the link points to
             path.unlink(missing_ok=True)
-            raise DamagedError(f"{name} has arrived damaged: its sha256 is not the published one")
+            raise DamagedError(
+                f"{name} was damaged on the way: its sha256 is not the published one"
+            )

@@ -1,4 +1,4 @@
-"""Try again what fails in a way that passes: resets, rate limits, servers down, damaged files."""
+"""Retry what fails for a passing reason: connection resets, rate limits, damaged downloads."""
 
 import logging
 import socket
@@ -11,67 +11,68 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, XetD
 
 from ingest.errors import first_line
 
-DELAYS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds; the client itself retries some requests before
-_PASSING_STATUS = {408, 425, 429}
+DELAYS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds, on top of the client's own retries
+_TRANSIENT_STATUS = {408, 425, 429}
 _LONGEST_WAIT = 600.0
 _Result = TypeVar("_Result")
 
 
 class DamagedError(Exception):
-    """A file has arrived that is not the one that was published."""
+    """A downloaded file differs from the published one."""
 
 
-def patiently(action: Callable[[], _Result]) -> _Result:
-    """The action's result, after up to seven tries with growing pauses or the Hub's Retry-After.
+def with_retries(action: Callable[[], _Result]) -> _Result:
+    """The action's result, after up to seven attempts with growing pauses.
 
-    Raises what the last try raised, or at once what will not pass (no such file, a full disk).
+    A longer Retry-After from the Hub is respected. Raises what the last attempt raised; permanent
+    failures (no such file, a full disk) are raised at once.
     """
     for delay in DELAYS:
         try:
             return action()
         except Exception as error:
-            if not passes(error):
+            if not is_transient(error):
                 raise
             pause = min(max(delay, _retry_after(error)), _LONGEST_WAIT)
-            logging.getLogger(__name__).warning("%s; again in %.0f s", reason(error), pause)
+            logging.getLogger(__name__).warning("%s; retrying in %.0f s", reason(error), pause)
             time.sleep(pause)
     return action()
 
 
-def passes(error: BaseException | None) -> bool:
-    """Is it worth trying again?"""
-    if isinstance(error, LocalEntryNotFoundError):  # "cannot find it here", for the reason below
-        return passes(error.__cause__)
+def is_transient(error: BaseException | None) -> bool:
+    """Is another attempt likely to succeed?"""
+    if isinstance(error, LocalEntryNotFoundError):  # raised from the error that caused it
+        return is_transient(error.__cause__)
     if _is_unresolved(error):
         return False
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
-        return status in _PASSING_STATUS or status >= 500
-    if isinstance(error, OSError):  # the client's own check of sizes has no errno; a full disk has
+        return status in _TRANSIENT_STATUS or status >= 500
+    if isinstance(error, OSError):  # the client's check of sizes sets no errno; a full disk does
         return error.errno is None or isinstance(error, (ConnectionError, TimeoutError))
     return isinstance(error, (httpx2.TransportError, XetDownloadError, DamagedError))
 
 
+def is_local_failure(error: Exception) -> bool:
+    """Is it a full or forbidden disk, on which every other checkpoint would fail, too?"""
+    return isinstance(error, OSError) and error.errno is not None and not is_transient(error)
+
+
 def reason(error: Exception) -> str:
-    """One line; the client's "cannot find it locally" is no reason, what lies behind it is."""
-    behind = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else None
-    found = behind if isinstance(behind, Exception) else error
-    offline = ": is this machine on the network?" if _is_unresolved(found) else ""
+    """One line for a message. "Not found locally" is no reason: what caused it is."""
+    cause = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else None
+    found = cause if isinstance(cause, Exception) else error
+    offline = ": is this machine connected to the network?" if _is_unresolved(found) else ""
     return first_line(found) + offline
 
 
 def _is_unresolved(error: BaseException | None) -> bool:
-    """The server's name is not known; a name server that is slow or away says otherwise."""
+    """Does the host name not exist? (A slow or absent name server gives another error.)"""
     while error is not None:
         if isinstance(error, socket.gaierror):
             return error.errno == socket.EAI_NONAME
         error = error.__cause__ or error.__context__
     return False
-
-
-def is_of_this_machine(error: Exception) -> bool:
-    """A full or forbidden disk: it would fail every other checkpoint, too."""
-    return isinstance(error, OSError) and error.errno is not None and not passes(error)
 
 
 def _retry_after(error: Exception) -> float:

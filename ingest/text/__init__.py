@@ -1,1 +1,1 @@
-"""From text to tokens: source documents, windows, offsets, token features, n-grams."""
+"""From text to tokens: source documents, windows, character spans, token features, n-grams."""

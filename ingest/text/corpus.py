@@ -1,4 +1,4 @@
-"""Source documents + tokenizer -> docs, tokens and the windows that the model will see."""
+"""Source documents + tokenizer -> docs, tokens, and the windows that the model sees."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -11,20 +11,18 @@ from transformers import PreTrainedTokenizerBase
 
 from ingest.errors import IngestError
 from ingest.text.documents import SourceDocument
-from ingest.text.offsets import located
+from ingest.text.offsets import tokenize
 from ingest.text.token_features import find_words, ngram_seen_before
-from ingest.text.vocabulary import token_strings
+from ingest.text.tokenizer import token_strings
 from store import schema
-
-# How a document's tokens are cut into the windows that the model sees.
 
 
 @dataclass(frozen=True)
 class Convention:
-    """How a text is cut: at most `context_length` tokens a doc, the BOS included.
+    """How a text is cut into docs of at most `context_length` tokens, including the BOS.
 
-    `stride` is the least context, the BOS included, of every token but those of a document's first
-    window; None means windows that do not overlap. Raises IngestError for one that cannot be.
+    `stride` is the minimum context, including the BOS, of every token outside a document's first
+    window; None means windows that do not overlap. Raises IngestError for an impossible stride.
     """
 
     context_length: int
@@ -36,25 +34,27 @@ class Convention:
     def __post_init__(self) -> None:
         if self.stride is not None and not 1 <= self.stride < self.context_length:
             raise IngestError(
-                f"--stride is {self.stride}, the least context of a token: expected 1 to "
+                f"--stride is {self.stride}, the minimum context of a token: expected 1 to "
                 f"{self.context_length - 1}, less than the context length"
             )
 
     @property
     def room(self) -> int:
-        """Text tokens that fit into one doc."""
+        """Tokens of the text that fit into one doc."""
         return self.context_length - (self.bos_id is not None)
 
     @property
     def advance(self) -> int:
-        """Text tokens by which each window starts later than the one before."""
+        """Tokens of the text from the start of one window to the start of the next."""
         return self.room if self.stride is None else self.context_length - self.stride
 
 
 @dataclass(frozen=True)
 class Window:
-    """The model sees tokens `start` to `end` (exclusive) of a document, and those from `first` on
-    are predicted here: the ones before were, with more context, in an earlier window."""
+    """The model sees tokens `start` to `end` (exclusive) of a document; `first` is scored first.
+
+    Tokens before `first` were scored, with more context, in an earlier window.
+    """
 
     part: int
     start: int
@@ -62,38 +62,17 @@ class Window:
     end: int
 
 
-def windows(n_tokens: int, convention: Convention, left: int | None = None) -> Iterator[Window]:
-    """The windows of a document of so many tokens that predict anything, `left` tokens at most.
-
-    Each token is predicted in the first window that holds it, which gives it most context.
-    """
-    seen = predicted = 0
-    starts = range(0, n_tokens, convention.advance)[: convention.max_parts]
-    for part, start in enumerate(starts):
-        end = min(start + convention.room, n_tokens)
-        # Without a BOS, nothing stands before a document's first token, nor before a window's.
-        first = max(seen, start + (convention.bos_id is None))
-        if left is not None:
-            end = min(end, first + left - predicted)
-        if first < end:
-            yield Window(part, start, first, end)
-            predicted += end - first
-        if end == n_tokens or predicted == left:
-            break
-        seen = end
-
-
 @dataclass(frozen=True)
 class Corpus:
-    """A tokenized text. Row r of `tokens` is the r-th predicted token of `windows` in order."""
+    """A tokenized text. Row r of `tokens` is the r-th scored token of `windows`, in order."""
 
     docs: pa.Table
     tokens: pa.Table
     windows: list[np.ndarray]
     """What the model sees, int64 (length,) each, the BOS first."""
     first: np.ndarray
-    """int64 (windows,): the place in each window of the first token that is predicted there; 1
-    unless windows overlap. All from there on are predicted."""
+    """int64 (windows,): the index in each window of the first token that is scored there, which is
+    1 unless windows overlap. All tokens from there on are scored."""
     n_documents: int
 
     @property
@@ -120,8 +99,8 @@ def build_corpus(
 ) -> Corpus:
     """Tokenize without special tokens, cut into docs, compute every token feature.
 
-    Documents are read until `limit_tokens` are there. Raises IngestError for a tokenizer whose
-    tokens cannot be found in the text, or a text too short to predict anything.
+    Stops reading documents once `limit_tokens` are reached. Raises IngestError for a tokenizer
+    whose tokens are not found in the text, and for a text that is too short to score a token.
     """
     docs: list[_Doc] = []
     left, n_documents = convention.limit_tokens, 0
@@ -132,7 +111,7 @@ def build_corpus(
         if left is not None and (left := left - sum(d.n_tokens for d in cut)) == 0:
             break
     if not docs:
-        raise IngestError("the text has no token that can be predicted: it is too short")
+        raise IngestError("the text is too short: no token in it has a predecessor")
     return Corpus(
         _docs_table(docs),
         _tokens_table(docs, tokenizer),
@@ -142,13 +121,35 @@ def build_corpus(
     )
 
 
+def windows(n_tokens: int, convention: Convention, left: int | None = None) -> Iterator[Window]:
+    """The windows of a document of `n_tokens` in which at least one token is scored.
+
+    Each token is scored in the first window that holds it, which gives it the most context. At most
+    `left` tokens are scored.
+    """
+    seen = scored = 0
+    starts = range(0, n_tokens, convention.advance)[: convention.max_parts]
+    for part, start in enumerate(starts):
+        end = min(start + convention.room, n_tokens)
+        # Without a BOS, the first token of a document or window has no predecessor.
+        first = max(seen, start + (convention.bos_id is None))
+        if left is not None:
+            end = min(end, first + left - scored)
+        if first < end:
+            yield Window(part, start, first, end)
+            scored += end - first
+        if end == n_tokens or scored == left:
+            break
+        seen = end
+
+
 def _cut(
     document: SourceDocument,
     tokenizer: PreTrainedTokenizerBase,
     convention: Convention,
     left: int | None,
 ) -> list[_Doc]:
-    ids, offsets = located(document.text, tokenizer)
+    ids, offsets = tokenize(document.text, tokenizer)
     words = find_words(document.text, offsets)
     columns = {
         "is_word_start": words.is_word_start,
@@ -169,14 +170,14 @@ def _make_doc(
     of_tokens: dict[str, Any],
     bos: int | None,
 ) -> _Doc:
-    """One doc; its columns are those of the tokens that are predicted in it, its text is whole."""
-    seen, predicted = slice(window.start, window.end), slice(window.first, window.end)
+    """One doc. Its columns cover the tokens scored in it, and its text covers the window."""
+    seen, scored = slice(window.start, window.end), slice(window.first, window.end)
     tokens = ids[seen] if bos is None else np.concatenate([[bos], ids[seen]])
     first = window.first - window.start + (bos is not None)
     begin = int(offsets[window.start, 0])
     text = document.text[begin : int(offsets[window.end - 1, 1])]
-    columns = {name: values[predicted] for name, values in of_tokens.items()}
-    spans = offsets[predicted] - begin
+    columns = {name: values[scored] for name, values in of_tokens.items()}
+    spans = offsets[scored] - begin
     columns |= {"char_start": spans[:, 0], "char_end": spans[:, 1]}
     columns |= {
         name: ngram_seen_before(tokens, n)[first:]
@@ -201,7 +202,7 @@ def _docs_table(docs: list[_Doc]) -> pa.Table:
 
 
 def _column(values: list[Any]) -> pa.Array:
-    """Values of one type keep it; mixed types, and integers beyond 64 bits, are kept as text."""
+    """Values of one type keep it; mixed types and integers beyond 64 bits become text."""
     try:
         return pa.array(values)
     except (pa.ArrowException, OverflowError):
@@ -209,19 +210,19 @@ def _column(values: list[Any]) -> pa.Array:
 
 
 def _tokens_table(docs: list[_Doc], tokenizer: PreTrainedTokenizerBase) -> pa.Table:
-    predicted = np.concatenate([d.window[d.first :] for d in docs])
+    scored = np.concatenate([d.window[d.first :] for d in docs])
     previous = np.concatenate([d.window[d.first - 1 : -1] for d in docs])
-    types = np.unique(np.concatenate([predicted, previous]))
+    types = np.unique(np.concatenate([scored, previous]))
     strings = dict(zip(types.tolist(), token_strings(tokenizer, types.tolist()), strict=True))
-    counts = Counter(predicted.tolist())
+    counts = Counter(scored.tolist())
     columns: dict[str, Any] = {
-        "row": np.arange(len(predicted)),
+        "row": np.arange(len(scored)),
         "doc": np.repeat(np.arange(len(docs)), [d.n_tokens for d in docs]),
         "position": np.concatenate([np.arange(d.first, len(d.window)) for d in docs]),
-        "token_id": predicted,
-        "token_str": [strings[i] for i in predicted.tolist()],
+        "token_id": scored,
+        "token_str": [strings[i] for i in scored.tolist()],
         "prev_token_str": [strings[i] for i in previous.tolist()],
-        "corpus_count": [counts[i] for i in predicted.tolist()],
+        "corpus_count": [counts[i] for i in scored.tolist()],
     }
     for name in docs[0].columns:
         columns[name] = [value for doc in docs for value in doc.columns[name]]

@@ -1,4 +1,7 @@
-"""Local text files -> source documents: .txt files or folders, .jsonl, .parquet."""
+"""The text of a run: source documents from local files, WikiText, or any data set on the Hub.
+
+Documents are read lazily, no further than the run needs.
+"""
 
 import json
 import os
@@ -17,48 +20,98 @@ import pyarrow.parquet as pq
 from ingest.errors import IngestError, first_line
 from store import schema
 
-KINDS = (".txt", ".jsonl", ".parquet")
-# Columns that name a document, in order of preference.
-NAMES = ("source", "id", "name", "title")
-_TAKEN = {*schema.DOCS.names, *schema.TOKENS.names, *schema.LOSSES.names}
+FILE_TYPES = (".txt", ".jsonl", ".parquet")
+# Columns that may hold a document's name, in order of preference.
+NAME_COLUMNS = ("source", "id", "name", "title")
+# On the Hub, a column `source` usually holds the collection, not the document.
+_HUB_NAME_COLUMNS = ("id", "title")
+_RESERVED = {*schema.DOCS.names, *schema.TOKENS.names, *schema.LOSSES.names}
+WIKITEXT = {"wikitext-2": "wikitext-2-raw-v1", "wikitext-103": "wikitext-103-raw-v1"}
+DEFAULT_SPLIT = "test"  # the split on which language models are compared
 
 
 @dataclass(frozen=True)
 class SourceDocument:
-    """One text as it was found, before it is cut into docs of a context window each."""
+    """One document as it was read, before it is cut into docs of one context window each."""
 
     source: str
     text: str
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-def read_texts(path: Path, column: str = "text") -> Iterator[SourceDocument]:
-    """All documents of a file or folder, in a fixed order, each read when it is asked for.
+@dataclass(frozen=True)
+class Text:
+    """A text under its name in the manifest, and its documents, each read on demand."""
 
-    Raises IngestError at once for a missing path or an unknown kind, and while reading for a
-    missing column or text that is not UTF-8.
+    name: str
+    commit: str | None
+    documents: Iterator[SourceDocument]
+
+
+def open_text(
+    text: str | Path,
+    column: str = "text",
+    split: str | None = None,
+    limit_docs: int | None = None,
+) -> Text:
+    """A local file or folder, else `wikitext-2`, `wikitext-103` or `hf:REPO:CONFIG:SPLIT`.
+
+    Blank documents are left out; at most `limit_docs` of the others are read. Raises IngestError,
+    also while documents are read, for anything that cannot be read or holds no text.
     """
-    files = _files(path)
-    return (document for file in files for document in _read(file, path, column))
+    path = Path(text)
+    dataset = None if path.exists() else named_dataset(str(text), split)
+    if dataset:
+        dataset = _with_commit(dataset)
+        documents = read_dataset(dataset, column)
+        return Text(dataset.name, dataset.commit, _not_blank(documents, dataset.name, limit_docs))
+    if split:
+        raise IngestError(f"--split {split} is for texts on the Hub, and {text} is local: omit it")
+    documents = read_texts(path, column)
+    return Text(path.resolve().name, None, _not_blank(documents, str(text), limit_docs))
+
+
+def _not_blank(
+    documents: Iterator[SourceDocument], name: str, limit: int | None
+) -> Iterator[SourceDocument]:
+    kept = blank = 0
+    for document in documents:
+        if not document.text.strip():
+            blank += 1
+            continue
+        yield document
+        kept += 1
+        if kept == limit:
+            break
+    if not kept:
+        raise IngestError(f"{name} holds no text: every document in it is empty")
+    if blank:
+        message = f"{blank:,} of {kept + blank:,} documents hold no text and are left out"
+        print(message, file=sys.stderr)
 
 
 def from_row(
-    row: dict[str, Any], fallback: str, of: str, column: str, names: tuple[str, ...] = NAMES
+    row: dict[str, Any],
+    fallback: str,
+    origin: str,
+    column: str,
+    names: tuple[str, ...] = NAME_COLUMNS,
 ) -> SourceDocument:
-    """A row's text, its name (the first of the columns `names` that it has), and all else.
+    """A document from a row: its text, its name (the first of `names` that the row has), metadata.
 
-    Raises IngestError where `column` is absent or holds no text; `of` says where the row is from.
+    `origin` says in messages where the row is from, and `fallback` is the name if there is no
+    other. Raises IngestError if `column` is absent or holds no text.
     """
     if column not in row:
         columns = ", ".join(sorted(row)) or "none"
         raise IngestError(
-            f"{of} has no column {column!r}; its columns are {columns}: "
+            f"{origin} has no column {column!r}; its columns are {columns}: "
             "name the one that holds the text with --column"
         )
     text = row[column]
     if text is not None and not isinstance(text, str):
         raise IngestError(
-            f"{of}: column {column!r} holds a {type(text).__name__}, expected text: "
+            f"{origin}: column {column!r} holds a {type(text).__name__}, expected text: "
             "name another with --column"
         )
     name = next((n for n in names if n != column and row.get(n) is not None), None)
@@ -66,20 +119,43 @@ def from_row(
     return SourceDocument(str(row[name]) if name else fallback, text or "", metadata)
 
 
+def _free_name(name: str) -> str:
+    """Metadata columns may not shadow the store's own, nor a column that was renamed for that."""
+    reserved = re.sub("^(meta_)*", "", name.lower()) in _RESERVED
+    return f"meta_{name}" if reserved else name
+
+
+def _scalar(value: Any) -> Any:
+    """Nested values are kept as JSON text, so that every metadata column is a plain one."""
+    return json.dumps(value, default=str) if isinstance(value, dict | list) else value
+
+
+def read_texts(path: Path, column: str = "text") -> Iterator[SourceDocument]:
+    """All documents of a file or folder, in a fixed order.
+
+    Raises IngestError at once for a missing path or an unknown file type, and while reading for a
+    missing column or text that is not UTF-8.
+    """
+    files = _files(path)
+    return (document for file in files for document in _read_file(file, path, column))
+
+
 def _files(path: Path) -> list[Path]:
+    types = ", ".join(FILE_TYPES)
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix in KINDS and p.is_file())
+        files = sorted(p for p in path.rglob("*") if p.suffix in FILE_TYPES and p.is_file())
         if not files:
-            raise IngestError(f"{path} has no {', '.join(KINDS)} files in it")
+            raise IngestError(f"{path} has no {types} files in it")
         return files
     if not path.exists():
-        raise IngestError(f"{path} does not exist: expected a {', '.join(KINDS)} file or a folder")
-    if path.suffix not in KINDS:
-        raise IngestError(f"{path} ends in {path.suffix or 'nothing'}: expected {', '.join(KINDS)}")
+        raise IngestError(f"{path} does not exist: expected a {types} file or a folder")
+    if path.suffix not in FILE_TYPES:
+        ending = f"ends in {path.suffix}" if path.suffix else "has no file extension"
+        raise IngestError(f"{path} {ending}: expected {types}")
     return [path]
 
 
-def _read(file: Path, root: Path, column: str) -> Iterator[SourceDocument]:
+def _read_file(file: Path, root: Path, column: str) -> Iterator[SourceDocument]:
     name = _readable(str(file.relative_to(root).with_suffix("")) if root.is_dir() else file.stem)
     if file.suffix == ".txt":
         yield SourceDocument(name, _decode(file))
@@ -90,7 +166,7 @@ def _read(file: Path, root: Path, column: str) -> Iterator[SourceDocument]:
 
 
 def _readable(name: str) -> str:
-    """A file name whose bytes are no UTF-8 holds lone surrogates, which Parquet cannot."""
+    """A file name that is not UTF-8 holds lone surrogates, which Parquet cannot store."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 
@@ -99,7 +175,7 @@ def _decode(file: Path) -> str:
         return file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise IngestError(
-            f"{file} is not UTF-8 text (byte {error.start} cannot be read): convert it, for "
+            f"{file} is not UTF-8 text (byte {error.start} cannot be decoded): convert it, for "
             f"example with `iconv -f latin1 -t utf-8 {file.name}`"
         ) from error
 
@@ -132,28 +208,9 @@ def _parquet_rows(file: Path) -> Iterator[dict[str, Any]]:
         raise IngestError(f"{file} is not a readable Parquet file ({error})") from error
 
 
-def _free_name(name: str) -> str:
-    """A metadata column may not shadow one of the store's own, nor one that was renamed so."""
-    own = re.sub("^(meta_)*", "", name.lower()) in _TAKEN
-    return f"meta_{name}" if own else name
-
-
-def _scalar(value: Any) -> Any:
-    """Nested values are kept as JSON text, so that every metadata column is a plain one."""
-    return json.dumps(value, default=str) if isinstance(value, dict | list) else value
-
-
-# Texts on the Hub, read row by row through `datasets`: WikiText's articles, or any data set.
-
-WIKITEXT = {"wikitext-2": "wikitext-2-raw-v1", "wikitext-103": "wikitext-103-raw-v1"}
-SPLIT = "test"  # what language models are compared on
-# Columns that name a row; "source", elsewhere a document's name, is here a collection's.
-_NAMES = ("id", "title")
-
-
 @dataclass(frozen=True)
 class Dataset:
-    """One split of a data set; without a configuration, its only or default one."""
+    """One split of a data set on the Hub. Without a configuration, its only or default one."""
 
     repo_id: str
     config: str | None
@@ -172,10 +229,10 @@ class Dataset:
 def named_dataset(name: str, split: str | None) -> Dataset | None:
     """The data set that `wikitext-2`, `wikitext-103` or `hf:REPO:CONFIG:SPLIT` names, else None.
 
-    Raises IngestError where the name is of no such form, or names another split than `split`.
+    Raises IngestError for a malformed name, or one that names another split than `split`.
     """
     if name in WIKITEXT:
-        return Dataset("Salesforce/wikitext", WIKITEXT[name], split or SPLIT)
+        return Dataset("Salesforce/wikitext", WIKITEXT[name], split or DEFAULT_SPLIT)
     if not name.startswith("hf:"):
         return None
     repo, config, own_split = [*name.removeprefix("hf:").split(":"), "", ""][:3]
@@ -183,44 +240,69 @@ def named_dataset(name: str, split: str | None) -> Dataset | None:
         raise IngestError(f"--text {name} is not of the form hf:REPO:CONFIG:SPLIT: correct it")
     if own_split and split and own_split != split:
         raise IngestError(f"--text {name} and --split {split} name two splits: give one of them")
-    return Dataset(repo, config or None, own_split or split or SPLIT)
+    return Dataset(repo, config or None, own_split or split or DEFAULT_SPLIT)
 
 
-def resolved(dataset: Dataset) -> Dataset:
-    """With the commit that its repository is at. Raises IngestError where the Hub has none."""
-    from ingest.sources.hub import dataset_commit
+def _with_commit(dataset: Dataset) -> Dataset:
+    """Pin the commit of the data set's main branch. Raises IngestError if the Hub has none."""
+    from ingest.sources.hub import dataset_commit  # a second to import, for texts on the Hub only
 
     return replace(dataset, commit=dataset_commit(dataset.repo_id))
 
 
 def read_dataset(dataset: Dataset, column: str) -> Iterator[SourceDocument]:
-    """Its documents in order, each as it is asked for: WikiText's articles, else one of each row.
+    """WikiText's articles, or a document for each row of any other data set, in order.
 
-    Raises IngestError where the Hub does not give them, and for a missing column.
+    Raises IngestError if the Hub does not deliver them, and for a missing column.
     """
-    rows = _rows(dataset)
+    rows = _hub_rows(dataset)
     if dataset.is_wikitext:
         yield from articles(str(row["text"]) for row in rows)
         return
     for number, row in enumerate(rows):
-        yield from_row(row, f"{dataset.split}:{number}", dataset.name, column, _NAMES)
+        name = f"{dataset.split}:{number}"
+        yield from_row(row, name, dataset.name, column, _HUB_NAME_COLUMNS)
+
+
+def _hub_rows(dataset: Dataset) -> Iterator[dict[str, Any]]:
+    from datasets import disable_progress_bars, load_dataset  # two seconds to import
+
+    from ingest.sources.retries import with_retries
+
+    disable_progress_bars()
+    load = partial(
+        load_dataset,
+        dataset.repo_id,
+        dataset.config,
+        split=dataset.split,
+        streaming=True,
+        revision=dataset.commit,
+    )
+    try:
+        yield from with_retries(load)  # `datasets` itself retries reading
+    except Exception as error:  # any library error: no such configuration, split or file
+        raise IngestError(
+            f"{dataset.name} cannot be read ({first_line(error)}): expected "
+            "hf:REPO:CONFIG:SPLIT with a configuration and a split that the data set has; if the "
+            "Hub was unavailable, rerun the same command later"
+        ) from error
 
 
 def articles(lines: Iterable[str]) -> Iterator[SourceDocument]:
     """WikiText's lines -> its articles, named by their titles.
 
-    The rule of `EleutherAI/wikitext_document_level`, which lm-evaluation-harness scores: a heading
-    of the first level opens an article. Blank lines are `" "` in the published text, and `""` among
-    the rows of the data set. A title that comes again gets a number, as it is another article.
+    The rule of `EleutherAI/wikitext_document_level`, which lm-evaluation-harness scores: a
+    first-level heading opens an article. Blank lines are `" "` in the published text, and `""` in
+    the rows of the data set. A repeated title gets a number, since it is another article.
     """
     seen: Counter[str] = Counter()
     title: str | None = None
     article: list[str] = []
     for line in lines:
         text = line.removesuffix("\n") or " "
-        if opened := _title(text):
+        if new_title := _title(text):
             yield from _article(title, article, seen)
-            title, article = opened, []
+            title, article = new_title, []
         article.append(text)
     yield from _article(title, article, seen)
 
@@ -238,81 +320,3 @@ def _article(title: str | None, lines: list[str], seen: Counter[str]) -> Iterato
     name = title or "before the first title"
     seen[name] += 1
     yield SourceDocument(name if seen[name] == 1 else f"{name} ({seen[name]})", text)
-
-
-def _rows(dataset: Dataset) -> Iterator[dict[str, Any]]:
-    from datasets import disable_progress_bars, load_dataset  # two seconds to load
-
-    from ingest.sources.retries import patiently
-
-    disable_progress_bars()
-    load = partial(
-        load_dataset,
-        dataset.repo_id,
-        dataset.config,
-        split=dataset.split,
-        streaming=True,
-        revision=dataset.commit,
-    )
-    try:
-        yield from patiently(load)  # reading itself is tried again by `datasets`
-    except Exception as error:  # any library error: no such configuration, split or file
-        raise IngestError(
-            f"{dataset.name} cannot be read ({first_line(error)}): expected "
-            "hf:REPO:CONFIG:SPLIT with a configuration and a split that the data set has; where "
-            "the Hub was at fault, run the same command again later"
-        ) from error
-
-
-# The text that a run scores, wherever it is: named, opened, and read no further than asked for.
-
-
-@dataclass(frozen=True)
-class Text:
-    """A text as the manifest names it, and its documents, each read when it is asked for."""
-
-    name: str
-    commit: str | None
-    documents: Iterator[SourceDocument]
-
-
-def open_text(
-    text: str | Path,
-    column: str = "text",
-    split: str | None = None,
-    limit_docs: int | None = None,
-) -> Text:
-    """A local file or folder, else `wikitext-2`, `wikitext-103` or `hf:REPO:CONFIG:SPLIT`.
-
-    Documents without any character are left out; at most `limit_docs` of the others are given.
-    Raises IngestError, also while documents are read, for what cannot be read or holds no text.
-    """
-    path = Path(text)
-    dataset = None if path.exists() else named_dataset(str(text), split)
-    if dataset:
-        dataset = resolved(dataset)
-        found = read_dataset(dataset, column)
-        return Text(dataset.name, dataset.commit, _with_text(found, dataset.name, limit_docs))
-    if split:
-        raise IngestError(f"--split {split} is for texts on the Hub, and {text} is none: omit it")
-    found = read_texts(path, column)
-    return Text(path.resolve().name, None, _with_text(found, str(text), limit_docs))
-
-
-def _with_text(
-    found: Iterator[SourceDocument], name: str, limit: int | None
-) -> Iterator[SourceDocument]:
-    kept = empty = 0
-    for document in found:
-        if not document.text.strip():
-            empty += 1
-            continue
-        yield document
-        kept += 1
-        if kept == limit:
-            break
-    if not kept:
-        raise IngestError(f"{name} holds no text: every document in it is empty")
-    if empty:
-        message = f"{empty:,} of {kept + empty:,} documents hold no text and are left out"
-        print(message, file=sys.stderr)

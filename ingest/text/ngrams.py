@@ -1,7 +1,5 @@
-"""n-gram losses of a store's tokens, estimated from a text that the user names, as features."""
+"""n-gram losses of a store's tokens, estimated from another text, as features of the store."""
 
-import argparse
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,82 +9,77 @@ import pyarrow.compute as pc
 from transformers import PreTrainedTokenizerBase
 
 from ingest.errors import IngestError
-from ingest.model import loading
-from ingest.output.writer import read_table
-from ingest.sources.folder import tokenizer_folder
+from ingest.output.tables import read_store_manifest, read_table
+from ingest.sources.open import tokenizer_folder
 from ingest.text.documents import SourceDocument, read_texts
+from ingest.text.tokenizer import load_tokenizer, tokenizer_sha256
 from store.features import Feature, write_feature
 from store.layout import Layout
-from store.manifest import Manifest, ManifestError, read_manifest
+from store.manifest import Manifest
 from store.ngrams import BIGRAM, UNIGRAM, UNKNOWN, Bigrams, bigrams_of_store, ngram_losses
 
 
 @dataclass(frozen=True)
-class Report:
-    """What the losses were estimated from."""
+class NgramSummary:
+    """What the losses were estimated from, and their means."""
 
     n_documents: int
     n_tokens: int
     left_out: int
-    """Documents that are the store's own."""
+    """Documents that the store contains, too."""
     unigram_loss: float
-    """Means over the store's tokens, in nats."""
+    """Mean over the store's tokens, in nats."""
     bigram_loss: float
 
 
-def ngrams(root: Path, text: Path, tokenizer: str, column: str, overwrite: bool) -> Report:
+def add_ngram_features(
+    root: Path, text: Path, tokenizer: str, column: str, overwrite: bool
+) -> NgramSummary:
     """Write the features unigram_loss and bigram_loss into the store at `root`.
 
-    `store.ngrams` has the formulas. Documents that the store has, too, are left out: their own
-    tokens would be known. Raises IngestError for unusable input, a tokenizer that is not the
-    store's, and where the features are there already (unless `overwrite`).
+    `store.ngrams` has the formulas. Documents that the store contains are left out of the estimate,
+    which would otherwise know their tokens. Raises IngestError for unusable input, for a tokenizer
+    other than the store's, and if the features exist already (unless `overwrite`).
     """
     layout = Layout(root)
-    manifest = _manifest(layout)
+    manifest = read_store_manifest(layout)
     _refuse_existing(layout, overwrite)
     tokens, docs = read_table(layout.tokens), read_table(layout.docs)
-    named = _tokenizer(tokenizer, manifest)
+    loaded = _load_tokenizer(tokenizer, manifest)
     documents = [d for d in read_texts(text, column) if d.text.strip()]
     others = _without(documents, docs, manifest.context_length - 1)
     if not others:
-        raise IngestError(f"{text} has no document that the store has not: name another text")
-    known = _bigrams(others, named, manifest)
-    asked = bigrams_of_store(tokens, docs, manifest.bos_id)
-    losses = ngram_losses(known, asked, len(named), leave_out=False)
+        raise IngestError(f"the store contains every document of {text}: name another text")
+    known = _bigrams(others, loaded, manifest)
+    of_store = bigrams_of_store(tokens, docs, manifest.bos_id)
+    losses = ngram_losses(known, of_store, len(loaded), leave_out=False)
     for name, values in zip((UNIGRAM, BIGRAM), losses, strict=True):
         about = f"{name.replace('_', ' ')} in nats, from {text.name} (Kneser-Ney)"
         write_feature(layout, manifest, Feature(name, pa.array(values), about))
     means = [float(values.mean()) for values in losses]
-    return Report(len(others), len(known.token), len(documents) - len(others), *means)
-
-
-def _manifest(layout: Layout) -> Manifest:
-    try:
-        return read_manifest(layout.manifest)
-    except ManifestError as error:
-        raise IngestError(str(error)) from error
+    return NgramSummary(len(others), len(known.token), len(documents) - len(others), *means)
 
 
 def _refuse_existing(layout: Layout, overwrite: bool) -> None:
     for name in (UNIGRAM, BIGRAM):
         path = layout.features / f"{name}.parquet"
         if path.exists() and not overwrite:
-            raise IngestError(f"{path} is there already: add --overwrite to replace it")
+            raise IngestError(f"{path} exists already: add --overwrite to replace it")
 
 
-def _tokenizer(name: str, manifest: Manifest) -> PreTrainedTokenizerBase:
+def _load_tokenizer(name: str, manifest: Manifest) -> PreTrainedTokenizerBase:
     with tokenizer_folder(name) as folder:
-        found = loading.load_tokenizer(Path(name), [], folder)
-    if loading.tokenizer_sha256(found) != manifest.tokenizer_sha256:
+        found = load_tokenizer(Path(name), [], folder)
+    if tokenizer_sha256(found) != manifest.tokenizer_sha256:
         raise IngestError(
-            f"{name} is not the tokenizer of the store ({manifest.tokenizer}): its ids would mean "
-            "other tokens; name the one that the text was scored with"
+            f"{name} is not the tokenizer of the store ({manifest.tokenizer}), so its ids would "
+            "mean other tokens: name the one that the text was scored with"
         )
     return found
 
 
 def _without(documents: list[SourceDocument], docs: pa.Table, room: int) -> list[SourceDocument]:
-    """Those that are not the store's: of a long one, the store's first window tells."""
+    """The documents that are not in the store. Long ones are recognised by their first window."""
     firsts = docs.filter(pc.equal(docs["part"], 0)).select(["text", "n_tokens"]).to_pylist()
     short = {row["text"].strip() for row in firsts if row["n_tokens"] < room - 1}
     long = tuple(row["text"].strip() for row in firsts if row["n_tokens"] >= room - 1)
@@ -97,7 +90,7 @@ def _without(documents: list[SourceDocument], docs: pa.Table, room: int) -> list
 def _bigrams(
     documents: list[SourceDocument], tokenizer: PreTrainedTokenizerBase, manifest: Manifest
 ) -> Bigrams:
-    """The BOS stands where it does in a store: in front of each window of a document."""
+    """Bigrams with the BOS where a store has it: in front of each window of a document."""
     room = manifest.context_length - 1
     tokens, contexts, sizes = [], [], []
     for document in documents:
@@ -113,31 +106,3 @@ def _bigrams(
         sizes.append(len(ids))
     source = np.repeat(np.arange(len(documents)), sizes)
     return Bigrams(np.concatenate(contexts), np.concatenate(tokens), source)
-
-
-# `python -m ingest ngrams`: what it takes and what it says.
-
-
-def add_ngrams(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
-    parser.set_defaults(command=_ngrams)
-    parser.add_argument("store", type=Path)
-    parser.add_argument("--text", type=Path, required=True, help=".txt, .jsonl, .parquet or folder")
-    parser.add_argument("--tokenizer", required=True, help="the store's: folder or Hub repository")
-    parser.add_argument("--column", default="text", help="column that holds the text (%(default)s)")
-    parser.add_argument("--overwrite", action="store_true", help="replace those there are")
-
-
-def _ngrams(options: argparse.Namespace) -> int:
-
-    report = ngrams(
-        options.store, options.text, options.tokenizer, options.column, options.overwrite
-    )
-    if report.left_out:
-        print(f"{report.left_out} documents were left out, as the store has them", file=sys.stderr)
-    print(
-        f"{options.store}: unigram_loss {report.unigram_loss:.3f} and bigram_loss "
-        f"{report.bigram_loss:.3f} nats on average, from {report.n_tokens:,} tokens of "
-        f"{report.n_documents:,} documents"
-    )
-    return 0

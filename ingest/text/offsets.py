@@ -1,4 +1,4 @@
-"""A text's token ids, and which of its characters each token stands for."""
+"""A text's token ids, and the span of characters that each token covers."""
 
 from itertools import pairwise
 
@@ -6,73 +6,78 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from ingest.errors import IngestError
-from ingest.text.vocabulary import SENTENCE_PIECE_BLANK, token_bytes
+from ingest.text.tokenizer import SENTENCE_PIECE_BLANK, token_bytes
 
 
-def located(text: str, tokenizer: PreTrainedTokenizerBase) -> tuple[np.ndarray, np.ndarray]:
+def tokenize(text: str, tokenizer: PreTrainedTokenizerBase) -> tuple[np.ndarray, np.ndarray]:
     """Ids int64 (tokens,), without special tokens, and spans int64 (tokens, 2), end exclusive.
 
-    Fast tokenizers give the spans themselves; for slow ones, each token's bytes are looked for
-    where the token before it ended. Raises IngestError where they are not there.
+    Fast tokenizers report the spans. For slow ones, each token's bytes are searched from the end
+    of the token before. Raises IngestError if they are not found.
     """
     fast = tokenizer.is_fast
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=fast, verbose=False)
     ids = np.array(encoded["input_ids"], dtype=np.int64)
-    found = encoded["offset_mapping"] if fast else _found(text, tokenizer, ids.tolist())
+    found = encoded["offset_mapping"] if fast else _find_spans(text, tokenizer, ids.tolist())
     spans = np.array(found, dtype=np.int64).reshape(-1, 2)
-    if len(ids) and _is_put_before(text, tokenizer, int(ids[0])):
+    if len(ids) and _is_added_blank(text, tokenizer, int(ids[0])):
         spans[0] = 0
     return ids, spans
 
 
-def _is_put_before(text: str, tokenizer: PreTrainedTokenizerBase, first: int) -> bool:
-    """Is the first token a blank that the text does not have, as SentencePiece puts before texts?
+def _is_added_blank(text: str, tokenizer: PreTrainedTokenizerBase, first: int) -> bool:
+    """Is the first token a blank that is not in the text? SentencePiece prepends one.
 
-    Fast tokenizers say that it stands for the text's first character, which the next token is.
+    Fast tokenizers report it at the text's first character, which belongs to the next token.
     """
     return tokenizer.convert_ids_to_tokens(first) == SENTENCE_PIECE_BLANK and not text[0].isspace()
 
 
-def _found(text: str, tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[tuple[int, int]]:
+def _find_spans(
+    text: str, tokenizer: PreTrainedTokenizerBase, ids: list[int]
+) -> list[tuple[int, int]]:
     types = list(dict.fromkeys(ids))
     of_type = dict(zip(types, token_bytes(tokenizer, types), strict=True))
     pieces = [None if i == tokenizer.unk_token_id else of_type[i] for i in ids]
-    finder = _Finder(text)
+    finder = _SpanFinder(text)
     spans = finder.spans(pieces)
     if spans is None:
-        at = finder.place()
+        at = finder.character_at()
         raise IngestError(
             f"{type(tokenizer).__name__} is a slow tokenizer, and its tokens are not found in the "
-            f"text near {text[at : at + 20]!r}, so word starts cannot be told: name a fast "
-            "tokenizer (one with a tokenizer.json) with --tokenizer"
+            f"text near {text[at : at + 20]!r}, so word starts are unknown: name a fast tokenizer "
+            "(one with a tokenizer.json) with --tokenizer"
         )
     return spans
 
 
-class _Finder:
-    """Walks through a text's bytes, token by token; what it does not find stays None.
+class _SpanFinder:
+    """Walks through a text's bytes, token by token.
 
-    Tokens may have blanks around them that the text has not, and the text such as no token has;
-    a tokenizer may put letters in lower case, but nothing may be missing or in another order.
+    Blanks around a token need not be in the text, nor blanks of the text in a token. A tokenizer
+    may lower-case letters, but tokens may not be missing or out of order.
     """
 
     def __init__(self, text: str) -> None:
         sizes = [len(c.encode()) for c in text]
         self.bytes = text.encode()
         self.lower = "".join(_lower(c) for c in text).encode()
-        # One more than there are bytes, so that the end has a place, too.
+        # One entry more than there are bytes, so that the end has a character index, too.
         self.character = np.repeat(np.arange(len(text) + 1), [*sizes, 1])
         blank = np.repeat(np.array([c.isspace() for c in text] + [False]), [*sizes, 1])
         solid = np.where(blank, len(self.bytes), np.arange(len(blank)))
         self.next_solid = np.minimum.accumulate(solid[::-1])[::-1]
         self.at = 0
 
-    def place(self) -> int:
-        """The character that the walk has come to."""
+    def character_at(self) -> int:
+        """The character that the walk has reached."""
         return int(self.character[self.at])
 
     def spans(self, pieces: list[bytes | None]) -> list[tuple[int, int]] | None:
-        """Character spans of tokens that have these bytes; None stands for the unknown token."""
+        """Character spans of tokens with these bytes; a piece of None is the unknown token.
+
+        Returns None if a token is not found.
+        """
         found: list[tuple[int, int]] = []
         for piece, following in pairwise([*pieces, b""]):
             span = self._unknown(following) if piece is None else self._known(piece)
@@ -86,7 +91,7 @@ class _Finder:
         return found if self.next_solid[self.at] == len(self.bytes) else None
 
     def _known(self, piece: bytes) -> tuple[int, int] | None:
-        """Bytes from and to: as they are, else without blanks, else without capitals."""
+        """First and last byte: verbatim, else without blanks, else in lower case."""
         core, start = piece.strip(), int(self.next_solid[self.at])
         if self.bytes.startswith(piece, self.at):
             return self.at, self.at + len(piece)
@@ -97,7 +102,7 @@ class _Finder:
         return None
 
     def _unknown(self, following: bytes | None) -> tuple[int, int]:
-        """Up to where the next token is found; all unknown ones in a row share their characters."""
+        """Up to the next token that is found; consecutive unknown tokens share their characters."""
         start = int(self.next_solid[self.at])
         if following is None:
             return start, start
@@ -109,6 +114,6 @@ class _Finder:
 
 
 def _lower(character: str) -> str:
-    """The same number of bytes, so that places stay."""
+    """In lower case if that takes the same number of bytes, so that indices stay valid."""
     lower = character.lower()
     return lower if len(lower.encode()) == len(character.encode()) else character

@@ -1,6 +1,7 @@
-"""Which tokens start a word, and which word each token belongs to; from character offsets only.
+"""Features of tokens: which start a word, the word of each, and repeats within a doc.
 
-Prefix rules (a blank, `##`) fail on some tokenizers; offsets were exact on all that were tried.
+Words are found from character spans only. Rules by prefix (a blank, `##`) fail on some tokenizers;
+spans were exact on all that we tried.
 """
 
 import re
@@ -8,39 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Token features that depend on what the model saw earlier in the doc.
-
-
-def earlier_occurrences(keys: np.ndarray) -> np.ndarray:
-    """How often each key stands earlier in `keys`: int32 (n,) -> int32 (n,)."""
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
-    is_first = np.concatenate([[True], ordered[1:] != ordered[:-1]])
-    starts = np.flatnonzero(is_first)
-    first_of_run = np.repeat(starts, np.diff(np.append(starts, len(keys))))
-    counts = np.empty(len(keys), dtype=np.int32)
-    counts[order] = np.arange(len(keys)) - first_of_run
-    return counts
-
-
-def ngram_seen_before(ids: np.ndarray, n: int) -> np.ndarray:
-    """Earlier occurrences of the n tokens ending at each place of `ids`, int32 (len(ids),).
-
-    `ids` is all that the model saw, the BOS included; the first n-1 places have no n-gram: 0.
-    """
-    counts = np.zeros(len(ids), dtype=np.int32)
-    if len(ids) < n:
-        return counts
-    keys = np.zeros(len(ids) - n + 1, dtype=np.int64)
-    size = int(ids.max()) + 1  # size ** 3 stays below 2 ** 63 up to 2 million token types
-    for shift in range(n):
-        keys = keys * size + ids[shift : shift + len(keys)]
-    counts[n - 1 :] = earlier_occurrences(keys)
-    return counts
-
-
 _WORD = re.compile(r"\w+")
-# Each token repeats its word: a megabyte of base64 in one line would become terabytes.
+# Each token repeats its word: a megabyte of base64 on one line would become terabytes.
 LONGEST_WORD = 100
 
 
@@ -51,9 +21,9 @@ class Words:
     is_word_start: np.ndarray
     """bool: the first token that covers a word-initial character."""
     word: list[str | None]
-    """The run of word characters around the token's first non-blank character, cut if endless."""
+    """The run of word characters around the token's first non-blank character, cut if very long."""
     word_part: list[int | None]
-    """0 for the first token of its word, then 1, 2, …; None where there is no word."""
+    """0 for the first token of its word, then 1, 2, …; None if there is no word."""
 
 
 def find_words(text: str, offsets: np.ndarray) -> Words:
@@ -100,3 +70,31 @@ def _parts(word_index: np.ndarray) -> list[int | None]:
         parts.append(None if word < 0 else seen.get(word, 0))
         seen[word] = seen.get(word, 0) + 1
     return parts
+
+
+def ngram_seen_before(ids: np.ndarray, n: int) -> np.ndarray:
+    """Earlier occurrences of the n tokens that end at each index of `ids`, int32 (len(ids),).
+
+    `ids` is all that the model saw, including the BOS. The first n-1 tokens end no n-gram: 0.
+    """
+    counts = np.zeros(len(ids), dtype=np.int32)
+    if len(ids) < n:
+        return counts
+    keys = np.zeros(len(ids) - n + 1, dtype=np.int64)
+    size = int(ids.max()) + 1  # size ** 3 stays below 2 ** 63 up to 2 million token types
+    for shift in range(n):
+        keys = keys * size + ids[shift : shift + len(keys)]
+    counts[n - 1 :] = earlier_occurrences(keys)
+    return counts
+
+
+def earlier_occurrences(keys: np.ndarray) -> np.ndarray:
+    """How often each key occurs earlier in `keys`: (n,) -> int32 (n,)."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    is_first = np.concatenate([[True], ordered[1:] != ordered[:-1]])
+    starts = np.flatnonzero(is_first)
+    first_of_run = np.repeat(starts, np.diff(np.append(starts, len(keys))))
+    counts = np.empty(len(keys), dtype=np.int32)
+    counts[order] = np.arange(len(keys)) - first_of_run
+    return counts

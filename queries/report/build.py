@@ -27,7 +27,11 @@ def store_facts(store: Store) -> pd.DataFrame:
         "Checkpoints": f"{len(steps):,}, steps {steps[0]:,} to {steps[-1]:,}"
         + (f"; {failed:,} more failed" if failed else ""),
         "Docs": f"windows of at most {about.context_length:,} tokens"
-        + (f", a stride of {about.stride:,}" if about.stride else ", no overlap")
+        + (
+            f", a stride of {stride:,}"
+            if (stride := about.options.get("stride"))
+            else ", no overlap"
+        )
         + (f", {about.bos} in front" if about.bos else ", no BOS in front"),
         "Position": "the number of tokens that the model saw before the predicted one, the BOS "
         "included",

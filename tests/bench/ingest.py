@@ -38,7 +38,8 @@ from transformers import (
 )
 
 from ingest.demo.text import addresses
-from ingest.prepare import Options, Plan, prepare
+from ingest.options import RunOptions
+from ingest.prepare import PreparedRun, prepare
 from ingest.run import fill
 from ingest.sources.folder import Folder
 from tests.bench import bytes_per_row, scoring_memory
@@ -76,7 +77,7 @@ class Case:
     name: str
     checkpoints: Path
     text: Path
-    options: Options
+    options: RunOptions
 
 
 def main() -> None:
@@ -121,7 +122,9 @@ def _compare(case: Case, folder: Path, repeat: int, limits: dict[str, float]) ->
         print(f"  {name:8} {rate:10,.0f} tokens/s  {ratio}{limit}", flush=True)
 
 
-def _ways(case: Case, source: Folder, plan: Plan, folder: Path) -> dict[str, Callable[[], int]]:
+def _ways(
+    case: Case, source: Folder, plan: PreparedRun, folder: Path
+) -> dict[str, Callable[[], int]]:
     """Name -> a function that scores the text and returns the number of tokens scored."""
     checkpoint = plan.checkpoints[0].path
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
@@ -145,7 +148,7 @@ def _rate(way: Callable[[], int]) -> float:
     return n_tokens / (time.perf_counter() - started)
 
 
-def _ours(source: Folder, plan: Plan, store: Path, options: Options) -> int:
+def _ours(source: Folder, plan: PreparedRun, store: Path, options: RunOptions) -> int:
     shutil.rmtree(store, ignore_errors=True)
     with redirect_stderr(io.StringIO()):  # its progress bar
         report = fill(source, plan, store, options)
@@ -153,7 +156,7 @@ def _ours(source: Folder, plan: Plan, store: Path, options: Options) -> int:
     return len(report.tried) * plan.corpus.n_tokens
 
 
-def _bare(model: PreTrainedModel, plan: Plan) -> Callable[[], int]:
+def _bare(model: PreTrainedModel, plan: PreparedRun) -> Callable[[], int]:
     """With the fastest of several batch sizes; windows are sorted by length, as ours are."""
     ready = {n: _batches(plan.corpus.windows, n) for n in (512, 1_024, 4_096)}
     best = _best(ready, lambda n: _forward(model, ready[n][:: max(len(ready[n]) // 3, 1)]))
@@ -247,14 +250,14 @@ def _gpt2(folder: Path, tokenizer: PreTrainedTokenizerFast, size: Size, n_lines:
         tokenizer.save_pretrained(folder / "run" / f"step{step}")
     lines = [line for a in addresses() for line in a.text.split("\n") if len(line) > 20]
     text = _write(folder / "lines.jsonl", lines[:: len(lines) // n_lines][:n_lines])
-    return Case("GPT-2 small", folder / "run", text, Options())
+    return Case("GPT-2 small", folder / "run", text, RunOptions())
 
 
 def _demo(folder: Path, characters: int) -> Case:
     """The demo's checkpoints on the beginning of each of its addresses."""
     texts = pq.read_table(DEMO / "text" / "addresses.parquet")["text"].to_pylist()
     text = _write(folder / "demo.jsonl", [text[:characters] for text in texts])
-    return Case("demo", DEMO / "checkpoints", text, Options(context_length=512))
+    return Case("demo", DEMO / "checkpoints", text, RunOptions(context_length=512))
 
 
 def _write(path: Path, texts: list[str]) -> Path:

@@ -20,8 +20,8 @@ from transformers import PreTrainedTokenizerFast
 
 from ingest.demo.text import addresses
 from ingest.output import writer
-from ingest.output.writer import Outcome, scored_outcome
-from ingest.sources.checkpoints import Checkpoint
+from ingest.output.outcomes import Outcome, outcome_of_file, summarize, write_outcomes
+from ingest.sources.revisions import Checkpoint
 from ingest.text.corpus import Convention, Corpus, build_corpus
 from ingest.text.documents import SourceDocument
 from store import schema
@@ -71,11 +71,11 @@ def build(name: str, root: Path) -> Path:
     scored = layout.scored()
     todo = [step for step in size.steps if step not in scored]
     if todo:
-        outcomes = [scored_outcome(path, _checkpoint(layout, n)) for n, path in scored.items()]
+        outcomes = [outcome_of_file(path, _checkpoint(layout, n)) for n, path in scored.items()]
         with ProcessPoolExecutor() as pool:
             made = pool.map(partial(_write_losses, layout.root, size.vocabulary), todo)
             outcomes += tqdm(made, total=len(todo), unit="checkpoint")
-        writer.write_outcomes(layout, outcomes)
+        write_outcomes(layout, outcomes)
     return layout.root
 
 
@@ -131,7 +131,7 @@ def _write_losses(root: Path, vocabulary: int, step: int) -> Outcome:
     noise = np.random.default_rng(step + 1).normal(0, 0.3, tokens.num_rows).astype(np.float32)
     falling = np.float32(np.log(vocabulary)) * np.exp(-step / pace)
     losses = np.abs(floor + falling + noise).astype(np.float32)
-    outcome = Outcome(_checkpoint(layout, step), n_tokens=len(losses), **writer.summary(losses))
+    outcome = Outcome(_checkpoint(layout, step), n_tokens=len(losses), **summarize(losses))
     writer.write_losses(layout, outcome, tokens, losses)
     return outcome
 

@@ -1,7 +1,8 @@
 """One small run and one small text for every test of ingest, and its command line in-process."""
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +11,13 @@ from transformers import PreTrainedTokenizerFast
 
 from ingest.__main__ import main
 from ingest.sources import retries
+from store.layout import Layout
 from tests.ingest.hub import Hub, serving, use
+from tests.ingest.processes import finish
 from tests.models import PROSE, byte_level, save_run
 
 STEPS = (0, 10, 400)
+LONG_STEPS = range(0, 80, 10)
 REPO = "owner/run-x1"
 ODD = "Naïve 🎉 café\r\n\r\n\u200bzero\u200bwidth — “quoted” 12,345.67 👨‍👩‍👧 \x00 end"
 
@@ -27,6 +31,8 @@ class Ended:
 
 
 Ingest = Callable[..., Ended]
+Score = Callable[..., Ended]
+LongRun = Callable[..., list[str]]
 
 
 @pytest.fixture
@@ -68,6 +74,28 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def long_run(bpe: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> LongRun:
+    """The arguments of a run over eight checkpoints, into the store that is named: long enough to
+    be killed."""
+    folder = tmp_path_factory.mktemp("long")
+    save_run(folder / "run", bpe, LONG_STEPS)
+    (folder / "t.txt").write_text(PROSE * 8)
+    fixed = ["run", str(folder / "run"), "--text", str(folder / "t.txt"), "--store"]
+    return lambda store, *more: [*fixed, str(store), *more]
+
+
+@pytest.fixture(scope="session")
+def long_store(long_run: LongRun, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """The store of an undisturbed `long_run`, and the seconds that it takes once all is warm."""
+    for name in ("cold", "warm"):
+        store = tmp_path_factory.mktemp(name) / "store"
+        began = time.monotonic()
+        finish(long_run(store))
+    assert list(Layout(store).scored()) == list(LONG_STEPS)
+    return store, time.monotonic() - began
+
+
+@pytest.fixture(scope="session")
 def whole_store(run_folder: Path, text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store of `run_folder` on `text`. Read only: damage a copy."""
     store = tmp_path_factory.mktemp("whole") / "store"
@@ -76,7 +104,7 @@ def whole_store(run_folder: Path, text: Path, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture
-def published(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def published(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """`run_folder` on a Hub: main is the last of its checkpoints."""
     refs = {p.name: p for p in run_folder.iterdir()}
     refs["main"] = run_folder / f"checkpoint-{STEPS[-1]}"
@@ -87,7 +115,7 @@ def published(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def score(ingest, text, tmp_path):
+def score(ingest: Ingest, text: Path, tmp_path: Path) -> Score:
     """`run` on the repository into tmp_path/s."""
     store = tmp_path / "s"
     return lambda *more: ingest("run", REPO, "--text", text, "--store", store, *more)

@@ -14,6 +14,9 @@ ROOT = Path(__file__).parents[2]
 # As many threads as the tests' own process: another number gives other last digits.
 SETTINGS = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 ENVIRONMENT = {**os.environ, **SETTINGS}
+# How many runs from a Hub are killed, three for each seed. `make test-kill` sets it to 30.
+KILLS = int(os.environ.get("KILLS", "9"))
+KILL_SEEDS = range(KILLS // 3)
 
 
 def start(arguments: list[str], target: Callable[[list[str]], int] = main) -> BaseProcess:
@@ -26,6 +29,12 @@ def start(arguments: list[str], target: Callable[[list[str]], int] = main) -> Ba
             patch.setenv(name, value)
         process.start()
     return process
+
+
+def pid_of(process: BaseProcess) -> int:
+    """The id of a process that has started."""
+    assert process.pid is not None
+    return process.pid
 
 
 def finish(arguments: list[str]) -> None:

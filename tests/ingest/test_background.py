@@ -5,13 +5,19 @@ import time
 
 import pytest
 
-from ingest.scoring import background
+from ingest.scoring import background_task
 
 
-def test_it_does_not_wait_until_the_next_piece():
-    gate, done = threading.Event(), []
-    with background("test") as going:
-        going.start(lambda: gate.wait(20) and done.append(1))
+def test_it_does_not_wait_until_the_next_piece() -> None:
+    gate = threading.Event()
+    done: list[int] = []
+
+    def wait() -> None:
+        if gate.wait(20):
+            done.append(1)
+
+    with background_task("test") as going:
+        going.start(wait)
         going.check()
         assert done == []
         gate.set()
@@ -24,20 +30,25 @@ def fail() -> None:
     raise OSError("disk full")
 
 
-def test_a_failure_is_raised_at_the_next_question():
-    with background("test") as going:
+def test_a_failure_is_raised_at_the_next_question() -> None:
+    with background_task("test") as going:
         going.start(fail)
         with pytest.raises(OSError, match="disk full"):
             while True:
                 going.check()
                 time.sleep(0.001)
-    with pytest.raises(OSError, match="disk full"), background("test") as going:
+    with pytest.raises(OSError, match="disk full"), background_task("test") as going:
         going.start(fail)
 
 
-def test_an_interruption_waits_for_what_is_half_done():
-    done = []
-    with pytest.raises(KeyboardInterrupt), background("test") as going:
-        going.start(lambda: time.sleep(0.1) or done.append(1))
+def test_an_interruption_waits_for_what_is_half_done() -> None:
+    done: list[int] = []
+
+    def slowly() -> None:
+        time.sleep(0.1)
+        done.append(1)
+
+    with pytest.raises(KeyboardInterrupt), background_task("test") as going:
+        going.start(slowly)
         raise KeyboardInterrupt
     assert done == [1]

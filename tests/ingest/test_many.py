@@ -3,14 +3,19 @@
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from transformers import PreTrainedTokenizerFast
 
 from ingest import prepare
+from ingest.text.corpus import Corpus, build_corpus
 from queries import compare
 from store.layout import Layout
 from store.manifest import read_manifest
+from tests.ingest.conftest import Ingest
 from tests.ingest.hub import Hub, serving, use
 from tests.ingest.output.test_kill import assert_same
 from tests.models import PROSE, byte_level, tiny
@@ -19,7 +24,7 @@ STEPS = (0, 10)
 
 
 @pytest.fixture(scope="module")
-def seeds(bpe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def seeds(bpe: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """a/run and b/run: two runs of one recipe. Read only."""
     root = tmp_path_factory.mktemp("seeds")
     for number, name in enumerate("ab"):
@@ -36,11 +41,15 @@ def line(seeds: Path, store: Path, *names: str) -> list[object]:
 
 
 def test_each_store_is_that_of_a_run_by_itself_and_they_compare(
-    seeds, ingest, tmp_path, monkeypatch
-):
+    seeds: Path, ingest: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = []
-    build = prepare.build_corpus
-    monkeypatch.setattr(prepare, "build_corpus", lambda *a: made.append(1) or build(*a))
+
+    def counted(*arguments: Any) -> Corpus:
+        made.append(1)
+        return build_corpus(*arguments)
+
+    monkeypatch.setattr(prepare, "build_corpus", counted)
     both = tmp_path / "both"
     assert ingest(*line(seeds, both, "a/run", "b/run")).status == 0
     assert made == [1]
@@ -54,7 +63,9 @@ def test_each_store_is_that_of_a_run_by_itself_and_they_compare(
     assert runs["mean_loss"].nunique() == 2 * len(STEPS)
 
 
-def test_a_checkpoint_that_fails_in_one_run_leaves_the_others_whole(seeds, ingest, tmp_path):
+def test_a_checkpoint_that_fails_in_one_run_leaves_the_others_whole(
+    seeds: Path, ingest: Ingest, tmp_path: Path
+) -> None:
     own = shutil.copytree(seeds, tmp_path / "own")
     (own / "a" / "run" / "step10" / "model.safetensors").write_bytes(b"no weights")
     store = tmp_path / "both"
@@ -91,8 +102,13 @@ def other_context(own: Path) -> None:
     ],
 )
 def test_runs_that_cannot_be_compared_are_refused_and_nothing_is_written(
-    seeds, ingest, tmp_path, change, arguments, sentence
-):
+    seeds: Path,
+    ingest: Ingest,
+    tmp_path: Path,
+    change: Callable[..., Any] | None,
+    arguments: list[str],
+    sentence: str,
+) -> None:
     own = shutil.copytree(seeds, tmp_path / "own")
     if change:
         change(own)
@@ -104,7 +120,9 @@ def test_runs_that_cannot_be_compared_are_refused_and_nothing_is_written(
     assert not (tmp_path / "s").exists()
 
 
-def test_the_runs_of_one_repository_get_a_store_each(seeds, ingest, tmp_path, monkeypatch):
+def test_the_runs_of_one_repository_get_a_store_each(
+    seeds: Path, ingest: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     refs = {
         f"step{step}-seed-{name}": seeds / name / "run" / f"step{step}"
         for name in "ab"
@@ -122,7 +140,9 @@ def test_the_runs_of_one_repository_get_a_store_each(seeds, ingest, tmp_path, mo
     assert_losses_equal(tmp_path / "s" / "seed-b", seeds / "b" / "run", seeds, ingest, tmp_path)
 
 
-def assert_losses_equal(store: Path, folder: Path, seeds: Path, ingest, tmp_path: Path) -> None:
+def assert_losses_equal(
+    store: Path, folder: Path, seeds: Path, ingest: Ingest, tmp_path: Path
+) -> None:
     alone = tmp_path / "alone"
     assert ingest("run", folder, "--text", seeds / "t.jsonl", "--store", alone).status == 0
     for step, path in Layout(store).scored().items():

@@ -1,16 +1,18 @@
-"""`plan` says what would be scored and what is odd about it, and downloads nothing."""
+"""`plan` says what would be scored and what to know about it, and downloads nothing."""
 
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ingest.__main__ import main
 from ingest.errors import CheckpointError
-from ingest.plan import Outlook, findings, look, outlay, report
-from ingest.sources.checkpoints import Checkpoint, Naming, Selection
-from ingest.sources.folder import Weights
+from ingest.plan import Plan, describe, describe_cost, make_plan, warnings
+from ingest.sources.revisions import Checkpoint, Naming
+from ingest.sources.selection import Selection
+from ingest.sources.source import Weights
 from ingest.trial import Trial
 from store.layout import Layout
 from store.manifest import read_manifest
@@ -22,7 +24,7 @@ PYTHIA = [0, *(2**i for i in range(10)), *range(1_000, 143_001, 1_000)]
 
 
 @pytest.fixture
-def mistral(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def mistral(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """609 branches in Mistral's names, each with weights of 100 bytes, and a main like the last."""
     refs = {}
     for step in MISTRAL:
@@ -43,13 +45,15 @@ def planned(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
     return capsys.readouterr().out.splitlines()
 
 
-def test_609_branches_take_one_request_each_and_no_download(mistral, capsys, tmp_path):
+def test_609_branches_take_one_request_each_and_no_download(
+    mistral: Hub, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     lines = planned(capsys, REPO, "--prefetch", "3")
     assert lines == [
         f"{REPO}: 609 of 609 checkpoints, 0 to 400,000",
         "schedule: from 0 to 100 by 10, to 2,000 by 50, to 20,000 by 100, to 400,000 by 1,000",
         "weights: 61 kB in all, at most 300 bytes on disk at once (--prefetch 3)",
-        "odd: checkpoint-400000 has the weights of main",
+        "warning: checkpoint-400000 has the weights of main",
     ]
     asked = [r for r in mistral.requests if REPO in r]
     assert len(asked) == 1 + 609 + 1  # the branches, each one's files, main's files
@@ -57,44 +61,48 @@ def test_609_branches_take_one_request_each_and_no_download(mistral, capsys, tmp
     assert not list((tmp_path / "home").rglob("*.bin"))
 
 
-def test_the_audit_finds_equal_weights_gaps_and_what_is_missing(mistral, capsys):
+def test_the_audit_finds_equal_weights_gaps_and_what_is_missing(
+    mistral: Hub, capsys: pytest.CaptureFixture[str]
+) -> None:
     mistral.refs["checkpoint-274000"] = mistral.refs["checkpoint-273000"]
     del mistral.refs["checkpoint-9000"], mistral.refs["checkpoint-9100"]
     (mistral.refs["checkpoint-50000"] / "pytorch_model.bin").unlink()
     mistral.refs["main"] = mistral.refs["checkpoint-300"]
-    odd = [line for line in planned(capsys, REPO) if line.startswith("odd")]
-    assert odd == [
-        "odd: checkpoint-50000 has no weights: expected model.safetensors or pytorch_model.bin "
+    found = [line for line in planned(capsys, REPO) if line.startswith("warning")]
+    assert found == [
+        "warning: checkpoint-50000 has no weights: expected model.safetensors or pytorch_model.bin "
         "in it",
-        "odd: checkpoint-273000, checkpoint-274000 have the very same weights",
-        "odd: checkpoint-300 has the weights of main",
-        "odd: there is nothing between 8,900 and 9,200",
+        "warning: checkpoint-273000, checkpoint-274000 have the same weights",
+        "warning: checkpoint-300 has the weights of main",
+        "warning: there are no checkpoints between 8,900 and 9,200",
     ]
 
 
-def test_only_what_is_chosen_is_asked_about(mistral, capsys):
+def test_only_what_is_chosen_is_asked_about(
+    mistral: Hub, capsys: pytest.CaptureFixture[str]
+) -> None:
     lines = planned(capsys, REPO, "--steps", "0:20000:500", "--every", "2", "--max", "4")
     assert lines[0] == f"{REPO}: 4 of 609 checkpoints, 0 to 20,000"
     assert len([r for r in mistral.requests if "/tree/" in r]) == 4 + 1
     lines = planned(capsys, REPO, "--revisions", "checkpoint-300,checkpoint-350")
     assert lines[0] == f"{REPO}: 2 of 2 checkpoints, 300 to 350"
     assert lines[1] == "schedule: from 300 to 350 by 50"
-    assert lines[3:] == ["odd: nothing"]  # what was picked by name is no schedule with gaps
+    assert lines[3:] == ["no warnings"]  # checkpoints selected by name are not a schedule with gaps
 
 
-def test_a_folder_is_planned_like_a_repository(run_folder, tmp_path):
+def test_a_folder_is_planned_like_a_repository(run_folder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(run_folder, tmp_path / "run")
     shutil.copytree(folder / "checkpoint-10", folder / "checkpoint-20")
     shutil.copy(folder / "checkpoint-400" / "model.safetensors", folder)
     (folder / "checkpoint-0" / "model.safetensors").unlink()
-    outlook = look(folder, Naming(), Selection())
-    assert findings(outlook) == [
+    plan = make_plan(folder, Naming(), Selection())
+    assert warnings(plan) == [
         "checkpoint-0 has no weights: expected model.safetensors in it",
-        "checkpoint-10, checkpoint-20 have the very same weights",
+        "checkpoint-10, checkpoint-20 have the same weights",
         "checkpoint-400 has the weights of the folder's own model",
     ]
     size = (folder / "model.safetensors").stat().st_size
-    assert f"weights: {3 * size / 1_000:.0f} kB in all" in report(outlook, 2)
+    assert f"weights: {3 * size / 1_000:.0f} kB in all" in describe(plan, 2)
 
 
 def gaps(numbers: list[int]) -> list[str]:
@@ -103,58 +111,76 @@ def gaps(numbers: list[int]) -> list[str]:
     chosen: list[tuple[Checkpoint, Weights | CheckpointError]] = [
         (c, Weights(("w",), 10, str(c.step))) for c in published
     ]
-    return findings(Outlook("run", chosen, len(numbers), numbers, None))
+    return warnings(Plan("run", chosen, len(numbers), numbers, None))
 
 
 @pytest.mark.parametrize("whole", [MISTRAL, PYTHIA, [500, 1_000, 1_500], [7], [3, 9]])
-def test_a_whole_schedule_has_no_gaps_even_where_it_coarsens(whole):
+def test_a_whole_schedule_has_no_gaps_even_where_it_coarsens(whole: list[int]) -> None:
     assert gaps(whole) == []
 
 
 @pytest.mark.parametrize("missing", [{5_000}, {5_000, 6_000}, {5_000, 7_000}, {1_000, 2_000}])
-def test_missing_steps_leave_gaps(missing):
+def test_missing_steps_leave_gaps(missing: set[int]) -> None:
     found = gaps([n for n in range(1_000, 20_000, 1_000) if n not in missing])
     assert len(found) == (2 if missing == {5_000, 7_000} else 1)
-    assert all(f.startswith("there is nothing between") for f in found)
+    assert all(f.startswith("there are no checkpoints between") for f in found)
 
 
-OUTLAY = re.compile(
-    r"losses: ([\d,]+) tokens of (\d+\.\d) bytes: ([\d.]+) (\w+) a checkpoint, [\d.]+ \w+ in all\n"
-    r"time: about [\d,]+ s at ([\d,]+) tokens a second, as tried on cpu with (\w+) attention; .*"
+COST = re.compile(
+    r"losses: ([\d,]+) tokens of (\d+\.\d) bytes: ([\d.]+) (\w+) per checkpoint, "
+    r"[\d.]+ \w+ in all\n"
+    r"time: about [\d,]+ s at ([\d,]+) tokens per second, measured on cpu with (\w+) attention; .*"
 )
 
 
-def test_with_a_text_disk_and_time_are_told(run_folder, text, capsys, whole_store):
-    found = OUTLAY.fullmatch("\n".join(planned(capsys, str(run_folder), "--text", str(text))[-2:]))
+def cost(lines: list[str]) -> re.Match[str]:
+    """The last two lines of a plan, which estimate disk space and time."""
+    found = COST.fullmatch("\n".join(lines[-2:]))
+    assert found
+    return found
+
+
+def test_with_a_text_disk_and_time_are_told(
+    run_folder: Path, text: Path, capsys: pytest.CaptureFixture[str], whole_store: Path
+) -> None:
+    found = cost(planned(capsys, str(run_folder), "--text", str(text)))
     n_tokens = read_manifest(whole_store / "manifest.json").n_tokens
     assert found[1] == str(n_tokens)
     size = Layout(whole_store).loss_file(10).stat().st_size
     assert float(found[2]) == pytest.approx(size / n_tokens, rel=0.1)
     assert float(found[5].replace(",", "")) > 1
     asked = planned(capsys, str(run_folder), "--text", str(text), "--attention", "eager")
-    assert OUTLAY.fullmatch("\n".join(asked[-2:]))[6] == "eager"
+    assert cost(asked)[6] == "eager"
 
 
-def test_time_is_counted_for_what_has_weights():
+def test_time_is_counted_for_what_has_weights() -> None:
     chosen = [(Checkpoint(n, str(n), Path(), n), Weights(("w",), 10, str(n))) for n in range(4)]
     missing = (Checkpoint(9, "9", Path(), 9), CheckpointError("none"))
     trial = Trial(1_000_000, 6.25, 1_000.0, "cpu", "sdpa")
-    assert outlay(Outlook("run", [*chosen, missing], 5, [], None), trial).splitlines() == [
-        "losses: 1,000,000 tokens of 6.2 bytes: 6.2 MB a checkpoint, 25 MB in all",
-        "time: about 67 min at 1,000 tokens a second, as tried on cpu with sdpa attention; more "
-        "where downloads are slower than that",
+    assert describe_cost(Plan("run", [*chosen, missing], 5, [], None), trial).splitlines() == [
+        "losses: 1,000,000 tokens of 6.2 bytes: 6.2 MB per checkpoint, 25 MB in all",
+        "time: about 67 min at 1,000 tokens per second, measured on cpu with sdpa attention; more "
+        "if downloads are slower than that",
     ]
 
 
-def test_a_repository_is_tried_without_its_weights(run_folder, text, capsys, tmp_path, monkeypatch):
+def test_a_repository_is_tried_without_its_weights(
+    run_folder: Path,
+    text: Path,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     refs = {p.name: p for p in run_folder.iterdir()}
     with serving(Hub(REPO, {**refs, "main": run_folder / "checkpoint-400"})) as hub:
         use(monkeypatch, hub.url, tmp_path / "home")
         lines = planned(capsys, REPO, "--text", str(text))
-    assert OUTLAY.fullmatch("\n".join(lines[-2:]))
+    assert cost(lines)
     assert not [r for r in hub.requests if "resolve" in r and r.endswith(".safetensors")]
 
 
-def test_an_unusable_text_gets_a_sentence(run_folder, tmp_path, capsys):
+def test_an_unusable_text_gets_a_sentence(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["plan", str(run_folder), "--text", str(tmp_path / "gone.txt")]) == 2
     assert "gone.txt does not exist" in capsys.readouterr().err

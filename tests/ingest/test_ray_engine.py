@@ -2,26 +2,27 @@
 
 import importlib.util
 import os
+import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
 from ingest import ray_engine
 from store.layout import Layout
+from tests.ingest.conftest import LONG_STEPS, Ingest, LongRun
 from tests.ingest.output.test_kill import assert_same
 from tests.ingest.processes import SETTINGS
-from tests.models import PROSE, save_run
 
 MISSING = importlib.util.find_spec("ray") is None
-STEPS = range(0, 80, 10)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _session():
+def _session() -> Iterator[None]:
     """One small cluster for all tests."""
     if MISSING and os.environ.get("CI"):
         pytest.fail("CI must have ray: .ci/run installs it")
@@ -40,27 +41,12 @@ def _session():
     ray.shutdown()
 
 
-@pytest.fixture(scope="module")
-def line(bpe, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The arguments of a run over eight checkpoints, up to the store."""
-    folder = tmp_path_factory.mktemp("long")
-    save_run(folder / "run", bpe, STEPS)
-    (folder / "t.txt").write_text(PROSE * 8)
-    return ["run", str(folder / "run"), "--text", str(folder / "t.txt"), "--store"]
-
-
-@pytest.fixture
-def plain(line: list[str], ingest, tmp_path: Path) -> Path:
-    assert ingest(*line, tmp_path / "plain").status == 0
-    return tmp_path / "plain"
-
-
 def actors() -> set[int]:
     """The processes of this session's actors, which name themselves after their class."""
     found = set()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            named = (folder / "cmdline").read_bytes().startswith(b"ray::Scorer")
+            named = (folder / "cmdline").read_bytes().startswith(b"ray::RayScorer")
         except OSError:
             continue
         if named and os.getpid() in ancestors(int(folder.name)):
@@ -79,76 +65,86 @@ def ancestors(pid: int) -> list[int]:
     return chain
 
 
-def test_a_killed_actors_checkpoint_is_scored_again_and_what_fails_is_recorded(
-    line, ingest, plain, tmp_path
-):
-    store, killed = tmp_path / "s", []
-    broken = Path(line[1]) / "checkpoint-70" / "model.safetensors"
-    content = broken.read_bytes()
+@pytest.fixture(scope="module")
+def run_folder(long_run: LongRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the long run's checkpoints, to be damaged."""
+    folder = tmp_path_factory.mktemp("ray") / "run"
+    return shutil.copytree(long_run("s")[1], folder)
 
-    def kill() -> None:
-        while not Layout(store).scored():
-            time.sleep(0.001)
-        killed.append(min(actors()))
-        os.kill(killed[0], signal.SIGKILL)
 
-    killer = Thread(target=kill, daemon=True)
-    killer.start()
+def waits(pid: int) -> bool:
+    """Does the process wait for somebody to write into a FIFO?"""
     try:
-        broken.write_bytes(b"no weights")
-        ended = ingest(*line, store, "--engine", "ray")
-    finally:
-        broken.write_bytes(content)
-    killer.join(10)
-    assert len(killed) == 1
-    assert ended.status == 1
-    assert "failed: checkpoint-70 cannot be loaded" in ended.error
-    before = {p: p.stat().st_mtime_ns for p in Layout(store).losses.iterdir()}
-    assert list(Layout(store).scored()) == [s for s in STEPS if s != 70]
-    assert ingest(*line, store).status == 0  # by itself: just the one that failed
-    assert all(p.stat().st_mtime_ns == at for p, at in before.items())
-    assert_same(store, plain)
+        threads = Path(f"/proc/{pid}/task").glob("*/wchan")
+        return any("wait_for_partner" in path.read_text() for path in threads)
+    except OSError:
+        return False
 
 
-def test_a_checkpoint_that_ends_every_actor_fails_and_the_others_go_on(
-    line, ingest, tmp_path, monkeypatch
-):
-    """No file ends whoever reads it; so one lets its readers wait, until they are killed."""
-    monkeypatch.setattr(ray_engine, "_DEATHS", 2)
-    fifo = Path(line[1]) / "checkpoint-10" / "config.json"
-    content = fifo.read_bytes()
+def kill_actors(store: Path, killed: dict[str, set[int]], ended: Event) -> None:
+    """Kill every actor that has waited for a while, and once one that does not wait."""
+    seen: dict[int, float] = {}
+    while not ended.wait(0.05):
+        now = time.monotonic()
+        waiting = {pid for pid in actors() if waits(pid)}
+        for pid in waiting:
+            if now - seen.setdefault(pid, now) > 0.2:
+                killed["waiting"].add(pid)
+                os.kill(pid, signal.SIGKILL)
+        working = actors() - waiting - killed["waiting"]
+        if working and not killed["working"] and Layout(store).scored():
+            killed["working"].add(min(working))
+            os.kill(min(working), signal.SIGKILL)
+
+
+def test_what_actors_die_of_is_retried_and_what_fails_is_recorded(
+    run_folder: Path,
+    long_run: LongRun,
+    long_store: tuple[Path, float],
+    ingest: Ingest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Checkpoint 70 is damaged. Checkpoint 10 kills each actor that reads it: no file does that, so
+    its config lets readers wait until they are killed."""
+    monkeypatch.setattr(ray_engine, "_MAX_DEATHS", 2)
+    broken = run_folder / "checkpoint-70" / "model.safetensors"
+    fifo = run_folder / "checkpoint-10" / "config.json"
+    contents = {path: path.read_bytes() for path in (broken, fifo)}
+    broken.write_bytes(b"no weights")
     fifo.unlink()
     os.mkfifo(fifo)
-    store = tmp_path / "s"
-    going = True
-
-    def kill() -> None:
-        """Each actor that has waited for the file for a while."""
-        seen: dict[int, float] = {}
-        while going:
-            now = time.monotonic()
-            for pid in actors():
-                opened = Path(f"/proc/{pid}/wchan").read_text()
-                if "wait_for_partner" in opened and now - seen.setdefault(pid, now) > 0.2:
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.05)
-
-    killer = Thread(target=kill, daemon=True)
+    store, ended = tmp_path / "s", Event()
+    killed: dict[str, set[int]] = {"waiting": set(), "working": set()}
+    killer = Thread(target=kill_actors, args=(store, killed, ended), daemon=True)
     killer.start()
+    line = ["run", str(run_folder), *long_run(store)[2:]]
     try:
-        ended = ingest(*line, store, "--engine", "ray")
+        found = ingest(*line, "--engine", "ray")
     finally:
-        going = False
+        ended.set()
         killer.join()
         fifo.unlink()
-        fifo.write_bytes(content)
-    assert ended.status == 1
-    assert "failed: checkpoint-10 has ended 2 actors that scored it" in ended.error
-    assert list(Layout(store).scored()) == [s for s in STEPS if s != 10]
+        for path, content in contents.items():
+            path.write_bytes(content)
+    assert (len(killed["waiting"]), len(killed["working"])) == (2, 1)
+    assert found.status == 1
+    assert "failed: checkpoint-70 cannot be loaded" in found.error
+    assert "failed: checkpoint-10 made 2 actors die that scored it" in found.error
+    before = {p: p.stat().st_mtime_ns for p in Layout(store).losses.iterdir()}
+    assert list(Layout(store).scored()) == [s for s in LONG_STEPS if s not in (10, 70)]
+    assert ingest(*line).status == 0  # scores only the two that failed
+    assert all(p.stat().st_mtime_ns == at for p, at in before.items())
+    assert_same(store, long_store[0])
 
 
-def test_without_ray_there_is_a_sentence(line, ingest, tmp_path, monkeypatch):
+def test_without_ray_there_is_a_sentence(
+    long_run: LongRun,
+    ingest: Ingest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    ended = ingest(*line, tmp_path / "s", "--engine", "ray")
+    ended = ingest(*long_run(tmp_path / "s"), "--engine", "ray")
     assert ended.status == 2
     assert "--engine ray needs Ray: `pip install -r requirements-cluster.lock`" in ended.error

@@ -4,21 +4,24 @@ import json
 import math
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from ingest.sources.checkpoints import weights_sha256
+from ingest.sources.checkpoint_files import weights_sha256
 from ingest.verify import verify
 from store import schema
 from store.layout import Layout
 from store.manifest import read_manifest
 from tests.ingest.by_hand import losses_by_hand, windows_by_hand
-from tests.ingest.conftest import STEPS
+from tests.ingest.conftest import STEPS, Ingest
 from tests.models import CONTEXT, END, FAMILIES, PROSE, planted, save_run
 
 
@@ -27,7 +30,7 @@ def texts_of(text: Path) -> list[str]:
 
 
 def losses_of(store: Path, step: int) -> np.ndarray:
-    return pq.read_table(Layout(store).loss_file(step))["loss"].to_numpy()
+    return np.asarray(pq.read_table(Layout(store).loss_file(step))["loss"])
 
 
 def written(store: Path) -> dict[int, tuple[int, bytes]]:
@@ -39,8 +42,13 @@ def written(store: Path) -> dict[int, tuple[int, bytes]]:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("bos", [0, None])
 def test_every_loss_of_a_store_equals_one_computed_by_hand(
-    tmp_path, ingest, bpe, text, family, bos
-):
+    tmp_path: Path,
+    ingest: Ingest,
+    bpe: PreTrainedTokenizerFast,
+    text: Path,
+    family: str,
+    bos: int | None,
+) -> None:
     source = save_run(tmp_path / "run", bpe, [1, 2], family)
     extra = [] if bos == 0 else ["--no-bos"]
     assert ingest("run", source, "--text", text, "--store", tmp_path / "s", *extra).status == 0
@@ -54,7 +62,9 @@ def test_every_loss_of_a_store_equals_one_computed_by_hand(
 
 
 @pytest.mark.parametrize("first", [False, True], ids=["inside", "after the BOS"])
-def test_the_row_of_a_planted_token_and_only_that_row_has_loss_zero(tmp_path, ingest, bpe, first):
+def test_the_row_of_a_planted_token_and_only_that_row_has_loss_zero(
+    tmp_path: Path, ingest: Ingest, bpe: PreTrainedTokenizerFast, first: bool
+) -> None:
     (tmp_path / "t.txt").write_text("The President said that the Congress met")
     ids = bpe.encode("The President said that the Congress met")
     at = 0 if first else ids.index(bpe.convert_tokens_to_ids("ĠCongress"))
@@ -71,7 +81,7 @@ def test_the_row_of_a_planted_token_and_only_that_row_has_loss_zero(tmp_path, in
     assert others == pytest.approx([math.log(len(bpe) - 1)] * len(others), abs=1e-6)
 
 
-def test_loss_files_have_the_seven_columns_and_the_rows_of_the_tokens(whole_store):
+def test_loss_files_have_the_seven_columns_and_the_rows_of_the_tokens(whole_store: Path) -> None:
     layout = Layout(whole_store)
     assert [p.name for p in sorted(layout.losses.iterdir())] == [
         f"checkpoint-{step:09d}.parquet" for step in STEPS
@@ -93,7 +103,9 @@ def test_loss_files_have_the_seven_columns_and_the_rows_of_the_tokens(whole_stor
         assert table.column("loss").null_count == 0
 
 
-def test_the_other_files_say_what_was_scored(whole_store, run_folder, text, bpe):
+def test_the_other_files_say_what_was_scored(
+    whole_store: Path, run_folder: Path, text: Path, bpe: PreTrainedTokenizerFast
+) -> None:
     layout = Layout(whole_store)
     manifest = read_manifest(layout.manifest)
     assert (manifest.text, manifest.bos, manifest.context_length) == ("text.jsonl", END, CONTEXT)
@@ -119,7 +131,9 @@ def test_the_other_files_say_what_was_scored(whole_store, run_folder, text, bpe)
     assert verify(whole_store) == []
 
 
-def test_made_twice_a_store_has_the_same_bytes(tmp_path, ingest, whole_store, run_folder, text):
+def test_made_twice_a_store_has_the_same_bytes(
+    tmp_path: Path, ingest: Ingest, whole_store: Path, run_folder: Path, text: Path
+) -> None:
     store = tmp_path / "again"
     assert ingest("run", run_folder, "--text", text, "--store", store).status == 0
     for path in whole_store.rglob("*"):
@@ -129,7 +143,9 @@ def test_made_twice_a_store_has_the_same_bytes(tmp_path, ingest, whole_store, ru
     assert tables[0].drop("seconds").equals(tables[1].drop("seconds"))
 
 
-def test_the_batch_size_changes_no_loss(tmp_path, ingest, whole_store, run_folder, text):
+def test_the_batch_size_changes_no_loss(
+    tmp_path: Path, ingest: Ingest, whole_store: Path, run_folder: Path, text: Path
+) -> None:
     store = tmp_path / "s"
     arguments = ("run", run_folder, "--text", text, "--store", store, "--batch-tokens", 1)
     assert ingest(*arguments).status == 0
@@ -140,8 +156,8 @@ def test_the_batch_size_changes_no_loss(tmp_path, ingest, whole_store, run_folde
 
 
 def test_what_is_scored_is_skipped_and_only_the_rest_is_made(
-    tmp_path, ingest, whole_store, run_folder, text
-):
+    tmp_path: Path, ingest: Ingest, whole_store: Path, run_folder: Path, text: Path
+) -> None:
     store = shutil.copytree(whole_store, tmp_path / "s")
     arguments = ("run", run_folder, "--text", text, "--store", store)
     before = written(store)
@@ -155,7 +171,9 @@ def test_what_is_scored_is_skipped_and_only_the_rest_is_made(
     assert after[10][1] == before[10][1]
 
 
-def test_later_checkpoints_are_added_to_the_store(tmp_path, ingest, whole_store, bpe, text):
+def test_later_checkpoints_are_added_to_the_store(
+    tmp_path: Path, ingest: Ingest, whole_store: Path, bpe: PreTrainedTokenizerFast, text: Path
+) -> None:
     store = shutil.copytree(whole_store, tmp_path / "s")
     source = save_run(tmp_path / "run", bpe, [5, 500])
     name = read_manifest(Layout(store).manifest).model
@@ -165,7 +183,9 @@ def test_later_checkpoints_are_added_to_the_store(tmp_path, ingest, whole_store,
     assert verify(store) == []
 
 
-def test_a_failed_checkpoint_is_recorded_and_tried_again_alone(tmp_path, ingest, bpe, text):
+def test_a_failed_checkpoint_is_recorded_and_tried_again_alone(
+    tmp_path: Path, ingest: Ingest, bpe: PreTrainedTokenizerFast, text: Path
+) -> None:
     source, store = save_run(tmp_path / "run", bpe, STEPS), tmp_path / "s"
     damaged = source / "checkpoint-10" / "model.safetensors"
     content = damaged.read_bytes()
@@ -187,11 +207,11 @@ def test_a_failed_checkpoint_is_recorded_and_tried_again_alone(tmp_path, ingest,
     assert verify(store) == []
 
 
-def nan(weights):
+def nan(weights: dict[str, torch.Tensor]) -> None:
     weights["transformer.h.0.mlp.c_fc.weight"][0, 0] = float("nan")
 
 
-def missing(weights):
+def missing(weights: dict[str, torch.Tensor]) -> None:
     weights.pop("transformer.h.0.mlp.c_fc.weight")
 
 
@@ -199,7 +219,14 @@ def missing(weights):
     ("how", "reason"),
     [(nan, "gives no finite loss on .* NaN or infinity"), (missing, "has 1 missing weights")],
 )
-def test_bad_weights_fail_alone(tmp_path, ingest, bpe, text, how, reason):
+def test_bad_weights_fail_alone(
+    tmp_path: Path,
+    ingest: Ingest,
+    bpe: PreTrainedTokenizerFast,
+    text: Path,
+    how: Callable[..., Any],
+    reason: str,
+) -> None:
     source = save_run(tmp_path / "run", bpe, STEPS)
     path = source / "checkpoint-10" / "model.safetensors"
     weights = load_file(path)
@@ -213,8 +240,8 @@ def test_bad_weights_fail_alone(tmp_path, ingest, bpe, text, how, reason):
 
 
 def test_a_missing_text_is_written_again_to_the_letter(
-    tmp_path, ingest, whole_store, run_folder, text
-):
+    tmp_path: Path, ingest: Ingest, whole_store: Path, run_folder: Path, text: Path
+) -> None:
     store = shutil.copytree(whole_store, tmp_path / "s")
     for name in ("tokens.parquet", "docs.parquet"):
         (store / name).unlink()
@@ -223,8 +250,8 @@ def test_a_missing_text_is_written_again_to_the_letter(
 
 
 def test_what_a_kill_left_is_cleared_away_and_nothing_else(
-    tmp_path, ingest, whole_store, run_folder, text
-):
+    tmp_path: Path, ingest: Ingest, whole_store: Path, run_folder: Path, text: Path
+) -> None:
     store = shutil.copytree(whole_store, tmp_path / "s")
     ours = [
         store / ".manifest.json.123.tmp",
@@ -237,7 +264,9 @@ def test_what_a_kill_left_is_cleared_away_and_nothing_else(
     assert [p.exists() for p in [*ours, *theirs]] == [False, False, True, True]
 
 
-def test_a_checkpoint_of_other_sizes_fails_alone(tmp_path, ingest, bpe):
+def test_a_checkpoint_of_other_sizes_fails_alone(
+    tmp_path: Path, ingest: Ingest, bpe: PreTrainedTokenizerFast
+) -> None:
     source = save_run(tmp_path / "run", bpe, [1, 3])
     planted(50, 1, 2).save_pretrained(source / "checkpoint-2")
     (tmp_path / "t.txt").write_text(PROSE)
@@ -249,8 +278,8 @@ def test_a_checkpoint_of_other_sizes_fails_alone(tmp_path, ingest, bpe):
 
 @pytest.mark.parametrize("fault", ["cut", "folder", "another's", "short"])
 def test_a_loss_file_that_is_not_what_its_name_says_is_no_score(
-    tmp_path, ingest, whole_store, run_folder, text, fault
-):
+    tmp_path: Path, ingest: Ingest, whole_store: Path, run_folder: Path, text: Path, fault: str
+) -> None:
     store = shutil.copytree(whole_store, tmp_path / "s")
     path, other = Layout(store).loss_file(10), Layout(store).loss_file(400)
     content = path.read_bytes()

@@ -4,22 +4,26 @@ import errno
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ingest import scoring
 from ingest.errors import IngestError
 from ingest.model import resident_model
 from ingest.output import writer
+from ingest.sources.prefetch import FetchedCheckpoint
+from ingest.sources.revisions import Checkpoint
 from ingest.verify import compare, verify
 from store.files import leftovers
 from store.layout import Layout
 from store.manifest import read_manifest
-from tests.ingest.conftest import STEPS
-from tests.models import save_run
+from tests.ingest.conftest import STEPS, Ingest
+from tests.models import planted, save_run
 
 NORM = "transformer.ln_f.weight"
 
@@ -32,44 +36,48 @@ def same_losses_other_bytes(folder: Path, step: int, of: int) -> None:
 
 
 def column(store: Path, name: str) -> list[object]:
-    return pq.read_table(Layout(store).checkpoints)[name].to_pylist()
+    return list(pq.read_table(Layout(store).checkpoints)[name].to_pylist())
 
 
-def test_equal_losses_raise_the_alarm_also_after_a_resume(tmp_path, ingest, bpe, text):
+def test_equal_losses_raise_the_alarm_also_after_a_resume(
+    tmp_path: Path, ingest: Ingest, bpe: PreTrainedTokenizerFast, text: Path
+) -> None:
     source, store = save_run(tmp_path / "run", bpe, [1, 2, 3, 4]), tmp_path / "s"
     same_losses_other_bytes(source, 3, 1)
     shutil.copy(source / "checkpoint-2" / "model.safetensors", source / "checkpoint-4")
-    odd = [
-        "odd: checkpoint 3 gives the very same losses as 1, though its weight files differ",
-        "odd: checkpoint 4 has the very same weights as 2",
+    warnings = [
+        "warning: checkpoint 3 gives the same losses as 1, though its weight files differ",
+        "warning: checkpoint 4 has the same weights as 2",
     ]
-    assert ingest("run", source, "--text", text, "--store", store).error.splitlines() == odd
+    assert ingest("run", source, "--text", text, "--store", store).error.splitlines() == warnings
     assert column(store, "duplicate_of") == [None, None, 1, 2]
     assert len(set(column(store, "weights_sha256"))) == 3
     for lost in ("checkpoint-000000001", "checkpoint-000000003", "checkpoint-000000004"):
         Layout(store).losses.joinpath(f"{lost}.parquet").unlink()
         Layout(store).checkpoints.unlink(missing_ok=True)
-        assert ingest("run", source, "--text", text, "--store", store).error.splitlines() == odd
+        assert (
+            ingest("run", source, "--text", text, "--store", store).error.splitlines() == warnings
+        )
         assert column(store, "duplicate_of") == [None, None, 1, 2]
     assert verify(store) == []
 
 
 def test_one_file_is_written_while_the_next_checkpoint_is_scored(
-    tmp_path, ingest, run_folder, text, monkeypatch
-):
+    tmp_path: Path, ingest: Ingest, run_folder: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begun = {step: threading.Event() for step in STEPS}
-    score, write = scoring.score_one, writer.write_losses
+    score, write = scoring.Scorer.score, writer.write_losses
 
-    def watched(arrival, bench):
-        begun[arrival.checkpoint.step].set()
-        return score(arrival, bench)
+    def watched(self: Any, fetched: FetchedCheckpoint) -> Any:
+        begun[fetched.checkpoint.step].set()
+        return score(self, fetched)
 
-    def slow(layout, outcome, *rest):
+    def slow(layout: Any, outcome: Any, *rest: Any) -> None:
         following = STEPS[STEPS.index(outcome.checkpoint.step) + 1 :][:1]
         assert all(begun[step].wait(20) for step in following), "scoring waits for the file"
         write(layout, outcome, *rest)
 
-    monkeypatch.setattr(scoring, "score_one", watched)
+    monkeypatch.setattr(scoring.Scorer, "score", watched)
     monkeypatch.setattr(writer, "write_losses", slow)
     assert ingest("run", run_folder, "--text", text, "--store", tmp_path / "s").status == 0
     assert list(Layout(tmp_path / "s").scored()) == list(STEPS)
@@ -77,11 +85,17 @@ def test_one_file_is_written_while_the_next_checkpoint_is_scored(
 
 @pytest.mark.parametrize("at", STEPS)
 def test_a_disk_that_is_full_stops_the_run_and_what_is_written_stays(
-    tmp_path, ingest, run_folder, text, monkeypatch, whole_store, at
-):
+    tmp_path: Path,
+    ingest: Ingest,
+    run_folder: Path,
+    text: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    whole_store: Path,
+    at: int,
+) -> None:
     write = pq.write_table
 
-    def full(table, path, **options):
+    def full(table: Any, path: Any, **options: Any) -> None:
         if f"checkpoint-{at:09d}" in Path(path).name:
             Path(path).write_text("half")
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -92,7 +106,7 @@ def test_a_disk_that_is_full_stops_the_run_and_what_is_written_stays(
         patch.setattr(pq, "write_table", full)
         ended = ingest(*arguments)
     assert ended.status == 2
-    assert "No space left on device: mend that and run the same command again" in ended.error
+    assert "No space left on device: fix this and rerun the same command" in ended.error
     layout = Layout(tmp_path / "s")
     assert list(layout.scored()) == [step for step in STEPS if step < at]
     assert not leftovers(layout.losses)
@@ -103,29 +117,39 @@ def test_a_disk_that_is_full_stops_the_run_and_what_is_written_stays(
         )
 
 
-def test_the_model_is_built_once_in_a_run(tmp_path, ingest, run_folder, text, monkeypatch):
+def test_the_model_is_built_once_in_a_run(
+    tmp_path: Path, ingest: Ingest, run_folder: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     built = []
     load = resident_model.load_model
-    monkeypatch.setattr(
-        resident_model, "load_model", lambda c, *rest: built.append(c) or load(c, *rest)
-    )
+
+    def counted(checkpoint: Checkpoint, *rest: Any) -> PreTrainedModel:
+        built.append(checkpoint)
+        return load(checkpoint, *rest)
+
+    monkeypatch.setattr(resident_model, "load_model", counted)
     assert ingest("run", run_folder, "--text", text, "--store", tmp_path / "s").status == 0
     assert [c.step for c in built] == list(STEPS[:1])
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 def test_the_attention_is_the_one_asked_for_and_recorded(
-    tmp_path, ingest, run_folder, text, attention, monkeypatch
-):
+    tmp_path: Path,
+    ingest: Ingest,
+    run_folder: Path,
+    text: Path,
+    attention: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     used = []
-    put = resident_model.Standing.put
+    load = resident_model.ResidentModel.load
 
-    def watched(self, arrival):
-        model = put(self, arrival)
+    def watched(self: Any, fetched: FetchedCheckpoint) -> Any:
+        model = load(self, fetched)
         used.append(model.config._attn_implementation)
         return model
 
-    monkeypatch.setattr(resident_model.Standing, "put", watched)
+    monkeypatch.setattr(resident_model.ResidentModel, "load", watched)
     store = tmp_path / "s"
     arguments = ("run", run_folder, "--text", text, "--store", store)
     assert ingest(*arguments, "--attention", attention).status == 0
@@ -138,7 +162,9 @@ def test_the_attention_is_the_one_asked_for_and_recorded(
 
 
 @pytest.mark.parametrize("attention", ["flash_attention_2", "nonsense"])
-def test_attention_that_is_not_there_is_refused(tmp_path, ingest, run_folder, text, attention):
+def test_attention_that_is_not_there_is_refused(
+    tmp_path: Path, ingest: Ingest, run_folder: Path, text: Path, attention: str
+) -> None:
     arguments = ("run", run_folder, "--text", text, "--store", tmp_path / "s")
     ended = ingest(*arguments, "--attention", attention)
     assert ended.status == 2
@@ -146,20 +172,26 @@ def test_attention_that_is_not_there_is_refused(tmp_path, ingest, run_folder, te
     assert not (tmp_path / "s").exists()
 
 
-def test_compiled_the_losses_are_the_same(tmp_path, ingest, run_folder, text, whole_store):
+def test_compiled_the_losses_are_the_same(
+    tmp_path: Path, ingest: Ingest, bpe: PreTrainedTokenizerFast, text: Path
+) -> None:
     try:
-        resident_model.refuse_compiling()
+        resident_model.refuse_compile()
     except IngestError as error:
         pytest.skip(str(error))
-    arguments = ("run", run_folder, "--text", text, "--store", tmp_path / "s", "--compile")
-    assert ingest(*arguments).status == 0
-    assert all(d.largest < 1e-4 for d in compare(tmp_path / "s", whole_store))
+    for step in (1, 2):
+        planted(len(bpe), step, step + 1).save_pretrained(tmp_path / "run" / f"step{step}")
+    bpe.save_pretrained(tmp_path / "run")
+    arguments = ("run", tmp_path / "run", "--text", text, "--store")
+    assert ingest(*arguments, tmp_path / "plain").status == 0
+    assert ingest(*arguments, tmp_path / "s", "--compile").status == 0
+    assert all(d.largest < 1e-4 for d in compare(tmp_path / "s", tmp_path / "plain"))
 
 
 def test_compiling_that_does_not_work_is_refused_at_once(
-    tmp_path, ingest, run_folder, text, monkeypatch
-):
-    def broken(_function):
+    tmp_path: Path, ingest: Ingest, run_folder: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_function: object) -> None:
         raise RuntimeError("no compiler")
 
     monkeypatch.setattr(torch, "compile", broken)

@@ -13,6 +13,7 @@ import pytest
 from ingest.errors import IngestError
 from ingest.verify import verify
 from store.layout import Layout
+from tests.ingest.conftest import Ingest
 from tests.ingest.processes import ROOT
 
 LOSS_FILE = "losses/checkpoint-000000010.parquet"
@@ -41,14 +42,14 @@ def put(path: Path, column: str, row: int, value: object) -> None:
     rewrite(path, changed)
 
 
-def test_a_whole_store_has_no_problem_and_is_only_read(store):
+def test_a_whole_store_has_no_problem_and_is_only_read(store: Path) -> None:
     before = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in store.rglob("*")}
     assert verify(store) == []
     assert {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in store.rglob("*")} == before
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_deleted_file_is_found(store, name):
+def test_a_deleted_file_is_found(store: Path, name: str) -> None:
     (store / name).unlink()
     (problem,) = verify(store)
     assert ("checkpoint 10 is in" if name == LOSS_FILE else name) in problem
@@ -56,14 +57,14 @@ def test_a_deleted_file_is_found(store, name):
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("left", [0, 100, -1])
-def test_a_truncated_file_is_found(store, name, left):
+def test_a_truncated_file_is_found(store: Path, name: str, left: int) -> None:
     (store / name).write_bytes((store / name).read_bytes()[:left])
     (problem,) = verify(store)
     assert f"{Path(name).name} cannot be read" in problem
-    assert problem.endswith("delete it and run again; it is made anew")
+    assert problem.endswith("delete it and run ingest again, which recreates it")
 
 
-def test_a_flipped_byte_among_the_losses_is_found(store):
+def test_a_flipped_byte_among_the_losses_is_found(store: Path) -> None:
     """In a large store it moves the mean by too little to see: the pages have checksums."""
     path = store / LOSS_FILE
     content = path.read_bytes()
@@ -77,7 +78,7 @@ def test_a_flipped_byte_among_the_losses_is_found(store):
 @pytest.mark.parametrize(
     ("column", "value", "sentence"),
     [
-        ("loss", 1.0, "does not have the count and mean that checkpoints.parquet names"),
+        ("loss", 1.0, "does not have the count and mean in checkpoints.parquet"),
         ("loss", float("nan"), NO_LOSS),
         ("loss", None, NO_LOSS),
         ("loss", float("inf"), NO_LOSS),
@@ -88,12 +89,14 @@ def test_a_flipped_byte_among_the_losses_is_found(store):
         ("checkpoint", 11, "holds another checkpoint than its name says"),
     ],
 )
-def test_an_altered_row_of_losses_is_found(store, column, value, sentence):
+def test_an_altered_row_of_losses_is_found(
+    store: Path, column: str, value: float | int | str | None, sentence: str
+) -> None:
     put(store / LOSS_FILE, column, 20, value)
     assert verify(store) == [f"checkpoint-000000010.parquet: {sentence}"]
 
 
-def test_a_loss_altered_by_a_millionth_is_found(store):
+def test_a_loss_altered_by_a_millionth_is_found(store: Path) -> None:
     loss = pq.read_table(store / LOSS_FILE)["loss"][20].as_py()
     put(store / LOSS_FILE, "loss", 20, loss + 1e-6 * loss)
     (problem,) = verify(store)
@@ -110,12 +113,14 @@ def test_a_loss_altered_by_a_millionth_is_found(store):
         ("token_str", "?", "does not have the rows of tokens.parquet"),
     ],
 )
-def test_an_altered_token_is_found(store, column, value, sentence):
+def test_an_altered_token_is_found(
+    store: Path, column: str, value: int | str, sentence: str
+) -> None:
     put(store / "tokens.parquet", column, 20, value)
     assert sentence in "\n".join(verify(store))
 
 
-def test_other_rows_are_found(store):
+def test_other_rows_are_found(store: Path) -> None:
     path = store / LOSS_FILE
     whole = pq.read_table(path)
     for table in (whole.slice(1), whole.take([1, 0, *range(2, len(whole))])):
@@ -125,11 +130,11 @@ def test_other_rows_are_found(store):
     put(store / "docs.parquet", "n_tokens", 0, 1)
     assert "docs.parquet: n_tokens is not the number" in verify(store)[0]
     rewrite(store / "docs.parquet", lambda t: t.slice(1))
-    assert "manifest.json counts other numbers" in verify(store)[0]
+    assert "manifest.json has other numbers" in verify(store)[0]
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_other_columns_and_types_are_found(store, name):
+def test_other_columns_and_types_are_found(store: Path, name: str) -> None:
     path = store / name
     whole = pq.read_table(path)
     first = whole.schema.field(0)
@@ -147,34 +152,34 @@ def test_other_columns_and_types_are_found(store, name):
         assert "has other columns than expected" in problem
 
 
-def test_more_metadata_of_docs_is_no_fault(store):
+def test_more_metadata_of_docs_is_no_fault(store: Path) -> None:
     rewrite(store / "docs.parquet", lambda t: t.append_column("mine", t["part"]))
     assert verify(store) == []
 
 
-def test_files_that_do_not_belong_are_found(store):
+def test_files_that_do_not_belong_are_found(store: Path) -> None:
     losses = store / "losses"
     (losses / ".checkpoint-000000020.parquet.99.tmp").touch()
     (store / ".manifest.json.99.tmp").touch()
     shutil.copy(store / LOSS_FILE, losses / "checkpoint-000000010 (copy).parquet")
     shutil.copy(store / LOSS_FILE, Layout(store).loss_file(20))
     assert verify(store) == [
-        ".manifest.json.99.tmp is left over from a killed ingest: run it again",
-        ".checkpoint-000000020.parquet.99.tmp is left over from a killed ingest: run it again",
-        "losses/checkpoint-000000010 (copy).parquet is no loss file of this store: "
+        ".manifest.json.99.tmp was left behind by a killed ingest: run it again",
+        ".checkpoint-000000020.parquet.99.tmp was left behind by a killed ingest: run it again",
+        "losses/checkpoint-000000010 (copy).parquet is not a loss file of this store: "
         "move it elsewhere",
         "checkpoint 20 has a loss file but no row in checkpoints.parquet",
         "checkpoint-000000020.parquet: holds another checkpoint than its name says",
     ]
 
 
-def test_a_folder_without_a_manifest_is_no_store(store):
+def test_a_folder_without_a_manifest_is_no_store(store: Path) -> None:
     (store / "manifest.json").unlink()
     with pytest.raises(IngestError, match=r"has no manifest\.json"):
         verify(store)
 
 
-def test_the_command_names_each_problem_and_ends_with_status_1(store, ingest):
+def test_the_command_names_each_problem_and_ends_with_status_1(store: Path, ingest: Ingest) -> None:
     assert ingest("verify", store).status == 0
     (store / LOSS_FILE).unlink()
     ended = ingest("verify", store)
@@ -182,6 +187,6 @@ def test_the_command_names_each_problem_and_ends_with_status_1(store, ingest):
     assert ended.error.startswith("problem: checkpoint 10 is in checkpoints.parquet but has no")
 
 
-def test_neither_verify_nor_compare_loads_torch():
+def test_neither_verify_nor_compare_loads_torch() -> None:
     code = "import sys, ingest.verify; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

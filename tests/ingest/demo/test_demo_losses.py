@@ -32,16 +32,16 @@ def windows() -> list[list[int]]:
     tokenizer = AutoTokenizer.from_pretrained(FOLDERS[STEPS[0]])
     texts = pq.read_table(DEMO / "text" / manifest.text)["text"].to_pylist()
     return windows_by_hand(
-        tokenizer, texts, manifest.context_length, manifest.bos_id, manifest.max_parts
+        tokenizer, texts, manifest.context_length, manifest.bos_id, manifest.options["max_parts"]
     )
 
 
-def test_eight_checkpoints_are_bundled_and_scored():
+def test_eight_checkpoints_are_bundled_and_scored() -> None:
     assert len(STEPS) == 8
     assert set(STEPS) <= set(LAYOUT.scored())
 
 
-def test_its_tokens_are_those_of_the_bundled_text(windows):
+def test_its_tokens_are_those_of_the_bundled_text(windows: list[list[int]]) -> None:
     tokens = pq.read_table(LAYOUT.tokens)
     assert tokens.num_rows >= 50_000
     assert tokens["token_id"].to_pylist() == [t for w in windows for t in w[1:]]
@@ -50,7 +50,9 @@ def test_its_tokens_are_those_of_the_bundled_text(windows):
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_every_loss_of_a_checkpoint_equals_one_computed_by_hand(windows, step):
+def test_every_loss_of_a_checkpoint_equals_one_computed_by_hand(
+    windows: list[list[int]], step: int
+) -> None:
     model = AutoModelForCausalLM.from_pretrained(FOLDERS[step], dtype="float32").eval()
     expected = np.concatenate([losses_by_hand(model, window) for window in windows])
     found = pq.read_table(LAYOUT.loss_file(step))["loss"].to_numpy()
@@ -58,7 +60,7 @@ def test_every_loss_of_a_checkpoint_equals_one_computed_by_hand(windows, step):
 
 
 @pytest.mark.parametrize("step", (0, 1_640, 3_000))
-def test_the_scores_of_heads_are_those_computed_by_hand(step):
+def test_the_scores_of_heads_are_those_computed_by_hand(step: int) -> None:
     model = AutoModelForCausalLM.from_pretrained(
         FOLDERS[step], dtype="float32", attn_implementation="eager"
     ).eval()

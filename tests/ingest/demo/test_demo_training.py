@@ -1,10 +1,14 @@
 """The demo's recipe: the same twice, repeats where it says, a table of what the run learned."""
 
 import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from transformers import PreTrainedTokenizerFast
 
 from ingest.demo.make import BUNDLED_STEPS, make_demo
 from ingest.demo.muon import orthogonalise
@@ -18,7 +22,7 @@ SHORT = Recipe(steps=2, batch=2, warm_up=1)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _threads():
+def _threads() -> Iterator[Any]:
     """Training takes two, and another number than before would change other tests' last digits."""
     before = torch.get_num_threads()
     yield
@@ -26,11 +30,11 @@ def _threads():
 
 
 @pytest.fixture(scope="module")
-def tokenizer():
+def tokenizer() -> Any:
     return train_tokenizer(TEXT)
 
 
-def trained(tokenizer, folder) -> list[str]:
+def trained(tokenizer: PreTrainedTokenizerFast, folder: Path) -> list[str]:
     """sha256 of the weights of each checkpoint of a short run."""
     stream = token_stream(tokenizer, TEXT)
     losses = [loss for _, loss in train(stream, tokenizer, SHORT, folder)]
@@ -39,20 +43,22 @@ def trained(tokenizer, folder) -> list[str]:
     return [hashlib.sha256(f.read_bytes()).hexdigest() for f in files]
 
 
-def test_the_same_seed_gives_the_same_weights(tokenizer, tmp_path):
+def test_the_same_seed_gives_the_same_weights(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
     first = trained(tokenizer, tmp_path / "first")
     assert first == trained(tokenizer, tmp_path / "second")
     assert len(set(first)) == 3  # steps 0, 1 and 2
 
 
-def test_at_least_a_hundred_checkpoints_are_saved_the_bundled_among_them():
+def test_at_least_a_hundred_checkpoints_are_saved_the_bundled_among_them() -> None:
     steps = saved_steps(Recipe().steps)
     assert len(steps) >= 100
     assert steps[0] == 0
     assert set(BUNDLED_STEPS) <= set(steps)
 
 
-def test_the_rate_warms_up_and_decays_to_a_tenth():
+def test_the_rate_warms_up_and_decays_to_a_tenth() -> None:
     factors = [rate_factor(step, Recipe()) for step in range(Recipe().steps)]
     assert np.argmax(factors) == Recipe().warm_up - 1
     assert max(factors) == 1
@@ -60,7 +66,7 @@ def test_the_rate_warms_up_and_decays_to_a_tenth():
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (4, 16), (16, 4)])
-def test_an_orthogonalised_matrix_has_singular_values_near_one(shape):
+def test_an_orthogonalised_matrix_has_singular_values_near_one(shape: tuple[int, ...]) -> None:
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     values = torch.linalg.svdvals(orthogonalise(matrix))
     assert values.min() > 0.5
@@ -69,7 +75,7 @@ def test_an_orthogonalised_matrix_has_singular_values_near_one(shape):
     assert ((turned.U @ turned.Vh) * orthogonalise(matrix)).sum() > 0.8 * min(shape)
 
 
-def test_a_planted_repeat_is_the_same_span_twice():
+def test_a_planted_repeat_is_the_same_span_twice() -> None:
     rng = np.random.default_rng(0)
     for _ in range(200):
         window = np.arange(513)
@@ -80,21 +86,23 @@ def test_a_planted_repeat_is_the_same_span_twice():
         assert (window[repeat.second : repeat.second + repeat.length] == span).all()
 
 
-def test_training_windows_begin_with_the_bos_and_stay_in_the_text():
+def test_training_windows_begin_with_the_bos_and_stay_in_the_text() -> None:
     batch = training_batch(np.arange(1_000, 2_000), 4, 512, 0, np.random.default_rng(0))
     assert batch.shape == (4, 513)
     assert (batch[:, 0] == 0).all()
     assert (batch[:, 1:] >= 1_000).all()
 
 
-def test_every_tenth_address_is_held_out():
+def test_every_tenth_address_is_held_out() -> None:
     every = [Address(str(i), i, "p", "q", "t") for i in range(23)]
     training, held_out = split(every)
     assert [a.year for a in held_out] == [0, 10, 20]
     assert len(training) == 20
 
 
-def test_each_text_of_the_stream_begins_with_the_end_of_text_token(tokenizer):
+def test_each_text_of_the_stream_begins_with_the_end_of_text_token(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
     stream = token_stream(tokenizer, TEXT)
     bos = tokenizer.convert_tokens_to_ids(END_OF_TEXT)
     assert (stream == bos).sum() == len(TEXT)
@@ -102,7 +110,9 @@ def test_each_text_of_the_stream_begins_with_the_end_of_text_token(tokenizer):
     assert tokenizer.decode(stream[1:60]) == TEXT[0][: len(tokenizer.decode(stream[1:60]))]
 
 
-def test_the_demo_is_made_whole_and_never_over_another(tmp_path, monkeypatch):
+def test_the_demo_is_made_whole_and_never_over_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(
         "ingest.demo.make.addresses",
         lambda: [Address(f"{i}.txt", 1790 + i, "p", "q", TEXT[i % 2] * 2) for i in range(12)],

@@ -1,6 +1,7 @@
 """Losses equal what was computed by hand, whatever the batches."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ LENGTHS = [CONTEXT, 2, 7, CONTEXT, 31, 3, 2, 16, CONTEXT, 9]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_losses_equal_those_computed_one_doc_at_a_time(family):
+def test_losses_equal_those_computed_one_doc_at_a_time(family: str) -> None:
     windows = some_windows(LENGTHS)
     expected = np.concatenate([losses_by_hand(MODELS[family], w.tolist()) for w in windows])
     assert expected.std() > 0.5
@@ -43,7 +44,7 @@ def test_losses_equal_those_computed_one_doc_at_a_time(family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_their_mean_is_the_loss_that_the_model_gives_for_labels(family):
+def test_their_mean_is_the_loss_that_the_model_gives_for_labels(family: str) -> None:
     window = some_windows([CONTEXT])[0]
     ids = torch.tensor(window[None])
     theirs = MODELS[family](input_ids=ids, labels=ids).loss.item()
@@ -51,7 +52,7 @@ def test_their_mean_is_the_loss_that_the_model_gives_for_labels(family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_head_of_zeros_gives_the_logarithm_of_the_vocabulary(family):
+def test_a_head_of_zeros_gives_the_logarithm_of_the_vocabulary(family: str) -> None:
     model = tiny(family, VOCABULARY)
     torch.nn.init.zeros_(model.get_output_embeddings().weight)
     losses = scored(model, some_windows(LENGTHS))
@@ -65,7 +66,9 @@ def test_a_head_of_zeros_gives_the_logarithm_of_the_vocabulary(family):
     budget=st.integers(1, 200),
     seed=st.integers(0, 99),
 )
-def test_batch_size_order_and_padding_change_no_loss(family, lengths, budget, seed):
+def test_batch_size_order_and_padding_change_no_loss(
+    family: str, lengths: Any, budget: Any, seed: Any
+) -> None:
     model, windows = MODELS[family], some_windows(lengths, seed)
     alone = [scored(model, [w]) for w in windows]
     np.testing.assert_allclose(
@@ -80,7 +83,7 @@ def test_batch_size_order_and_padding_change_no_loss(family, lengths, budget, se
     )
 
 
-def test_a_batch_holds_no_more_tokens_than_allowed_unless_one_window_does():
+def test_a_batch_holds_no_more_tokens_than_allowed_unless_one_window_does() -> None:
     seen = []
     model = tiny("gpt2", VOCABULARY)
     model.base_model.register_forward_pre_hook(
@@ -94,7 +97,7 @@ def test_a_batch_holds_no_more_tokens_than_allowed_unless_one_window_does():
     assert len(seen[2:]) == 2
 
 
-def test_in_half_precision_head_and_softmax_are_widened():
+def test_in_half_precision_head_and_softmax_are_widened() -> None:
     windows = some_windows([CONTEXT] * 4)
     half = tiny("gpt2", VOCABULARY).bfloat16()
     with torch.no_grad():
@@ -105,7 +108,7 @@ def test_in_half_precision_head_and_softmax_are_widened():
     np.testing.assert_allclose(scored(half, windows), np.array(expected), rtol=0, atol=1e-4)
 
 
-def test_attention_scaled_by_layer_is_computed_as_the_plain_way_computes_it():
+def test_attention_scaled_by_layer_is_computed_as_the_plain_way_computes_it() -> None:
     """Mistral's GPT-2s ask for it; transformers before 5.4 forgot it in its default attention."""
     torch.manual_seed(0)
     config = GPT2Config(
@@ -128,7 +131,7 @@ def test_attention_scaled_by_layer_is_computed_as_the_plain_way_computes_it():
     assert np.abs(ours - scored(model, windows)).max() > 1e-2
 
 
-def test_an_encoder_is_told_from_a_model_that_reads_from_left_to_right():
+def test_an_encoder_is_told_from_a_model_that_reads_from_left_to_right() -> None:
     torch.manual_seed(0)
     sizes = {
         "hidden_size": 16,

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from ingest.model.kernel import token_losses
 from ingest.model.memory import Budget, is_out_of_memory
@@ -21,7 +22,7 @@ OUT = [
 ]
 
 
-def with_room_for(n_tokens: int, error: Exception) -> torch.nn.Module:
+def with_room_for(n_tokens: int, error: Exception) -> PreTrainedModel:
     """A model that runs out of memory beyond so many tokens at once."""
     model = tiny("gpt2", VOCABULARY)
 
@@ -34,8 +35,9 @@ def with_room_for(n_tokens: int, error: Exception) -> torch.nn.Module:
 
 
 @pytest.mark.parametrize("error", OUT)
-def test_out_of_memory_halves_the_budget_for_good_and_changes_no_loss(error):
-    windows, told = some_windows(LENGTHS), []
+def test_out_of_memory_halves_the_budget_for_good_and_changes_no_loss(error: Exception) -> None:
+    windows = some_windows(LENGTHS)
+    told: list[str] = []
     model, budget = with_room_for(40, error), Budget(160, told.append)
     losses = np.full(sum(len(w) - 1 for w in windows), np.nan, dtype=np.float32)
     for rows, values in token_losses(model, windows, budget):
@@ -47,7 +49,7 @@ def test_out_of_memory_halves_the_budget_for_good_and_changes_no_loss(error):
     assert len(told) == 1
 
 
-def test_what_halving_does_not_mend_is_raised():
+def test_what_halving_does_not_mend_is_raised() -> None:
     with pytest.raises(torch.OutOfMemoryError):
         list(token_losses(with_room_for(10, OUT[0]), some_windows([20, 20])))
     model = with_room_for(10, RuntimeError("size mismatch"))
@@ -55,14 +57,14 @@ def test_what_halving_does_not_mend_is_raised():
         list(token_losses(model, some_windows([20, 20])))
 
 
-def test_the_hosts_allocator_is_understood():
+def test_the_hosts_allocator_is_understood() -> None:
     with pytest.raises(RuntimeError) as raised:
         torch.empty(2**60, dtype=torch.uint8)
     assert is_out_of_memory(raised.value)
     assert not is_out_of_memory(ValueError("not enough memory of the past"))
 
 
-def test_a_batch_is_bounded_whatever_the_budget():
+def test_a_batch_is_bounded_whatever_the_budget() -> None:
     endless = Budget(10**12)
     model = tiny("gpt2", 50_257)
     eager = tiny("gpt2", 50_257)

@@ -2,7 +2,6 @@
 
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -15,37 +14,10 @@ import pytest
 
 from store.files import leftovers
 from store.layout import Layout
-from tests.ingest.processes import ENVIRONMENT, ROOT, finish, start
-from tests.models import PROSE, save_run
+from tests.ingest.conftest import LONG_STEPS, LongRun
+from tests.ingest.processes import ENVIRONMENT, KILL_SEEDS, ROOT, finish, pid_of, start
 
-STEPS = range(0, 80, 10)
 Arguments = Callable[[Path], list[str]]
-
-
-@pytest.fixture(scope="module")
-def arguments(bpe, tmp_path_factory: pytest.TempPathFactory) -> Arguments:
-    """The arguments of a run over eight checkpoints, into the store that is named."""
-    folder = tmp_path_factory.mktemp("long")
-    save_run(folder / "run", bpe, STEPS)
-    (folder / "t.txt").write_text(PROSE * 15)
-    fixed = ["run", str(folder / "run"), "--text", str(folder / "t.txt"), "--store"]
-    return lambda store: [*fixed, str(store)]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(arguments: Arguments, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    store = tmp_path_factory.mktemp("undisturbed") / "store"
-    finish(arguments(store))
-    assert list(Layout(store).scored()) == list(STEPS)
-    return store
-
-
-@pytest.fixture(scope="module")
-def duration(arguments: Arguments, undisturbed: Path, tmp_path_factory) -> float:
-    """Seconds that a run takes, now that the server is warm."""
-    began = time.monotonic()
-    finish(arguments(tmp_path_factory.mktemp("timed")))
-    return time.monotonic() - began
 
 
 def assert_same(store: Path, expected: Path) -> None:
@@ -58,41 +30,48 @@ def assert_same(store: Path, expected: Path) -> None:
     assert tables[0].equals(tables[1])
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_killed_twice_at_random_moments(tmp_path, arguments, undisturbed, duration, seed):
+@pytest.mark.parametrize("seed", KILL_SEEDS)
+def test_killed_twice_at_random_moments(
+    tmp_path: Path, long_run: LongRun, long_store: tuple[Path, float], seed: int
+) -> None:
+    expected, duration = long_store
     moments = random.Random(seed)
     for _ in range(2):
-        process = start(arguments(tmp_path / "store"))
+        process = start(long_run(tmp_path / "store"))
         process.join(moments.uniform(0, duration))
         process.kill()
         process.join()
-    finish(arguments(tmp_path / "store"))
-    assert_same(tmp_path / "store", undisturbed)
+    finish(long_run(tmp_path / "store"))
+    assert_same(tmp_path / "store", expected)
 
 
 @pytest.mark.parametrize("folder", ["", "losses"])
-def test_killed_while_a_file_is_half_written(tmp_path, arguments, undisturbed, folder):
+def test_killed_while_a_file_is_half_written(
+    tmp_path: Path, long_run: LongRun, long_store: tuple[Path, float], folder: str
+) -> None:
     store = tmp_path / "store"
-    process = start(arguments(store))
+    process = start(long_run(store))
     while process.is_alive():
         if not leftovers(store / folder):
             continue
-        os.kill(process.pid, signal.SIGSTOP)
+        os.kill(pid_of(process), signal.SIGSTOP)
         if leftovers(store / folder):
             break
-        os.kill(process.pid, signal.SIGCONT)
+        os.kill(pid_of(process), signal.SIGCONT)
     process.kill()
     process.join()
     assert leftovers(store / folder), "no moment was caught in which a file was half written"
-    finish(arguments(store))
-    assert_same(store, undisturbed)
+    finish(long_run(store))
+    assert_same(store, long_store[0])
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_the_command_itself_interrupted_or_killed(tmp_path, arguments, undisturbed, signal_number):
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_itself_interrupted(
+    tmp_path: Path, long_run: LongRun, long_store: tuple[Path, float], signal_number: signal.Signals
+) -> None:
     store = tmp_path / "store"
     process = subprocess.Popen(
-        [sys.executable, "-m", "ingest", *arguments(store)],
+        [sys.executable, "-m", "ingest", *long_run(store)],
         cwd=ROOT,
         env=ENVIRONMENT,
         stderr=subprocess.PIPE,
@@ -105,13 +84,11 @@ def test_the_command_itself_interrupted_or_killed(tmp_path, arguments, undisturb
         time.sleep(0.002)
     process.send_signal(signal_number)
     _, error = process.communicate()
-    assert 1 <= len(Layout(store).scored()) < len(STEPS)
+    assert 1 <= len(Layout(store).scored()) < len(LONG_STEPS)
     assert "Traceback" not in error
-    if signal_number != signal.SIGKILL:
-        assert process.returncode == 130
-        last = error.splitlines()[-1]
-        assert re.fullmatch("interrupted: run the same command again to go on from here", last)
-        assert not leftovers(store)
-        assert not leftovers(Layout(store).losses)
-    finish(arguments(store))
-    assert_same(store, undisturbed)
+    assert process.returncode == 130
+    assert error.splitlines()[-1] == "interrupted: rerun the same command to resume"
+    assert not leftovers(store)
+    assert not leftovers(Layout(store).losses)
+    finish(long_run(store))
+    assert_same(store, long_store[0])

@@ -4,7 +4,8 @@ import hashlib
 import json
 import os
 import struct
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -15,13 +16,24 @@ from store.layout import Layout
 from store.manifest import FORMAT_VERSION, Manifest, ManifestError, read_manifest, write_manifest
 
 MANIFEST = Manifest(
-    model="m", text="t", tokenizer="k", tokenizer_sha256="s", context_length=32, bos=None,
-    bos_id=None, dtype="float32", attention="sdpa", n_docs=1, n_tokens=2, token_fingerprint="f",
+    model="m",
+    text="t",
+    tokenizer="k",
+    tokenizer_sha256="s",
+    context_length=32,
+    bos=None,
+    bos_id=None,
+    dtype="float32",
+    attention="sdpa",
+    n_docs=1,
+    n_tokens=2,
+    token_fingerprint="f",
+    options={"stride": 16, "max_parts": None},
     versions={"torch": "2"},
-)  # fmt: skip
+)
 
 
-def test_a_file_appears_only_when_it_is_whole(tmp_path):
+def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.parquet"
     with whole_file(path) as temporary:
         temporary.write_text("half")
@@ -33,7 +45,7 @@ def test_a_file_appears_only_when_it_is_whole(tmp_path):
 
 
 @pytest.mark.parametrize("stop", [ValueError, KeyboardInterrupt])
-def test_a_failed_write_leaves_what_was_there(tmp_path, stop):
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path, stop: type[BaseException]) -> None:
     path = tmp_path / "a.parquet"
     path.write_text("old")
     with pytest.raises(stop), whole_file(path) as temporary:
@@ -43,7 +55,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, stop):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_only_our_temporary_files_are_leftovers(tmp_path):
+def test_only_our_temporary_files_are_leftovers(tmp_path: Path) -> None:
     for name in (".a.parquet.12.tmp", ".vimrc.tmp", "a.parquet.12.tmp", ".a.parquet", "x.tmp"):
         (tmp_path / name).touch()
     assert [p.name for p in leftovers(tmp_path)] == [".a.parquet.12.tmp"]
@@ -53,7 +65,7 @@ def test_only_our_temporary_files_are_leftovers(tmp_path):
     assert len(leftovers(tmp_path, older_than=60)) == 1
 
 
-def test_loss_files_are_found_by_the_step_in_their_name(tmp_path):
+def test_loss_files_are_found_by_the_step_in_their_name(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     layout.losses.mkdir()
     steps = [400, 9, 12_345_678_901, 0]
@@ -66,13 +78,15 @@ def test_loss_files_are_found_by_the_step_in_their_name(tmp_path):
     assert Layout(tmp_path / "gone").scored() == {}
 
 
-def test_a_manifest_is_read_as_it_was_written(tmp_path):
+def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
     write_manifest(MANIFEST, path)
     assert read_manifest(path) == MANIFEST
-    later = {**asdict(MANIFEST), "of_a_later_minor_version": 1}
-    path.write_text(json.dumps(later))
-    assert read_manifest(path) == MANIFEST
+    entries = json.loads(path.read_text())
+    assert (entries["stride"], entries["max_parts"], "options" in entries) == (16, None, False)
+    path.write_text(json.dumps({**entries, "of_a_later_version": 1}))
+    options = {**MANIFEST.options, "of_a_later_version": 1}
+    assert read_manifest(path) == replace(MANIFEST, options=options)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +96,7 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path):
         ("{", "cannot be read as JSON"),
         ("\udcff", "cannot be read as JSON"),
         ("[1]", "holds no JSON object"),
-        ("{}", "names no format_version"),
+        ("{}", "has no format_version"),
         (json.dumps({"format_version": FORMAT_VERSION + 1}), "update Token Trails to open it"),
         (json.dumps({"format_version": FORMAT_VERSION}), "is incomplete .*score the text again"),
         (
@@ -91,7 +105,9 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path):
         ),
     ],
 )
-def test_an_unusable_manifest_gets_a_sentence(tmp_path, content, sentence):
+def test_an_unusable_manifest_gets_a_sentence(
+    tmp_path: Path, content: str | None, sentence: str
+) -> None:
     if content is not None:
         path = tmp_path / "manifest.json"
         path.write_text(content, encoding="utf-8", errors="surrogateescape")
@@ -99,7 +115,7 @@ def test_an_unusable_manifest_gets_a_sentence(tmp_path, content, sentence):
         read_manifest(tmp_path / "manifest.json")
 
 
-def test_the_fingerprint_is_that_of_the_four_byte_values_column_after_column():
+def test_the_fingerprint_is_that_of_the_four_byte_values_column_after_column() -> None:
     columns = {"doc": [0, 0, 1], "position": [1, 2, 1], "token_id": [70_000, 5, 6]}
     values = [value for column in columns.values() for value in column]
     expected = hashlib.sha256(struct.pack("<9i", *values)).hexdigest()

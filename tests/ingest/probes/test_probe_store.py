@@ -3,40 +3,53 @@
 import random
 import re
 import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from transformers import MambaConfig, MambaForCausalLM
+from transformers import MambaConfig, MambaForCausalLM, PreTrainedTokenizerFast
 
 from ingest.output import writer
 from ingest.verify import verify
 from store import schema
 from store.layout import Layout
-from tests.ingest.conftest import STEPS
+from tests.ingest.conftest import STEPS, Ingest, LongRun
 from tests.ingest.output.test_kill import assert_same
-from tests.ingest.processes import finish, start
+from tests.ingest.processes import KILL_SEEDS, finish, start
 from tests.models import PROSE, save_run, tiny
 
 
 @pytest.fixture(scope="module")
-def probed(run_folder, text, tmp_path_factory):
+def probed(run_folder: Path, text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store of `run_folder` with probes. Read only."""
     store = tmp_path_factory.mktemp("probed") / "store"
     finish(["run", str(run_folder), "--text", str(text), "--store", str(store), "--probes"])
     return store
 
 
+@pytest.fixture(scope="module")
+def long_probed(long_run: LongRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of `long_run` with probes, undisturbed. Read only."""
+    store = tmp_path_factory.mktemp("long-probed") / "store"
+    finish(long_run(store, "--probes"))
+    return store
+
+
 @pytest.fixture
-def own(probed, tmp_path):
+def own(probed: Path, tmp_path: Path) -> Path:
     return shutil.copytree(probed, tmp_path / "own")
 
 
-def probes_of(store):
+def probes_of(store: Path) -> Any:
     return pq.read_table(Layout(store).probes).to_pylist()
 
 
-def test_each_checkpoint_has_two_losses_and_a_score_a_head_bound_to_its_weights(probed):
+def test_each_checkpoint_has_two_losses_and_a_score_a_head_bound_to_its_weights(
+    probed: Path,
+) -> None:
     table = pq.read_table(Layout(probed).probes)
     assert table.schema.equals(schema.PROBES, check_metadata=False)
     assert [(r["checkpoint"], r["probe"], r["layer"], r["head"]) for r in table.to_pylist()] == [
@@ -53,8 +66,8 @@ def test_each_checkpoint_has_two_losses_and_a_score_a_head_bound_to_its_weights(
 
 
 def test_without_probes_the_losses_are_the_same_and_probes_can_be_had_later(
-    tmp_path, ingest, whole_store, probed, run_folder, text
-):
+    tmp_path: Path, ingest: Ingest, whole_store: Path, probed: Path, run_folder: Path, text: Path
+) -> None:
     store = shutil.copytree(whole_store, tmp_path / "s")
     assert not Layout(store).probes.exists()
     before = {p: p.stat().st_mtime_ns for p in Layout(store).losses.iterdir()}
@@ -69,8 +82,13 @@ def test_without_probes_the_losses_are_the_same_and_probes_can_be_had_later(
 
 
 def test_later_checkpoints_that_were_not_probed_are_told_and_made_up_for(
-    tmp_path, ingest, bpe, text, own, run_folder
-):
+    tmp_path: Path,
+    ingest: Ingest,
+    bpe: PreTrainedTokenizerFast,
+    text: Path,
+    own: Path,
+    run_folder: Path,
+) -> None:
     source = shutil.copytree(run_folder, tmp_path / run_folder.name)
     save_run(source, bpe, [500])
     arguments = ("run", source, "--text", text, "--store", own)
@@ -83,8 +101,8 @@ def test_later_checkpoints_that_were_not_probed_are_told_and_made_up_for(
 
 
 def test_probes_of_other_weights_than_the_losses_are_found_and_made_again(
-    tmp_path, ingest, text, own, run_folder
-):
+    tmp_path: Path, ingest: Ingest, text: Path, own: Path, run_folder: Path
+) -> None:
     source = shutil.copytree(run_folder, tmp_path / run_folder.name)
     tiny("gpt2", seed=77).save_pretrained(source / "checkpoint-10")
     arguments = ("run", source, "--text", text, "--store", own)
@@ -104,8 +122,8 @@ def test_probes_of_other_weights_than_the_losses_are_found_and_made_again(
 
 
 def test_what_was_scored_is_not_probed_with_other_weights(
-    tmp_path, ingest, text, whole_store, run_folder
-):
+    tmp_path: Path, ingest: Ingest, text: Path, whole_store: Path, run_folder: Path
+) -> None:
     store = shutil.copytree(whole_store, tmp_path / "s")
     source = shutil.copytree(run_folder, tmp_path / run_folder.name)
     tiny("gpt2", seed=77).save_pretrained(source / "checkpoint-10")
@@ -116,12 +134,17 @@ def test_what_was_scored_is_not_probed_with_other_weights(
 
 
 def test_interrupted_between_a_checkpoints_probes_and_its_losses(
-    tmp_path, ingest, run_folder, text, probed, monkeypatch
-):
+    tmp_path: Path,
+    ingest: Ingest,
+    run_folder: Path,
+    text: Path,
+    probed: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     store = tmp_path / "s"
     arguments = ("run", run_folder, "--text", text, "--store", store, "--probes")
 
-    def stop(*_):
+    def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -134,30 +157,30 @@ def test_interrupted_between_a_checkpoints_probes_and_its_losses(
     assert_same(store, probed)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_killed_twice_at_random_moments(tmp_path, bpe, seed):
-    save_run(tmp_path / "run", bpe, range(0, 60, 10))
-    (tmp_path / "t.txt").write_text(PROSE * 15)
-    fixed = ["run", str(tmp_path / "run"), "--text", str(tmp_path / "t.txt"), "--probes"]
-    finish([*fixed, "--store", str(tmp_path / "undisturbed")])
+@pytest.mark.parametrize("seed", KILL_SEEDS)
+def test_killed_twice_at_random_moments(
+    tmp_path: Path, long_run: LongRun, long_probed: Path, long_store: tuple[Path, float], seed: int
+) -> None:
     moments = random.Random(seed)
     for _ in range(2):
-        process = start([*fixed, "--store", str(tmp_path / "s")])
-        process.join(moments.uniform(0.1, 2))
+        process = start(long_run(tmp_path / "s", "--probes"))
+        process.join(moments.uniform(0.1, 1.3 * long_store[1]))
         process.kill()
         process.join()
-    finish([*fixed, "--store", str(tmp_path / "s")])
-    assert_same(tmp_path / "s", tmp_path / "undisturbed")
+    finish(long_run(tmp_path / "s", "--probes"))
+    assert_same(tmp_path / "s", long_probed)
 
 
-def test_a_model_without_attention_weights_is_told_of_once(tmp_path, ingest, bpe):
+def test_a_model_without_attention_weights_is_told_of_once(
+    tmp_path: Path, ingest: Ingest, bpe: PreTrainedTokenizerFast
+) -> None:
     config = MambaConfig(vocab_size=len(bpe), hidden_size=16, num_hidden_layers=1, state_size=4)
     for step in (1, 2):
         MambaForCausalLM(config).save_pretrained(tmp_path / "run" / f"checkpoint-{step}")
     bpe.save_pretrained(tmp_path / "run")
     (tmp_path / "t.txt").write_text(PROSE)
-    ended = ingest("run", tmp_path / "run", "--text", tmp_path / "t.txt", "--context-length", 32,
-                   "--store", tmp_path / "s", "--probes")  # fmt: skip
+    line = ("run", tmp_path / "run", "--text", tmp_path / "t.txt", "--store", tmp_path / "s")
+    ended = ingest(*line, "--context-length", 32, "--probes")
     assert ended.status == 0, ended.error
     assert ended.error.count("gives no attention weights") == 1
     assert [r["value"] is None for r in probes_of(tmp_path / "s")] == [False, False, True] * 2
@@ -177,19 +200,23 @@ def test_a_model_without_attention_weights_is_told_of_once(tmp_path, ingest, bpe
         ),
     ],
 )
-def test_verify_finds_what_is_wrong_with_probes(own, change, problem):
+def test_verify_finds_what_is_wrong_with_probes(
+    own: Path, change: Callable[..., Any], problem: str
+) -> None:
     rows = change(probes_of(own))
     pq.write_table(pa.Table.from_pylist(rows, schema.PROBES), Layout(own).probes)
     assert any(problem in p for p in verify(own))
 
 
-def test_a_damaged_file_of_probes_is_refused_until_deleted(ingest, own, run_folder, text):
+def test_a_damaged_file_of_probes_is_refused_until_deleted(
+    ingest: Ingest, own: Path, run_folder: Path, text: Path
+) -> None:
     Layout(own).probes.write_bytes(b"no parquet")
     assert any("cannot be read" in p for p in verify(own))
     arguments = ("run", run_folder, "--text", text, "--store", own, "--probes")
     ended = ingest(*arguments)
     assert ended.status == 2
-    assert "delete it and run again" in ended.error
+    assert "delete it and run ingest again" in ended.error
     Layout(own).probes.unlink()
     assert ingest(*arguments).status == 0
     assert verify(own) == []

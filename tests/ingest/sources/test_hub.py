@@ -5,18 +5,21 @@ import re
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from ingest import scoring
 from ingest.sources import hub as client
+from ingest.sources.prefetch import FetchedCheckpoint
+from ingest.sources.revisions import Checkpoint
 from ingest.verify import verify
 from store.layout import Layout
 from store.manifest import read_manifest
 from tests.ingest import hub as served
-from tests.ingest.conftest import REPO, STEPS
-from tests.ingest.hub import commit_of
+from tests.ingest.conftest import REPO, STEPS, Ingest, Score
+from tests.ingest.hub import Hub, commit_of
 
 WEIGHTS_OF_10 = f"GET /{REPO}/resolve/{commit_of('checkpoint-10')}/model.safetensors"
 
@@ -36,8 +39,8 @@ def on_disk(home: Path) -> set[str]:
 
 
 def test_a_run_from_the_hub_equals_one_from_a_folder_byte_for_byte(
-    published, score, tmp_path, whole_store
-):
+    published: Hub, score: Score, tmp_path: Path, whole_store: Path
+) -> None:
     ended = score()
     assert (ended.status, ended.error) == (0, "")
     store = tmp_path / "s"
@@ -53,7 +56,9 @@ def test_a_run_from_the_hub_equals_one_from_a_folder_byte_for_byte(
     assert verify(store) == []
 
 
-def test_commits_are_resolved_once_and_each_file_is_fetched_once(published, score):
+def test_commits_are_resolved_once_and_each_file_is_fetched_once(
+    published: Hub, score: Score
+) -> None:
     assert score().status == 0
     requests = published.requests
     assert requests.count(f"GET /api/models/{REPO}/refs") == 1
@@ -64,18 +69,18 @@ def test_commits_are_resolved_once_and_each_file_is_fetched_once(published, scor
 
 
 def test_downloads_are_freed_and_never_more_than_prefetch_are_on_disk(
-    published, score, tmp_path, monkeypatch
-):
+    published: Hub, score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[int] = []
     fetch = client.Repository._fetch
 
-    def watched(self, checkpoint):
+    def watched(self: Any, checkpoint: Checkpoint) -> Any:
         found = fetch(self, checkpoint)
         seen.append(len(on_disk(tmp_path / "home")))
         return found
 
     monkeypatch.setattr(client.Repository, "_fetch", watched)
-    killed = client.downloads(tmp_path / "s") / "checkpoint-7-0123456789ab"
+    killed = client.download_folder(tmp_path / "s") / "checkpoint-7-0123456789ab"
     killed.mkdir(parents=True)
     (killed / "model.safetensors").write_text("what a run that was killed has left")
     assert score("--prefetch", 2).status == 0
@@ -88,26 +93,30 @@ def test_downloads_are_freed_and_never_more_than_prefetch_are_on_disk(
     assert seen == [1] * len(STEPS)
 
 
-def test_the_next_checkpoint_arrives_while_one_is_scored(published, score, monkeypatch):
+def test_the_next_checkpoint_arrives_while_one_is_scored(
+    published: Hub, score: Score, monkeypatch: pytest.MonkeyPatch
+) -> None:
     arrived = {step: threading.Event() for step in STEPS}
-    fetch, scored = client.Repository._fetch, scoring.score_one
+    fetch, scored = client.Repository._fetch, scoring.Scorer.score
 
-    def fetching(self, checkpoint):
+    def fetching(self: Any, checkpoint: Checkpoint) -> Any:
         found = fetch(self, checkpoint)
         arrived[checkpoint.step].set()
         return found
 
-    def slowly(arrival, *rest):
-        if arrival.checkpoint.step == STEPS[0]:
+    def slowly(self: Any, fetched: FetchedCheckpoint) -> Any:
+        if fetched.checkpoint.step == STEPS[0]:
             assert arrived[STEPS[1]].wait(20), "the second waits until the first is scored"
-        return scored(arrival, *rest)
+        return scored(self, fetched)
 
     monkeypatch.setattr(client.Repository, "_fetch", fetching)
-    monkeypatch.setattr(scoring, "score_one", slowly)
+    monkeypatch.setattr(scoring.Scorer, "score", slowly)
     assert score().status == 0
 
 
-def test_with_keep_cache_the_hubs_own_cache_holds_all_and_is_used_again(published, score, tmp_path):
+def test_with_keep_cache_the_hubs_own_cache_holds_all_and_is_used_again(
+    published: Hub, score: Score, tmp_path: Path
+) -> None:
     assert score("--keep-cache").status == 0
     snapshots = tmp_path / "home" / "hub" / "models--owner--run-x1" / "snapshots"
     commits = {commit_of(f"checkpoint-{s}") for s in STEPS}
@@ -120,7 +129,9 @@ def test_with_keep_cache_the_hubs_own_cache_holds_all_and_is_used_again(publishe
 
 
 @pytest.mark.parametrize("fault", ["reset", "tear", "truncate", "damage", "429", "503", "500"])
-def test_what_fails_and_passes_changes_nothing(published, score, tmp_path, whole_store, fault):
+def test_what_fails_and_passes_changes_nothing(
+    published: Hub, score: Score, tmp_path: Path, whole_store: Path, fault: str
+) -> None:
     published.faults.append((WEIGHTS_OF_10, fault))
     ended = score()
     assert ended.status == 0
@@ -130,7 +141,9 @@ def test_what_fails_and_passes_changes_nothing(published, score, tmp_path, whole
 
 @pytest.mark.parametrize("fault", ["reset", "429", "503"])
 @pytest.mark.parametrize("what", ["/refs", "/tree/", "HEAD "])
-def test_questions_to_the_hub_are_asked_again(published, score, what, fault):
+def test_questions_to_the_hub_are_asked_again(
+    published: Hub, score: Score, what: str, fault: str
+) -> None:
     published.faults.append((what, fault))
     assert score().status == 0
     assert not published.faults
@@ -141,13 +154,13 @@ def test_questions_to_the_hub_are_asked_again(published, score, what, fault):
     [
         ("HEAD 403", "checkpoint-10 cannot be fetched .*403"),
         ("403", "checkpoint-10 cannot be fetched .*403"),
-        ("damage", "checkpoint-10 cannot be fetched .model.safetensors has arrived damaged"),
+        ("damage", "checkpoint-10 cannot be fetched .model.safetensors was damaged on the way"),
         ("500", "checkpoint-10 cannot be fetched .*500"),
     ],
 )
 def test_what_does_not_pass_is_recorded_and_run_again_tries_just_that(
-    published, score, tmp_path, whole_store, fault, reason
-):
+    published: Hub, score: Score, tmp_path: Path, whole_store: Path, fault: str, reason: str
+) -> None:
     method, status = fault.split() if " " in fault else ("GET", fault)
     published.faults.extend([(WEIGHTS_OF_10.replace("GET", method), status)] * 9)
     ended = score()
@@ -155,7 +168,7 @@ def test_what_does_not_pass_is_recorded_and_run_again_tries_just_that(
     found = rows(tmp_path / "s")
     assert list(losses(tmp_path / "s")) == [0, 400]
     assert found[10]["commit"] == commit_of("checkpoint-10")
-    assert re.search(reason, found[10]["error"])
+    assert re.search(reason, str(found[10]["error"]))
     assert re.search(f"failed: {reason}", ended.error)
     assert on_disk(tmp_path / "home") == set()
     published.faults.clear()
@@ -168,8 +181,8 @@ def test_what_does_not_pass_is_recorded_and_run_again_tries_just_that(
 
 
 def test_a_revision_that_has_moved_since_it_was_scored_is_told(
-    published, score, tmp_path, monkeypatch
-):
+    published: Hub, score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert score().status == 0
     before = losses(tmp_path / "s")
     moved = {"checkpoint-10": commit_of("another")}
@@ -177,8 +190,8 @@ def test_a_revision_that_has_moved_since_it_was_scored_is_told(
     ended = score()
     assert (ended.status, losses(tmp_path / "s")) == (0, before)
     assert ended.error == (
-        "odd: checkpoint-10 is at another commit now than it was scored at: to score it again, "
-        "delete losses/checkpoint-000000010.parquet from the store"
+        "warning: checkpoint-10 has moved to another commit since it was scored: to score it "
+        "again, delete losses/checkpoint-000000010.parquet from the store"
     )
     assert rows(tmp_path / "s")[10]["commit"] == commit_of("checkpoint-10")
     Layout(tmp_path / "s").loss_file(10).unlink()
@@ -186,7 +199,9 @@ def test_a_revision_that_has_moved_since_it_was_scored_is_told(
     assert rows(tmp_path / "s")[10]["commit"] == moved["checkpoint-10"]
 
 
-def test_the_first_checkpoint_may_be_the_one_that_fails(published, score, tmp_path, whole_store):
+def test_the_first_checkpoint_may_be_the_one_that_fails(
+    published: Hub, score: Score, tmp_path: Path, whole_store: Path
+) -> None:
     published.faults.extend([(f"/tree/{commit_of('checkpoint-0')}", "404")] * 9)
     ended = score()
     assert ended.status == 1
@@ -195,7 +210,7 @@ def test_the_first_checkpoint_may_be_the_one_that_fails(published, score, tmp_pa
     assert losses(tmp_path / "s") == {step: expected[step] for step in (10, 400)}
 
 
-def test_a_hub_that_is_down_gets_a_sentence(published, score, tmp_path):
+def test_a_hub_that_is_down_gets_a_sentence(published: Hub, score: Score, tmp_path: Path) -> None:
     published.faults.extend([("/refs", "503")] * 9)
     ended = score()
     assert ended.status == 2
@@ -203,20 +218,24 @@ def test_a_hub_that_is_down_gets_a_sentence(published, score, tmp_path):
     assert not (tmp_path / "s").exists()
 
 
-def test_a_full_disk_ends_the_run_with_a_sentence(published, score, monkeypatch):
-    def full(*_args, **_options):
+def test_a_full_disk_ends_the_run_with_a_sentence(
+    published: Hub, score: Score, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_args: object, **_options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(client, "_download", full)
     ended = score()
     assert ended.status == 2
-    assert "No space left on device: mend that and run the same command again" in ended.error
+    assert "No space left on device: fix this and rerun the same command" in ended.error
 
 
-def test_what_is_no_repository_gets_a_sentence(published, ingest, text, tmp_path):
+def test_what_is_no_repository_gets_a_sentence(
+    published: Hub, ingest: Ingest, text: Path, tmp_path: Path
+) -> None:
     ended = ingest("run", "owner/gone", "--text", text, "--store", tmp_path / "s")
     assert ended.status == 2
-    assert "owner/gone is neither a folder here nor a repository at http" in ended.error
+    assert "owner/gone is neither a local folder nor a repository at http" in ended.error
     published.refs = {"main": published.refs["main"], "fp32": published.refs["main"]}
     ended = ingest("run", REPO, "--text", text, "--store", tmp_path / "s")
     assert ended.status == 2

@@ -6,35 +6,36 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
+from transformers import PreTrainedTokenizerFast
 
 from store.layout import Layout
 from tests.ingest.hub import STALL, Hub, commit_of, main_with, serving
 from tests.ingest.output.test_kill import assert_same
-from tests.ingest.processes import ENVIRONMENT, ROOT, start
+from tests.ingest.processes import ENVIRONMENT, KILL_SEEDS, ROOT, start
 from tests.models import PROSE, save_run
 
 REPO = "owner/long-run"
-STEPS = range(0, 120, 10)
+STEPS = range(0, 80, 10)
 Run = Callable[[Path], tuple[list[str], Callable[[list[str]], int]]]
 
 
 @pytest.fixture(scope="module")
-def hub(bpe, tmp_path_factory: pytest.TempPathFactory):
+def hub(bpe: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     folder = save_run(tmp_path_factory.mktemp("long"), bpe, STEPS)
     refs = {p.name: p for p in folder.iterdir()}
-    with serving(Hub(REPO, {**refs, "main": refs["checkpoint-110"]})) as found:
+    with serving(Hub(REPO, {**refs, "main": refs["checkpoint-70"]})) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("text") / "t.txt"
-    path.write_text(PROSE * 10)
+    path.write_text(PROSE * 8)
     return path
 
 
@@ -64,8 +65,10 @@ def finish(run: Run, folder: Path) -> None:
     assert list((folder / "home" / "token-trails").iterdir()) == []  # no download is left
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_killed_at_random_moments(tmp_path, run, undisturbed, seed):
+@pytest.mark.parametrize("seed", KILL_SEEDS)
+def test_killed_at_random_moments(
+    tmp_path: Path, run: Run, undisturbed: tuple[Path, float], seed: int
+) -> None:
     expected, duration = undisturbed
     moments, killed = random.Random(seed), 0
     while killed < 3:
@@ -84,8 +87,8 @@ def test_killed_at_random_moments(tmp_path, run, undisturbed, seed):
 
 
 def test_interrupted_during_a_download_it_ends_at_once_and_goes_on_later(
-    tmp_path, hub, text, run, undisturbed
-):
+    tmp_path: Path, hub: Hub, text: Path, run: Run, undisturbed: tuple[Path, float]
+) -> None:
     store = tmp_path / "store"
     hub.faults.append((f"/resolve/{commit_of('checkpoint-30')}/model.safetensors", "stall"))
     process = subprocess.Popen(
@@ -103,6 +106,6 @@ def test_interrupted_during_a_download_it_ends_at_once_and_goes_on_later(
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=STALL / 2)
     assert process.returncode == 130
-    assert error.splitlines()[-1] == "interrupted: run the same command again to go on from here"
+    assert error.splitlines()[-1] == "interrupted: rerun the same command to resume"
     finish(run, tmp_path)
     assert_same(store, undisturbed[0])

@@ -1,20 +1,22 @@
 """Repositories of every make: formats, files, names and tags, as they are found on the Hub."""
 
 import shutil
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import torch
 from transformers import AutoModelForCausalLM
 
-from ingest.sources.checkpoints import weights_sha256
+from ingest.sources.checkpoint_files import weights_sha256
 from store.layout import Layout
-from tests.ingest.conftest import STEPS
+from tests.ingest.conftest import STEPS, Score
+from tests.ingest.hub import Hub
 from tests.ingest.sources.test_hub import losses, rows
 
 
 def test_one_format_is_fetched_and_pickles_where_there_is_no_other(
-    published, score, tmp_path, whole_store
-):
+    published: Hub, score: Score, tmp_path: Path, whole_store: Path
+) -> None:
     """step 0 has both formats, step 10 only a pickle, step 400 only safetensors."""
     both = shutil.copytree(published.refs["checkpoint-0"], tmp_path / "both")
     (both / "pytorch_model.bin").write_bytes(b"never read")
@@ -33,8 +35,8 @@ def test_one_format_is_fetched_and_pickles_where_there_is_no_other(
 
 
 def test_weights_in_several_files_are_fetched_with_their_index(
-    published, score, tmp_path, whole_store
-):
+    published: Hub, score: Score, tmp_path: Path, whole_store: Path
+) -> None:
     model = AutoModelForCausalLM.from_pretrained(published.refs["checkpoint-10"])
     split = shutil.copytree(published.refs["checkpoint-10"], tmp_path / "split")
     (split / "model.safetensors").unlink()
@@ -49,8 +51,8 @@ def test_weights_in_several_files_are_fetched_with_their_index(
 
 
 def test_the_tokenizer_comes_from_main_where_the_steps_have_none(
-    published, score, tmp_path, whole_store
-):
+    published: Hub, score: Score, tmp_path: Path, whole_store: Path
+) -> None:
     for step in STEPS:
         bare = shutil.copytree(published.refs[f"checkpoint-{step}"], tmp_path / f"bare{step}")
         for path in bare.glob("*token*"):
@@ -60,12 +62,14 @@ def test_the_tokenizer_comes_from_main_where_the_steps_have_none(
     assert losses(tmp_path / "s") == losses(whole_store)
 
 
-def test_tags_count_like_branches_and_stages_go_on(published, score, tmp_path):
+def test_tags_count_like_branches_and_stages_go_on(
+    published: Hub, score: Score, tmp_path: Path
+) -> None:
     old = published.refs
     published.refs = {"main": old["main"], "stage1-step10": old["checkpoint-0"]}
     published.tags = {"stage2-step10": old["checkpoint-10"], "stage2-step20": old["checkpoint-0"]}
     ended = score("--tokens-per-step", 5)
-    assert (ended.status, ended.error) == (0, "odd: checkpoint 30 has the very same weights as 10")
+    assert (ended.status, ended.error) == (0, "warning: checkpoint 30 has the same weights as 10")
     found = rows(tmp_path / "s")
     keys = ("revision", "stage", "step", "tokens_seen", "duplicate_of")
     assert {n: tuple(r[k] for k in keys) for n, r in found.items()} == {

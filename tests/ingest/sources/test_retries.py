@@ -3,12 +3,13 @@
 import errno
 import socket
 import time
+from typing import Any
 
 import httpx2
 import pytest
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-from ingest.sources.retries import DELAYS, DamagedError, patiently, reason
+from ingest.sources.retries import DELAYS, DamagedError, reason, with_retries
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def answer(status: int, **headers: str) -> HfHubHTTPError:
     return HfHubHTTPError(f"{status} from the Hub", response=response)
 
 
-def failing(times: int, error: Exception):
+def failing(times: int, error: Exception) -> Any:
     """An action that fails so many times, then counts its calls."""
     calls: list[int] = []
 
@@ -51,15 +52,15 @@ PASSING = [
 
 
 @pytest.mark.parametrize("error", PASSING, ids=str)
-def test_what_passes_is_tried_again(pauses, error):
-    assert patiently(failing(2, error)) == 3
+def test_what_passes_is_tried_again(pauses: list[float], error: Exception) -> None:
+    assert with_retries(failing(2, error)) == 3
     assert pauses == [1, 2]
 
 
 @pytest.mark.parametrize("error", PASSING[:1], ids=str)
-def test_in_the_end_it_is_raised(pauses, error):
+def test_in_the_end_it_is_raised(pauses: list[float], error: Exception) -> None:
     with pytest.raises(HfHubHTTPError):
-        patiently(failing(99, error))
+        with_retries(failing(99, error))
     assert pauses == list(DELAYS) == [1, 2, 4, 8, 16, 32]
 
 
@@ -75,16 +76,16 @@ def test_in_the_end_it_is_raised(pauses, error):
     ],
     ids=str,
 )
-def test_what_does_not_pass_is_raised_at_once(pauses, error):
+def test_what_does_not_pass_is_raised_at_once(pauses: list[float], error: Exception) -> None:
     with pytest.raises(type(error)):
-        patiently(failing(1, error))
+        with_retries(failing(1, error))
     assert pauses == []
 
 
-def test_the_client_hides_reasons_behind_what_it_did_not_find(pauses):
+def test_the_client_hides_reasons_behind_what_it_did_not_find(pauses: list[float]) -> None:
     error = LocalEntryNotFoundError("not here")
     error.__cause__ = answer(503)
-    assert patiently(failing(1, error)) == 2
+    assert with_retries(failing(1, error)) == 2
 
 
 @pytest.mark.parametrize(
@@ -97,19 +98,23 @@ def test_the_client_hides_reasons_behind_what_it_did_not_find(pauses):
         ({}, 1),
     ],
 )
-def test_the_hub_says_how_long_to_wait(pauses, headers, pause):
-    assert patiently(failing(1, answer(429, **headers))) == 2
+def test_the_hub_says_how_long_to_wait(
+    pauses: list[float], headers: dict[str, str], pause: int
+) -> None:
+    assert with_retries(failing(1, answer(429, **headers))) == 2
     assert pauses == [pause]
 
 
 @pytest.mark.parametrize(("code", "again"), [(socket.EAI_NONAME, []), (socket.EAI_AGAIN, [1.0])])
-def test_a_name_that_does_not_exist_is_not_asked_for_again(pauses, code, again):
+def test_a_name_that_does_not_exist_is_not_asked_for_again(
+    pauses: list[float], code: int, again: list[float]
+) -> None:
     error = httpx2.ConnectError("name")
     error.__cause__ = socket.gaierror(code, "no such name")
     if again:
-        assert patiently(failing(1, error)) == 2
+        assert with_retries(failing(1, error)) == 2
     else:
         with pytest.raises(httpx2.ConnectError):
-            patiently(failing(1, error))
-        assert "is this machine on the network?" in reason(error)
+            with_retries(failing(1, error))
+        assert "is this machine connected to the network?" in reason(error)
     assert pauses == again

@@ -3,13 +3,15 @@
 import math
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.errors import IngestError
-from ingest.sources.checkpoints import Checkpoint, Selection, StepRange, parse_steps, select
+from ingest.sources.revisions import Checkpoint
+from ingest.sources.selection import Selection, StepRange, parse_steps, select
 
 MISTRAL = [
     *range(0, 100, 10),
@@ -34,27 +36,29 @@ def chosen(numbers: list[int], selection: Selection) -> list[int]:
         ("50::100000", [50]),
     ],
 )
-def test_a_range_of_steps_has_both_its_ends(text, expected):
+def test_a_range_of_steps_has_both_its_ends(text: str, expected: list[int]) -> None:
     assert chosen(MISTRAL, Selection(steps=parse_steps(text))) == expected
 
 
 @pytest.mark.parametrize("text", ["5", "a:b", "0:5:0", "-1:5", "1:2:3:4", "0:5:-1", "", "1.5:2"])
-def test_what_is_no_range_is_refused(text):
+def test_what_is_no_range_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         parse_steps(text)
 
 
-def test_a_range_that_holds_nothing_gets_a_sentence():
-    with pytest.raises(IngestError, match="none of 3 checkpoints, which go from 1 to 9: widen it"):
+def test_a_range_that_holds_nothing_gets_a_sentence() -> None:
+    with pytest.raises(
+        IngestError, match="none of 3 checkpoints, which range from 1 to 9: widen it"
+    ):
         chosen([1, 5, 9], Selection(steps=StepRange(6, 8)))
 
 
-def test_every_nth_counts_from_the_first():
+def test_every_nth_counts_from_the_first() -> None:
     assert chosen([0, 1, 2, 4, 8], Selection(every=2)) == [0, 2, 8]
     assert chosen([0, 1, 2, 4, 8], Selection(steps=StepRange(1), every=3)) == [1, 8]
 
 
-def test_at_most_so_many_spread_over_log_steps():
+def test_at_most_so_many_spread_over_log_steps() -> None:
     assert len(MISTRAL) == 609
     found = chosen(MISTRAL, Selection(at_most=50))
     assert 45 <= len(found) <= 50
@@ -69,7 +73,7 @@ def test_at_most_so_many_spread_over_log_steps():
 
 
 @given(st.sets(st.integers(0, 10**6), min_size=1, max_size=60), st.integers(1, 70))
-def test_a_spread_is_an_ordered_part_with_both_ends(numbers, at_most):
+def test_a_spread_is_an_ordered_part_with_both_ends(numbers: Any, at_most: Any) -> None:
     ordered = sorted(numbers)
     found = chosen(ordered, Selection(at_most=at_most))
     assert found == sorted(set(found) & numbers)

@@ -3,13 +3,15 @@
 from pathlib import Path
 
 import pytest
+from transformers import PreTrainedTokenizerFast
 
 from ingest.errors import CheckpointError
-from ingest.sources.checkpoints import Checkpoint
-from ingest.sources.folder import Folder, is_repository, open_source
-from ingest.sources.prefetch import arriving
+from ingest.sources.folder import Folder
+from ingest.sources.open import is_repository, open_source
+from ingest.sources.prefetch import fetch_ahead
+from ingest.sources.revisions import Checkpoint
 from store.layout import Layout
-from tests.ingest.conftest import STEPS
+from tests.ingest.conftest import STEPS, Ingest
 from tests.ingest.hub import Hub, serving, use
 from tests.models import save_run
 
@@ -27,8 +29,14 @@ CHECKPOINTS = [Checkpoint(n, f"step{n}", Path(f"step{n}"), n) for n in range(6)]
     ],
 )
 def test_a_part_of_a_folder_is_scored_and_later_the_rest(
-    tmp_path, ingest, run_folder, text, whole_store, options, steps
-):
+    tmp_path: Path,
+    ingest: Ingest,
+    run_folder: Path,
+    text: Path,
+    whole_store: Path,
+    options: list[int | str] | list[str],
+    steps: list[int],
+) -> None:
     store = tmp_path / "s"
     arguments = ("run", run_folder, "--text", text, "--store", store)
     assert ingest(*arguments, *options).status == 0
@@ -39,7 +47,9 @@ def test_a_part_of_a_folder_is_scored_and_later_the_rest(
         assert path.read_bytes() == Layout(whole_store).loss_file(step).read_bytes()
 
 
-def test_a_folder_that_is_here_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
+def test_a_folder_that_is_here_is_not_looked_for_on_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert is_repository("EleutherAI/pythia-14m")
     assert not any(is_repository(s) for s in ("run", "./a/b", "/a/b", "../b", "a/b/c", "a/", "~/b"))
     monkeypatch.chdir(tmp_path)
@@ -48,8 +58,14 @@ def test_a_folder_that_is_here_is_not_looked_for_on_the_hub(tmp_path, monkeypatc
 
 
 def test_the_tokenizer_may_be_on_the_hub(
-    tmp_path, ingest, bpe, run_folder, text, whole_store, monkeypatch
-):
+    tmp_path: Path,
+    ingest: Ingest,
+    bpe: PreTrainedTokenizerFast,
+    run_folder: Path,
+    text: Path,
+    whole_store: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     source = save_run(tmp_path / "run", bpe, STEPS)
     for path in source.glob("*/*token*"):
         path.unlink()
@@ -82,10 +98,10 @@ FULL = -1
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 9])
-def test_so_many_are_on_disk_at_most_and_all_are_freed(at_once, tmp_path):
+def test_so_many_are_on_disk_at_most_and_all_are_freed(at_once: int, tmp_path: Path) -> None:
     EVENTS.clear()
-    for arrival in arriving(Recorded(tmp_path), CHECKPOINTS, at_once):
-        checkpoint, problem = arrival.checkpoint, arrival.problem
+    for fetched in fetch_ahead(Recorded(tmp_path), CHECKPOINTS, at_once):
+        checkpoint, problem = fetched.checkpoint, fetched.problem
         assert f"+{checkpoint.step}" in EVENTS
         assert f"-{checkpoint.step}" not in EVENTS  # not before the caller is done with it
         assert (problem is not None) == (checkpoint.step == 2)
@@ -94,7 +110,9 @@ def test_so_many_are_on_disk_at_most_and_all_are_freed(at_once, tmp_path):
     assert held[-1] == 0
 
 
-def test_what_cannot_be_freed_is_not_passed_over(tmp_path, monkeypatch):
-    monkeypatch.setattr("tests.ingest.test_sources.FULL", 3)
+def test_what_cannot_be_freed_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.ingest.sources.test_sources.FULL", 3)
     with pytest.raises(OSError, match="the disk is gone"):
-        list(arriving(Recorded(tmp_path), CHECKPOINTS, 2))
+        list(fetch_ahead(Recorded(tmp_path), CHECKPOINTS, 2))

@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from transformers import PreTrainedTokenizerFast
 
 from ingest.errors import IngestError
 from ingest.text.corpus import Convention, Corpus, build_corpus
@@ -18,7 +19,13 @@ TEXTS = [PROSE, "x", "The Congress met.", ODD]
 TOKENIZERS = {"byte_level": byte_level(), "metaspace": metaspace(), "word_piece": word_piece()}
 
 
-def corpus_of(texts, tokenizer, length=16, bos=None, max_parts=None) -> Corpus:
+def corpus_of(
+    texts: list[str],
+    tokenizer: PreTrainedTokenizerFast,
+    length: int = 16,
+    bos: int | None = None,
+    max_parts: int | None = None,
+) -> Corpus:
     documents = [SourceDocument(f"text {i}", text) for i, text in enumerate(texts)]
     return build_corpus(documents, tokenizer, Convention(length, bos, max_parts))
 
@@ -27,7 +34,9 @@ def corpus_of(texts, tokenizer, length=16, bos=None, max_parts=None) -> Corpus:
 @pytest.mark.parametrize("length", [2, 3, 16, 1_000])
 @pytest.mark.parametrize("max_parts", [None, 1, 2])
 @pytest.mark.parametrize("name", TOKENIZERS)
-def test_windows_are_cut_as_by_hand_and_rows_follow_them(name, max_parts, length, bos):
+def test_windows_are_cut_as_by_hand_and_rows_follow_them(
+    name: str, max_parts: int | None, length: int, bos: int | None
+) -> None:
     tokenizer = TOKENIZERS[name]
     corpus = corpus_of(TEXTS, tokenizer, length, bos, max_parts)
     windows = windows_by_hand(tokenizer, TEXTS, length, bos, max_parts)
@@ -40,7 +49,7 @@ def test_windows_are_cut_as_by_hand_and_rows_follow_them(name, max_parts, length
     assert corpus.docs["n_tokens"].to_pylist() == [len(w) - 1 for w in windows]
 
 
-def test_with_a_bos_the_first_token_has_position_1_and_without_it_has_no_row():
+def test_with_a_bos_the_first_token_has_position_1_and_without_it_has_no_row() -> None:
     text, bpe = "xthe Congress met", TOKENIZERS["byte_level"]
     ids = bpe.encode(text)
     for bos, first in ((0, 0), (None, 1)):
@@ -53,7 +62,7 @@ def test_with_a_bos_the_first_token_has_position_1_and_without_it_has_no_row():
 
 @pytest.mark.parametrize("bos", [None, 0])
 @pytest.mark.parametrize("name", TOKENIZERS)
-def test_characters_address_the_token_in_its_docs_text(name, bos):
+def test_characters_address_the_token_in_its_docs_text(name: str, bos: int | None) -> None:
     corpus = corpus_of(TEXTS, TOKENIZERS[name], 7, bos)
     texts = corpus.docs["text"].to_pylist()
     whole = 0
@@ -69,7 +78,7 @@ def test_characters_address_the_token_in_its_docs_text(name, bos):
     assert whole > corpus.n_tokens / 2
 
 
-def test_bytes_of_one_character_share_its_place_even_across_a_cut():
+def test_bytes_of_one_character_share_its_place_even_across_a_cut() -> None:
     corpus = corpus_of(["🎉" * 3], TOKENIZERS["byte_level"], 4, 0)
     rows = corpus.tokens.to_pylist()
     assert [r["token_str"] for r in rows[:4]] == ["<0xF0>", "<0x9F>", "<0x8E>", "<0x89>"]
@@ -80,7 +89,7 @@ def test_bytes_of_one_character_share_its_place_even_across_a_cut():
 
 
 @pytest.mark.parametrize("bos", [None, 0])
-def test_docs_name_their_source_and_part(bos):
+def test_docs_name_their_source_and_part(bos: int | None) -> None:
     docs = corpus_of(TEXTS, TOKENIZERS["byte_level"], 16, bos).docs.to_pylist()
     for i in range(len(TEXTS)):
         parts = [d["part"] for d in docs if d["source"] == f"text {i}"]
@@ -90,7 +99,7 @@ def test_docs_name_their_source_and_part(bos):
 
 
 @pytest.mark.parametrize("bos", [None, 0])
-def test_features_count_what_the_model_saw_in_the_doc(bos):
+def test_features_count_what_the_model_saw_in_the_doc(bos: int | None) -> None:
     corpus = corpus_of([PROSE * 2, PROSE], TOKENIZERS["byte_level"], 60, bos)
     for n, name in enumerate(("seen_before", "bigram_seen_before", "trigram_seen_before"), 1):
         expected = [count for w in corpus.windows for count in seen_by_hand(w.tolist(), n)[1:]]
@@ -104,7 +113,7 @@ def test_features_count_what_the_model_saw_in_the_doc(bos):
     assert all(previous[i] == strings[i - 1] for i, p in enumerate(positions) if p > 1)
 
 
-def test_a_word_cut_by_a_window_goes_on_in_the_next_doc():
+def test_a_word_cut_by_a_window_goes_on_in_the_next_doc() -> None:
     corpus = corpus_of(["Washington"], TOKENIZERS["byte_level"], 3, 0)
     rows = corpus.tokens.to_pylist()
     assert len({r["doc"] for r in rows}) > 1
@@ -113,13 +122,13 @@ def test_a_word_cut_by_a_window_goes_on_in_the_next_doc():
     assert [r["is_word_start"] for r in rows] == [True] + [False] * (len(rows) - 1)
 
 
-def test_tables_have_the_columns_of_the_contract():
+def test_tables_have_the_columns_of_the_contract() -> None:
     corpus = corpus_of(TEXTS, TOKENIZERS["byte_level"])
     assert corpus.tokens.schema.equals(schema.TOKENS)
     assert corpus.docs.schema.equals(schema.DOCS)
 
 
-def test_metadata_of_one_type_keeps_it_and_the_rest_becomes_text():
+def test_metadata_of_one_type_keeps_it_and_the_rest_becomes_text() -> None:
     documents = [
         SourceDocument("a", "the war", {"year": 1861, "mixed": 1, "huge": 2**70, "flag": True}),
         SourceDocument("b", "the war", {"year": None, "mixed": "one", "huge": 1, "late": 0.5}),
@@ -132,13 +141,13 @@ def test_metadata_of_one_type_keeps_it_and_the_rest_becomes_text():
     assert docs["late"].to_pylist() == [None, 0.5]
 
 
-def test_a_text_of_one_token_needs_a_bos():
+def test_a_text_of_one_token_needs_a_bos() -> None:
     assert corpus_of(["x"], TOKENIZERS["byte_level"], bos=0).n_tokens == 1
     with pytest.raises(IngestError, match="too short"):
         corpus_of(["x"], TOKENIZERS["byte_level"], bos=None)
 
 
-def test_an_endless_line_takes_seconds_not_gigabytes():
+def test_an_endless_line_takes_seconds_not_gigabytes() -> None:
     corpus = corpus_of(["A" * 50_000], TOKENIZERS["byte_level"], 512, 0)
     assert np.sum([len(w) - 1 for w in corpus.windows]) == corpus.n_tokens
     assert corpus.tokens.nbytes < 300 * corpus.n_tokens

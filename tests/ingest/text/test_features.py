@@ -15,11 +15,11 @@ def seen_by_hand(ids: list[int], n: int) -> list[int]:
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 @given(ids=st.lists(st.integers(0, 3), min_size=1, max_size=60))
-def test_counts_equal_those_by_hand(n, ids):
+def test_counts_equal_those_by_hand(n: int, ids: list[int]) -> None:
     assert ngram_seen_before(np.array(ids), n).tolist() == seen_by_hand(ids, n)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 @given(ids=st.lists(st.sampled_from([0, 1, 49_999, 50_000, 1_999_999]), min_size=1, max_size=40))
-def test_large_vocabularies_mix_no_two_ngrams_up(n, ids):
+def test_large_vocabularies_mix_no_two_ngrams_up(n: int, ids: list[int]) -> None:
     assert ngram_seen_before(np.array(ids), n).tolist() == seen_by_hand(ids, n)

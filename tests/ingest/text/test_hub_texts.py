@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,24 @@ from ingest.verify import verify
 from store.layout import Layout
 from store.manifest import read_manifest
 from tests.ingest.conftest import STEPS
-from tests.ingest.hub import Hub, commit_of, main_with, serving
-from tests.ingest.processes import ENVIRONMENT, ROOT, start
+from tests.ingest.hub import Hub, commit_of, serving
+from tests.ingest.processes import ENVIRONMENT, ROOT
 
 REPO = "owner/run-x1"
 LINES = [
-    "", " = Valkyria Chronicles = \n", "", " The game began in 2010 . \n", " = = Plot = = \n",
-    "", " a = b and = c = \n", " = Robert Boulter = \n", "", " He is an actor . \n",
-    " = Valkyria Chronicles = \n", " Another one . \n",
-]  # fmt: skip
+    "",
+    " = Valkyria Chronicles = \n",
+    "",
+    " The game began in 2010 . \n",
+    " = = Plot = = \n",
+    "",
+    " a = b and = c = \n",
+    " = Robert Boulter = \n",
+    "",
+    " He is an actor . \n",
+    " = Valkyria Chronicles = \n",
+    " Another one . \n",
+]
 ARTICLES = {
     "Valkyria Chronicles": " = Valkyria Chronicles = \n \n The game began in 2010 . \n"
     " = = Plot = = \n \n a = b and = c = ",
@@ -38,18 +47,26 @@ configs:
   data_files: [{split: test, path: wikitext-2-raw-v1/test-*}]
 ---
 """
+Read = Callable[..., dict[str, Any]]
 # Names of texts, one a line, on the way in; what was found, likewise, on the way out.
 PROGRAM = """
-import json, sys
+import contextlib, json, sys
 import datasets
-from ingest import retries
+from ingest.__main__ import main
+from ingest.sources import retries
 from ingest.errors import IngestError
-from ingest.text_sources import open_text
+from ingest.text.documents import open_text
 retries.DELAYS = (0.01,) * 2
 datasets.config.STREAMING_READ_RETRY_INTERVAL = 0.01
 for line in sys.stdin:
+    asked = json.loads(line)
     try:
-        text = open_text(**json.loads(line))
+        if "run" in asked:
+            with contextlib.redirect_stdout(sys.stderr):
+                status = main(asked["run"])
+            print(json.dumps({"status": status}), flush=True)
+            continue
+        text = open_text(**asked)
         found = [(d.source, d.text, d.metadata) for d in text.documents]
         answer = {"name": text.name, "commit": text.commit, "found": found}
     except IngestError as error:
@@ -59,7 +76,7 @@ for line in sys.stdin:
 
 
 @pytest.fixture(scope="module")
-def hub(run_folder: Path, tmp_path_factory: pytest.TempPathFactory):
+def hub(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     wikitext, rows = tmp_path_factory.mktemp("wikitext"), tmp_path_factory.mktemp("rows")
     (wikitext / "wikitext-2-raw-v1").mkdir()
     (wikitext / "README.md").write_text(CARD)
@@ -88,8 +105,8 @@ def environment(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 
 @pytest.fixture(scope="module")
-def read(environment: dict[str, str]):
-    """What `open_text` finds, in a process whose Hub is ours."""
+def read(environment: dict[str, str]) -> Iterator[Read]:
+    """What `open_text` finds, or a run returns, in a process whose Hub is ours."""
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM],
         cwd=ROOT,
@@ -100,17 +117,21 @@ def read(environment: dict[str, str]):
         stderr=subprocess.DEVNULL,
     )
 
-    def answer(text: str, **options: object) -> dict[str, Any]:
-        process.stdin.write(json.dumps({"text": text, **options}) + "\n")
-        process.stdin.flush()
-        return json.loads(process.stdout.readline())
+    assert process.stdin and process.stdout
+    asked, answers = process.stdin, process.stdout
+
+    def answer(text: str = "", **options: object) -> dict[str, Any]:
+        asked.write(json.dumps({"text": text, **options}) + "\n")
+        asked.flush()
+        found: dict[str, Any] = json.loads(answers.readline())
+        return found
 
     yield answer
-    process.stdin.close()
+    asked.close()
     process.wait()
 
 
-def test_articles_begin_at_their_titles_and_keep_every_line():
+def test_articles_begin_at_their_titles_and_keep_every_line() -> None:
     found = list(articles(LINES))
     assert {d.source: d.text for d in found} == ARTICLES
     assert list(articles([""])) == []
@@ -118,7 +139,7 @@ def test_articles_begin_at_their_titles_and_keep_every_line():
     assert [d.source for d in lone] == ["before the first title", "T"]
 
 
-def test_wikitext_is_its_articles(read):
+def test_wikitext_is_its_articles(read: Read) -> None:
     answer = read("wikitext-2")
     assert answer["name"] == "Salesforce/wikitext:wikitext-2-raw-v1:test"
     assert answer["commit"] == commit_of("Salesforce/wikitext")
@@ -128,14 +149,14 @@ def test_wikitext_is_its_articles(read):
     ]
 
 
-def test_rows_of_any_data_set_keep_their_columns(read):
+def test_rows_of_any_data_set_keep_their_columns(read: Read) -> None:
     answer = read("hf:owner/rows::train", column="body")
     other = {"meta_source": "web", "at": '{"year": 1861}'}
     assert answer["name"] == "owner/rows::train"
     assert answer["found"] == [["00", "one", other], ["02", "two", other], ["10", "three", other]]
 
 
-def test_no_more_is_downloaded_than_asked_for(hub, read):
+def test_no_more_is_downloaded_than_asked_for(hub: Hub, read: Read) -> None:
     hub.requests.clear()
     answer = read("hf:owner/rows::train", column="body", limit_docs=2)
     assert [text for _, text, _ in answer["found"]] == ["one", "two"]
@@ -145,7 +166,9 @@ def test_no_more_is_downloaded_than_asked_for(hub, read):
 
 @pytest.mark.parametrize("fault", ["reset", "503", "429"])
 @pytest.mark.parametrize("where", ["GET /api/datasets/owner/rows", "/train-00000-of-00002.parquet"])
-def test_what_fails_and_passes_changes_nothing(hub, read, where, fault):
+def test_what_fails_and_passes_changes_nothing(
+    hub: Hub, read: Read, where: str, fault: str
+) -> None:
     hub.faults.append((where, fault))
     answer = read("hf:owner/rows::train", column="body")
     assert not hub.faults
@@ -155,7 +178,7 @@ def test_what_fails_and_passes_changes_nothing(hub, read, where, fault):
 @pytest.mark.parametrize(
     ("text", "options", "sentence"),
     [
-        ("hf:owner/gone", {}, "owner/gone is neither a folder here nor a repository at http"),
+        ("hf:owner/gone", {}, "owner/gone is neither a local folder nor a repository at http"),
         ("hf:owner/rows::train", {}, "owner/rows::train has no column 'text'; its columns are at"),
         ("hf:owner/rows::train", {"column": "at"}, "column 'at' holds a dict, expected text"),
         ("hf:owner/rows::gone", {}, "Bad split: gone. Available splits: ['train']"),
@@ -164,11 +187,13 @@ def test_what_fails_and_passes_changes_nothing(hub, read, where, fault):
         ("hf::x", {}, "--text hf::x is not of the form hf:REPO:CONFIG:SPLIT: correct it"),
     ],
 )
-def test_what_cannot_be_read_gets_a_sentence(read, text, options, sentence):
+def test_what_cannot_be_read_gets_a_sentence(
+    read: Read, text: str, options: dict[str, object], sentence: str
+) -> None:
     assert sentence in read(text, **options)["error"]
 
 
-def test_names_say_which_data_set(tmp_path):
+def test_names_say_which_data_set(tmp_path: Path) -> None:
     assert named_dataset("wikitext-103", "validation") == Dataset(
         "Salesforce/wikitext", "wikitext-103-raw-v1", "validation"
     )
@@ -179,21 +204,21 @@ def test_names_say_which_data_set(tmp_path):
         named_dataset("hf:a/b:c:d:e", None)
 
 
-def test_a_run_on_wikitext_records_its_text_and_its_limits(hub, tmp_path):
-    def run(*more: str) -> None:
+def test_a_run_on_wikitext_records_its_text_and_its_limits(read: Read, tmp_path: Path) -> None:
+    def run(*more: str) -> int:
         line = ["run", REPO, "--text", "wikitext-2", "--store", str(tmp_path / "s"), *more]
-        process = start(line, partial(main_with, hub.url, tmp_path / "home"))
-        process.join()
+        return int(read(run=line)["status"])
 
     limits = ("--limit-docs", "2", "--limit-tokens", "40", "--revisions", "checkpoint-10")
-    run(*limits)
+    assert run(*limits) == 0
     assert verify(tmp_path / "s") == []
     manifest = read_manifest(Layout(tmp_path / "s").manifest)
     assert manifest.text == "Salesforce/wikitext:wikitext-2-raw-v1:test"
     assert manifest.text_commit == commit_of("Salesforce/wikitext")
-    assert (manifest.limit_docs, manifest.limit_tokens, manifest.n_tokens) == (2, 40, 40)
+    assert (manifest.options["limit_docs"], manifest.options["limit_tokens"]) == (2, 40)
+    assert manifest.n_tokens == 40
     docs = pq.read_table(Layout(tmp_path / "s").docs)
     assert set(docs["source"].to_pylist()) <= {*ARTICLES}
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "s").rglob("*")}
-    run("--limit-docs", "2")  # refused, as another --limit-tokens: no checkpoint is added
+    assert run("--limit-docs", "2") == 2  # another --limit-tokens: no checkpoint is added
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "s").rglob("*")} == before

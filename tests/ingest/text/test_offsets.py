@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -10,15 +11,20 @@ import pytest
 import sentencepiece
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from transformers import ByT5Tokenizer, CTRLTokenizer, LlamaTokenizer, PreTrainedTokenizerBase
+from transformers import (
+    ByT5Tokenizer,
+    CTRLTokenizer,
+    LlamaTokenizer,
+    PreTrainedTokenizerBase,
+)
 from transformers.tokenization_utils_sentencepiece import SentencePieceBackend
 
 from ingest.errors import IngestError
-from ingest.model.loading import tokenizer_sha256
-from ingest.text.offsets import located
+from ingest.text.offsets import tokenize
 from ingest.text.token_features import find_words
-from ingest.text.vocabulary import token_strings
+from ingest.text.tokenizer import token_strings, tokenizer_sha256
 from ingest.verify import verify
+from tests.ingest.conftest import Ingest
 from tests.ingest.text.test_words import starts_by_hand
 from tests.models import PROSE, metaspace, save_run, tiny
 
@@ -66,14 +72,16 @@ def _ctrl(folder: Path) -> CTRLTokenizer:
 
 def pieces_of(text: str, tokenizer: PreTrainedTokenizerBase) -> list[tuple[str, str]]:
     """Each token's text by its vocabulary, and the characters that were found for it."""
-    ids, spans = located(text, tokenizer)
+    ids, spans = tokenize(text, tokenizer)
     strings = token_strings(tokenizer, ids.tolist())
     return [(s, text[a:b]) for s, (a, b) in zip(strings, spans.tolist(), strict=True)]
 
 
 @pytest.mark.parametrize("name", ["bytes", "unigram", "fallback", "ctrl"])
-def test_each_token_stands_for_its_own_characters_and_words_begin_where_they_do(slow, name):
-    ids, spans = located(WORDS, slow[name])
+def test_each_token_stands_for_its_own_characters_and_words_begin_where_they_do(
+    slow: dict[str, PreTrainedTokenizerBase], name: str
+) -> None:
+    ids, spans = tokenize(WORDS, slow[name])
     assert ids.tolist() == slow[name].encode(WORDS, add_special_tokens=False)
     for string, found in pieces_of(WORDS, slow[name]):
         assert string.strip() == found.strip()
@@ -90,8 +98,10 @@ TEXTS = st.text(st.sampled_from("the Congrs,aé🎉\u00a0 \n"), min_size=1, max_
 @settings(max_examples=100, deadline=None)
 @given(text=TEXTS)
 @example("  The naïve 🎉  café\n")
-def test_tokens_of_bytes_share_a_characters_place_and_lose_none(slow, name, text):
-    ids, spans = located(text, slow[name])
+def test_tokens_of_bytes_share_a_characters_place_and_lose_none(
+    slow: dict[str, PreTrainedTokenizerBase], name: str, text: str
+) -> None:
+    ids, spans = tokenize(text, slow[name])
     covered = np.zeros(len(text), dtype=bool)
     for begin, end in spans:
         covered[begin:end] = True
@@ -105,13 +115,15 @@ def test_tokens_of_bytes_share_a_characters_place_and_lose_none(slow, name, text
     assert raw.decode().strip(" ") == text.strip(" ") if whole.isascii() else True
 
 
-def test_spans_are_those_of_the_same_tokenizers_fast_form(slow, tmp_path):
+def test_spans_are_those_of_the_same_tokenizers_fast_form(
+    slow: dict[str, PreTrainedTokenizerBase], tmp_path: Path
+) -> None:
     """The published model, once read by sentencepiece and once converted."""
     fast = LlamaTokenizer.from_pretrained(_folder(slow["fallback"], tmp_path))
     assert fast.is_fast
     text = "The President said that the Congress met"
-    ids, spans = located(text, fast)
-    slow_ids, slow_spans = located(text, slow["fallback"])
+    ids, spans = tokenize(text, fast)
+    slow_ids, slow_spans = tokenize(text, slow["fallback"])
     assert ids.tolist() == slow_ids.tolist()
     starts = [find_words(text, s).is_word_start.tolist() for s in (spans, slow_spans)]
     assert starts[0] == starts[1]
@@ -122,43 +134,47 @@ def _folder(tokenizer: PreTrainedTokenizerBase, folder: Path) -> Path:
     return folder
 
 
-def test_unknown_characters_stand_where_nothing_else_does(slow):
+def test_unknown_characters_stand_where_nothing_else_does(
+    slow: dict[str, PreTrainedTokenizerBase],
+) -> None:
     found = pieces_of("The 中文 Congress", slow["unigram"])
     unknown = [text for string, text in found if string == "<unk>"]
     assert set(unknown) == {"中文"}
     assert "".join(t for s, t in found if s != "<unk>").replace(" ", "") == "TheCongress"
 
 
-def test_capitals_may_be_lost_but_no_letters(slow):
-    class Lower(ByT5Tokenizer):
-        def _tokenize(self, text):
+def test_capitals_may_be_lost_but_no_letters(slow: dict[str, PreTrainedTokenizerBase]) -> None:
+    class Lower(ByT5Tokenizer):  # type: ignore[misc]
+        def _tokenize(self, text: str) -> Any:
             return super()._tokenize(text.lower())
 
-    class Loses(ByT5Tokenizer):
-        def _tokenize(self, text):
+    class Loses(ByT5Tokenizer):  # type: ignore[misc]
+        def _tokenize(self, text: str) -> Any:
             return super()._tokenize(text.replace("o", ""))
 
     assert [found for _, found in pieces_of("The End", Lower())] == list("The End")
     with pytest.raises(IngestError, match=r"not found in the text near 'ongress'.*fast tokenizer"):
-        located("The Congress", Loses())
+        tokenize("The Congress", Loses())
 
 
-def test_a_text_of_which_the_end_is_lost_is_refused():
-    class Short(ByT5Tokenizer):
-        def _tokenize(self, text):
+def test_a_text_of_which_the_end_is_lost_is_refused() -> None:
+    class Short(ByT5Tokenizer):  # type: ignore[misc]
+        def _tokenize(self, text: str) -> Any:
             return super()._tokenize(text)[:5]
 
     with pytest.raises(IngestError, match=r"Short is a slow tokenizer.*near 'ongress'"):
-        located("The Congress", Short())
+        tokenize("The Congress", Short())
 
 
-def test_tokenizers_that_differ_have_another_digest(slow):
+def test_tokenizers_that_differ_have_another_digest(
+    slow: dict[str, PreTrainedTokenizerBase],
+) -> None:
     digests = {tokenizer_sha256(t) for t in [*slow.values(), metaspace()]}
     assert len(digests) == len(slow) + 1
     assert tokenizer_sha256(ByT5Tokenizer()) == tokenizer_sha256(slow["bytes"])
 
 
-def test_a_run_with_a_slow_tokenizer_is_whole(tmp_path, ingest):
+def test_a_run_with_a_slow_tokenizer_is_whole(tmp_path: Path, ingest: Ingest) -> None:
     source = tmp_path / "run"
     tokenizer = ByT5Tokenizer()
     model = tiny("gpt2", len(tokenizer))
@@ -173,7 +189,9 @@ def test_a_run_with_a_slow_tokenizer_is_whole(tmp_path, ingest):
     assert "<0xC3>" in tokens["token_str"].to_pylist()
 
 
-def test_a_published_sentencepiece_model_alone_is_a_tokenizer(slow, tmp_path, ingest):
+def test_a_published_sentencepiece_model_alone_is_a_tokenizer(
+    slow: dict[str, PreTrainedTokenizerBase], tmp_path: Path, ingest: Ingest
+) -> None:
     source = save_run(tmp_path / "run", metaspace(), [1])
     for path in (source / "checkpoint-1").glob("*token*"):
         path.unlink()

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,13 +23,15 @@ def write_jsonl(path: Path, *rows: object) -> Path:
     return path
 
 
-def test_a_text_file_is_one_document_kept_to_the_letter(tmp_path):
+def test_a_text_file_is_one_document_kept_to_the_letter(tmp_path: Path) -> None:
     path = tmp_path / "a.b.txt"
     path.write_bytes("\ufeff\r\n Naïve\r\n🎉 ".encode())
     assert read_texts(path) == [SourceDocument("a.b", "\r\n Naïve\r\n🎉 ")]
 
 
-def test_a_folder_is_read_in_the_order_of_its_names_and_folders_below_it_too(tmp_path):
+def test_a_folder_is_read_in_the_order_of_its_names_and_folders_below_it_too(
+    tmp_path: Path,
+) -> None:
     for name in ("b.txt", "a.txt", "sub/c.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
@@ -40,7 +43,7 @@ def test_a_folder_is_read_in_the_order_of_its_names_and_folders_below_it_too(tmp
     ]
 
 
-def test_json_lines_keep_their_other_columns(tmp_path):
+def test_json_lines_keep_their_other_columns(tmp_path: Path) -> None:
     rows = [{"text": "one", "id": 7, "year": 1861, "tags": ["a", {"b": 1}]}, {"text": "two"}]
     path = write_jsonl(tmp_path / "t.jsonl", *rows)
     assert read_texts(path) == [
@@ -49,7 +52,7 @@ def test_json_lines_keep_their_other_columns(tmp_path):
     ]
 
 
-def test_parquet_gives_the_same_as_json_lines(tmp_path):
+def test_parquet_gives_the_same_as_json_lines(tmp_path: Path) -> None:
     rows = [{"body": "one", "source": "s", "year": 1861}, {"body": None, "source": "t", "year": 2}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "t.parquet")
     write_jsonl(tmp_path / "t.jsonl", *rows)
@@ -58,12 +61,12 @@ def test_parquet_gives_the_same_as_json_lines(tmp_path):
     assert read_texts(tmp_path / "t.jsonl", "body") == expected
 
 
-def test_empty_documents_are_left_out(tmp_path):
+def test_empty_documents_are_left_out(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "t.jsonl", {"text": " \n"}, {"text": "x"}, {"text": None})
     assert [d.source for d in read_texts(path)] == ["t:1"]
 
 
-def test_no_metadata_column_takes_a_name_of_the_stores_own(tmp_path):
+def test_no_metadata_column_takes_a_name_of_the_stores_own(tmp_path: Path) -> None:
     row = {"text": "x", "doc": 1, "meta_doc": 2, "LOSS": 3, "part": 4, "Row": 5, "metal": 6}
     path = write_jsonl(tmp_path / "t.jsonl", row)
     assert read_texts(path)[0].metadata == {
@@ -76,12 +79,12 @@ def test_no_metadata_column_takes_a_name_of_the_stores_own(tmp_path):
     }
 
 
-def test_another_text_column_stays_as_metadata(tmp_path):
+def test_another_text_column_stays_as_metadata(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "t.jsonl", {"text": "x", "body": "y", "name": "n"})
     assert read_texts(path, "body") == [SourceDocument("n", "y", {"meta_text": "x"})]
 
 
-def test_a_file_name_that_is_no_utf_8_is_made_readable(tmp_path):
+def test_a_file_name_that_is_no_utf_8_is_made_readable(tmp_path: Path) -> None:
     name = os.fsencode(tmp_path) + b"/caf\xe9.txt"
     Path(os.fsdecode(name)).write_text("x")
     assert [d.source for d in read_texts(tmp_path)] == ["caf\ufffd"]
@@ -94,7 +97,7 @@ BAD = {
     "nothing.txt": (b"", "every document in it is empty"),
     "nothing.jsonl": (b"\n\n", "every document in it is empty"),
     "t.csv": (b"text\nx", "ends in .csv: expected .txt, .jsonl, .parquet"),
-    "t": (b"x", "ends in nothing"),
+    "t": (b"x", "has no file extension"),
     "column.jsonl": (b'{"txt": "x", "id": 1}', "no column 'text'; its columns are id, txt.*--colu"),
     "number.jsonl": (b'{"text": 5}', "holds a int, expected text"),
     "list.jsonl": (b'{"text": "x"}\n["x"]', "line 2, is not a JSON object"),
@@ -108,34 +111,36 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_text_gets_a_sentence(tmp_path, name):
+def test_bad_text_gets_a_sentence(tmp_path: Path, name: str) -> None:
     content, sentence = BAD[name]
     (tmp_path / name).write_bytes(content)
     with pytest.raises(IngestError, match=sentence):
         read_texts(tmp_path / name)
 
 
-def test_a_parquet_string_that_is_no_utf_8_gets_a_sentence(tmp_path):
+def test_a_parquet_string_that_is_no_utf_8_gets_a_sentence(tmp_path: Path) -> None:
     broken = pa.array([b"na\xefve"]).view(pa.string())
     pq.write_table(pa.table({"text": broken}), tmp_path / "t.parquet")
     with pytest.raises(IngestError, match="not a readable Parquet file"):
         read_texts(tmp_path / "t.parquet")
 
 
-def test_a_missing_path_and_a_folder_without_text_get_a_sentence(tmp_path):
+def test_a_missing_path_and_a_folder_without_text_get_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(IngestError, match=r"does not exist: expected a \.txt"):
         read_texts(tmp_path / "gone.txt")
     with pytest.raises(IngestError, match=r"has no \.txt, \.jsonl, \.parquet files"):
         read_texts(tmp_path)
 
 
-def test_no_more_is_read_than_asked_for(tmp_path, monkeypatch, capsys):
+def test_no_more_is_read_than_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = [{"text": t} for t in ("", "a", " ", "b", "c")]
     path = write_jsonl(tmp_path / "t.jsonl", *rows)
     given: list[str] = []
     from_row = texts.from_row
 
-    def counted(row, *rest):
+    def counted(row: Any, *rest: Any) -> Any:
         given.append(row["text"])
         return from_row(row, *rest)
 

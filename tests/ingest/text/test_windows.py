@@ -3,6 +3,8 @@
 import json
 import math
 from itertools import pairwise
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -10,7 +12,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from ingest.errors import IngestError
 from ingest.text.corpus import Convention, windows
@@ -18,6 +25,7 @@ from ingest.verify import verify
 from queries import Store
 from store.layout import Layout
 from store.manifest import read_manifest
+from tests.ingest.conftest import Ingest
 from tests.ingest.text.test_features import seen_by_hand
 from tests.models import CONTEXT, PROSE, save_run
 
@@ -25,7 +33,9 @@ LENGTHS = st.integers(2, 12)
 
 
 @given(n=st.integers(0, 40), length=LENGTHS, bos=st.sampled_from([0, None]), data=st.data())
-def test_each_token_is_predicted_once_from_the_most_context_there_is(n, length, bos, data):
+def test_each_token_is_predicted_once_from_the_most_context_there_is(
+    n: int, length: int, bos: int | None, data: st.DataObject
+) -> None:
     stride = data.draw(st.integers(1, length - 1))
     found = list(windows(n, Convention(length, bos, stride=stride)))
     predicted = [i for w in found for i in range(w.first, w.end)]
@@ -40,14 +50,16 @@ def test_each_token_is_predicted_once_from_the_most_context_there_is(n, length, 
 
 
 @given(n=st.integers(0, 40), length=LENGTHS, bos=st.sampled_from([0, None]))
-def test_without_a_stride_windows_do_not_overlap(n, length, bos):
+def test_without_a_stride_windows_do_not_overlap(n: int, length: int, bos: int | None) -> None:
     found = list(windows(n, Convention(length, bos)))
     assert all(a.end == b.start for a, b in pairwise(found))
     assert all(w.first == w.start + (bos is None) for w in found)
 
 
 @given(n=st.integers(0, 40), length=LENGTHS, left=st.integers(1, 50), data=st.data())
-def test_a_limit_leaves_the_first_tokens(n, length, left, data):
+def test_a_limit_leaves_the_first_tokens(
+    n: int, length: int, left: int, data: st.DataObject
+) -> None:
     stride = data.draw(st.none() | st.integers(1, length - 1))
     rule = Convention(length, 0, stride=stride)
     every = [i for w in windows(n, rule) for i in range(w.first, w.end)]
@@ -56,18 +68,20 @@ def test_a_limit_leaves_the_first_tokens(n, length, left, data):
 
 
 @pytest.mark.parametrize("stride", [0, 16, 99])
-def test_a_stride_of_a_whole_window_is_refused(stride):
+def test_a_stride_of_a_whole_window_is_refused(stride: int) -> None:
     with pytest.raises(IngestError, match=r"--stride is .* expected 1 to 15, less than"):
         Convention(16, 0, stride=stride)
 
 
-def test_parts_count_as_before_where_they_overlap():
+def test_parts_count_as_before_where_they_overlap() -> None:
     assert [w.part for w in windows(40, Convention(16, 0, max_parts=2, stride=8))] == [0, 1]
 
 
 @torch.no_grad()
-def one_at_a_time(model, ids: list[int], stride: int, bos: int | None) -> list[dict[str, float]]:
-    """Each token from nothing but its own context, in float64: with nothing of ingest."""
+def one_at_a_time(
+    model: PreTrainedModel, ids: list[int], stride: int, bos: int | None
+) -> list[dict[str, Any]]:
+    """Each token from its own context only, in float64, without any code of ingest."""
     prefix = [] if bos is None else [bos]
     found = []
     for at, token in enumerate(ids):
@@ -87,8 +101,13 @@ def one_at_a_time(model, ids: list[int], stride: int, bos: int | None) -> list[d
     ("family", "stride", "bos"), [("gpt2", 16, 0), ("llama", 25, None), ("gpt2", 7, None)]
 )
 def test_losses_and_features_are_those_of_each_tokens_own_context(
-    tmp_path, ingest, bpe, family, stride, bos
-):
+    tmp_path: Path,
+    ingest: Ingest,
+    bpe: PreTrainedTokenizerFast,
+    family: str,
+    stride: int,
+    bos: int | None,
+) -> None:
     source = save_run(tmp_path / "run", bpe, [1], family)
     texts = [PROSE, "The Congress met.", "x"]
     (tmp_path / "t.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts))
@@ -110,10 +129,12 @@ def test_losses_and_features_are_those_of_each_tokens_own_context(
     counted = zip(*(tokens[n].to_pylist() for n in names), strict=True)
     assert [list(c) for c in counted] == [e["seen"] for e in expected]
     assert verify(store) == []
-    assert read_manifest(Layout(store).manifest).stride == stride
+    assert read_manifest(Layout(store).manifest).options["stride"] == stride
 
 
-def test_a_store_of_overlapping_windows_is_asked_like_any_other(tmp_path, ingest, run_folder):
+def test_a_store_of_overlapping_windows_is_asked_like_any_other(
+    tmp_path: Path, ingest: Ingest, run_folder: Path
+) -> None:
     (tmp_path / "t.txt").write_text(PROSE)
     store = tmp_path / "s"
     line = ("run", run_folder, "--text", tmp_path / "t.txt", "--store", store, "--stride", 20)
@@ -133,7 +154,7 @@ def test_a_store_of_overlapping_windows_is_asked_like_any_other(tmp_path, ingest
     assert first["char_start"] >= 20
     means = asked.trajectories({"late": "position >= 20", "early": "position < 20"})
     for step, frame in means.groupby("checkpoint"):
-        losses = pq.read_table(Layout(store).loss_file(step)).to_pandas()
+        losses = pq.read_table(Layout(store).loss_file(cast(int, step))).to_pandas()
         late = losses[losses["position"] >= 20]["loss"].mean()
         assert frame.set_index("token_group")["mean_loss"]["late"] == pytest.approx(late, abs=1e-6)
         assert frame["n_tokens"].sum() == len(losses)

@@ -54,7 +54,7 @@ def run_by_hand(text: str, begin: int, end: int) -> tuple[int, int] | None:
 @settings(max_examples=150, deadline=None)
 @given(text=TEXTS)
 @example("A café, 🎉\r\nit's the\tthe  thé_1")
-def test_words_equal_their_definition(name, text):
+def test_words_equal_their_definition(name: str, text: str) -> None:
     offsets = offsets_of(name, text)
     words = find_words(text, offsets)
     assert words.is_word_start.tolist() == starts_by_hand(text, offsets)
@@ -65,13 +65,13 @@ def test_words_equal_their_definition(name, text):
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
-def test_every_word_of_prose_has_exactly_one_start(name):
+def test_every_word_of_prose_has_exactly_one_start(name: str) -> None:
     text = "the president said that, in the  end,\nthe congress' war was moved"
     words = find_words(text, offsets_of(name, text))
     assert words.is_word_start.sum() == len(text.split())
 
 
-def test_a_word_of_several_tokens_by_hand():
+def test_a_word_of_several_tokens_by_hand() -> None:
     text = "The naïve war's end"
     offsets = np.array([[0, 3], [3, 6], [6, 7], [6, 7], [7, 9], [9, 13], [13, 15], [15, 19]])
     words = find_words(text, offsets)  # The| na|ï|ï|ve| war|'s| end, as GPT-2 may cut it
@@ -80,7 +80,7 @@ def test_a_word_of_several_tokens_by_hand():
     assert words.word_part == [0, 0, 1, 2, 3, 0, None, 0]
 
 
-def test_an_endless_word_is_cut_but_stays_one_word():
+def test_an_endless_word_is_cut_but_stays_one_word() -> None:
     text = "A" * 5_000
     words = find_words(text, np.array([[i, i + 1] for i in range(5_000)]))
     assert set(words.word) == {"A" * LONGEST_WORD}

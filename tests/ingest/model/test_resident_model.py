@@ -1,8 +1,10 @@
-"""Weights put into the standing model give what a model built from them gives, or it is built."""
+"""Weights put into the resident model give what a model built from them gives, or it is built."""
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from ingest.errors import CheckpointError
-from ingest.model.loading import load_model
-from ingest.model.resident_model import Standing
-from ingest.sources.checkpoints import Checkpoint, weights_sha256
-from ingest.sources.prefetch import read
+from ingest.model.resident_model import ResidentModel, load_model
+from ingest.sources.checkpoint_files import weights_sha256
+from ingest.sources.prefetch import read_weights
+from ingest.sources.revisions import Checkpoint
 from tests.ingest.model.test_heads import SIZES, gemma2
 from tests.ingest.model.test_kernel import scored, some_windows
 from tests.ingest.model.test_models import change
@@ -73,7 +75,7 @@ def without_prefix(model: PreTrainedModel, folder: Path) -> None:
 SAVED = [in_one_file, in_shards, pickled, in_half_precision, without_prefix]
 
 
-def made(maker, save, root: Path) -> list[Checkpoint]:
+def made(maker: Any, save: Any, root: Path) -> list[Checkpoint]:
     """Three checkpoints of random weights."""
     checkpoints = []
     for step in (1, 2, 3):
@@ -90,19 +92,22 @@ def made(maker, save, root: Path) -> list[Checkpoint]:
 
 @pytest.mark.parametrize("save", SAVED)
 @pytest.mark.parametrize("name", MAKERS)
-def test_put_in_place_and_built_anew_give_the_very_same_losses(tmp_path, name, save):
-    standing, windows = Standing("float32", "cpu"), some_windows([CONTEXT, 9])
+def test_put_in_place_and_built_anew_give_the_very_same_losses(
+    tmp_path: Path, name: str, save: Callable[..., Any]
+) -> None:
+    resident, windows = ResidentModel("float32", "cpu"), some_windows([CONTEXT, 9])
     seen = []
     for checkpoint in made(MAKERS[name], save, tmp_path):
         built = load_model(checkpoint, "float32", "cpu")
-        put = standing.put(read(checkpoint))
-        assert all(torch.equal(v, put.state_dict()[k]) for k, v in built.state_dict().items())
-        losses = scored(put, windows)
-        assert (losses == scored(Standing("float32", "cpu").put(read(checkpoint)), windows)).all()
+        loaded = resident.load(read_weights(checkpoint))
+        assert all(torch.equal(v, loaded.state_dict()[k]) for k, v in built.state_dict().items())
+        losses = scored(loaded, windows)
+        fresh = ResidentModel("float32", "cpu").load(read_weights(checkpoint))
+        assert (losses == scored(fresh, windows)).all()
         assert abs(losses - scored(built, windows)).max() < 1e-5
         seen.append(losses)
     assert abs(seen[0] - seen[1]).max() > 0.1
-    assert standing.built == 1
+    assert resident.built == 1
 
 
 NORM = "transformer.h.1.ln_2.weight"
@@ -114,17 +119,19 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faults_are_refused_as_ever_and_the_next_is_put_in_place(tmp_path, fault):
+def test_faults_are_refused_as_ever_and_the_next_is_put_in_place(
+    tmp_path: Path, fault: str
+) -> None:
     how, reason = FAULTS[fault]
     first, second, third = made(MAKERS["gpt2, tied"], in_one_file, tmp_path)
-    standing = Standing("float32", "cpu")
-    standing.put(read(first))
+    resident = ResidentModel("float32", "cpu")
+    resident.load(read_weights(first))
     with pytest.raises(CheckpointError, match=reason):
-        standing.put(read(change(second, how)))
+        resident.load(read_weights(change(second, how)))
     expected = load_model(third, "float32", "cpu").state_dict()
-    put = standing.put(read(third)).state_dict()
-    assert standing.built == 1
-    assert all(torch.equal(v, put[k]) for k, v in expected.items())
+    loaded = resident.load(read_weights(third)).state_dict()
+    assert resident.built == 1
+    assert all(torch.equal(v, loaded[k]) for k, v in expected.items())
 
 
 def untie(checkpoint: Checkpoint) -> None:
@@ -144,36 +151,36 @@ def drop_prefix(checkpoint: Checkpoint) -> None:
 
 
 @pytest.mark.parametrize("unusual", [untie, rescale, drop_prefix])
-def test_what_is_unusual_is_built_anew(tmp_path, unusual):
+def test_what_is_unusual_is_built_anew(tmp_path: Path, unusual: Callable[..., Any]) -> None:
     first, second, third = made(MAKERS["gpt2, tied"], in_one_file, tmp_path)
-    standing, windows = Standing("float32", "cpu"), some_windows([CONTEXT])
-    plain = scored(standing.put(read(second)), windows)
+    resident, windows = ResidentModel("float32", "cpu"), some_windows([CONTEXT])
+    plain = scored(resident.load(read_weights(second)), windows)
     unusual(second)
     for checkpoint in (first, second, third):
         built = load_model(checkpoint, "float32", "cpu")
-        losses = scored(standing.put(read(checkpoint)), windows)
+        losses = scored(resident.load(read_weights(checkpoint)), windows)
         assert abs(losses - scored(built, windows)).max() < 1e-5
         if checkpoint is second and unusual is not drop_prefix:
             assert abs(losses - plain).max() > 1e-3
-    assert standing.built == 3
+    assert resident.built == 3
 
 
-def test_a_model_that_stands_needs_no_file_any_more(tmp_path):
+def test_a_model_that_stands_needs_no_file_any_more(tmp_path: Path) -> None:
     first, second, _ = made(MAKERS["gpt2, tied"], in_one_file, tmp_path)
-    standing = Standing("float32", "cpu")
+    resident = ResidentModel("float32", "cpu")
     for checkpoint in (first, second):
-        standing.put(read(checkpoint))
+        resident.load(read_weights(checkpoint))
         assert str(checkpoint.path) not in Path("/proc/self/maps").read_text()
 
 
-def test_reading_says_the_digest_and_leaves_damage_to_loading(tmp_path):
+def test_reading_says_the_digest_and_leaves_damage_to_loading(tmp_path: Path) -> None:
     (checkpoint, *_) = made(MAKERS["gpt2, tied"], in_shards, tmp_path)
-    assert read(checkpoint).weights_sha256 == weights_sha256(checkpoint.path)
+    assert read_weights(checkpoint).weights_sha256 == weights_sha256(checkpoint.path)
     shard = min(checkpoint.path.glob("*.safetensors"))
-    shutil.copy(shard, checkpoint.path / "model-copy.safetensors")
-    assert read(checkpoint).tensors is None
+    shutil.copy(shard, checkpoint.path / "model-99998-of-99999.safetensors")
+    assert read_weights(checkpoint).tensors is None
     shard.write_bytes(b"no weights")
-    assert read(checkpoint).tensors is None
+    assert read_weights(checkpoint).tensors is None
     for path in checkpoint.path.glob("*.safetensors"):
         path.unlink()
-    assert read(checkpoint).weights_sha256 is None
+    assert read_weights(checkpoint).weights_sha256 is None

@@ -1,0 +1,68 @@
+"""Which files of a checkpoint hold weights, configuration and tokenizer; digests of weights.
+
+Folders and repositories on the Hub share these definitions, so that a checkpoint has the same
+files and the same digest wherever it is.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+# The order in which transformers looks for weights. Only the first format found is used. Shards
+# are usually named `model-00001-of-00002`; BLOOM has underscores instead.
+_WEIGHT_FORMATS = (
+    r"model\.safetensors",
+    r"model[-_]\d+-of-\d+\.safetensors",
+    r"pytorch_model\.bin",
+    r"pytorch_model[-_]\d+-of-\d+\.bin",
+)
+WEIGHT_INDEXES = {"model.safetensors.index.json", "pytorch_model.bin.index.json"}
+CONFIG_FILES = {"config.json", "generation_config.json"}
+# Any one of these makes a folder a tokenizer; the others complete it.
+TOKENIZER_FILES = {
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "vocab.txt",
+    "tokenizer.model",
+    "spiece.model",
+}
+MORE_TOKENIZER_FILES = {"special_tokens_map.json", "added_tokens.json", "merges.txt"}
+
+
+def weight_names(names: Iterable[str]) -> list[str]:
+    """The names of the weight files among `names`, sorted: one format, safetensors if possible.
+
+    Other files, such as `adapter_model.safetensors` or `training_args.bin`, are not weights.
+    """
+    ordered = sorted(names)
+    for pattern in _WEIGHT_FORMATS:
+        if found := [name for name in ordered if re.fullmatch(pattern, name)]:
+            return found
+    return []
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The weight files in a checkpoint's folder; an empty list if there is no such folder."""
+    if not folder.is_dir():
+        return []
+    return [folder / name for name in weight_names(path.name for path in folder.iterdir())]
+
+
+def weights_sha256(folder: Path) -> str:
+    """sha256 of the weight file; for several files, the sha256 of their sha256s in name order."""
+    return joint_sha256([file_sha256(path) for path in weight_files(folder)])
+
+
+def joint_sha256(digests: list[str]) -> str:
+    """One digest for weights whose files have these digests."""
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,0 +1,133 @@
+"""Tokenizers: loading one, its digest, and the text of each token."""
+
+import codecs
+import functools
+import hashlib
+import json
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from ingest.errors import IngestError
+from ingest.sources.checkpoint_files import TOKENIZER_FILES
+from ingest.sources.revisions import Checkpoint
+
+SENTENCE_PIECE_BLANK = "\u2581"
+_BYTE = re.compile(r"<0x([0-7][0-9A-F])>")
+
+
+def load_tokenizer(
+    source: Path, checkpoints: list[Checkpoint], named: str | None
+) -> PreTrainedTokenizerBase:
+    """The tokenizer in the folder `named`, else the first one in the source or its checkpoints.
+
+    Raises IngestError if there is none, or if it cannot be loaded.
+    """
+    if named and not Path(named).is_dir():
+        raise IngestError(
+            f"--tokenizer {named} is not a folder on this machine: name one that holds "
+            "tokenizer.json, or a repository on the Hub"
+        )
+    folders = [Path(named)] if named else [source, *(c.path for c in checkpoints)]
+    for folder in folders:
+        if any((folder / name).exists() for name in TOKENIZER_FILES):
+            try:
+                return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            except Exception as error:  # any library error: the files are not a tokenizer
+                raise IngestError(f"the tokenizer in {folder} cannot be loaded: {error}") from error
+    raise IngestError(
+        f"there is no tokenizer in {named or source} or its checkpoints: expected tokenizer.json "
+        "there; name a folder that holds one with --tokenizer"
+    )
+
+
+def tokenizer_sha256(tokenizer: PreTrainedTokenizerBase) -> str:
+    """sha256 of a fast tokenizer as JSON, or of a slow one's files: equal ids for equal text."""
+    if tokenizer.is_fast:
+        return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+    digest = hashlib.sha256(type(tokenizer).__name__.encode())
+    digest.update(json.dumps(tokenizer.get_vocab(), sort_keys=True).encode())
+    with tempfile.TemporaryDirectory() as folder:
+        for path in tokenizer.save_vocabulary(folder):
+            digest.update(Path(path).read_bytes())
+    return digest.hexdigest()
+
+
+def bos_id(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """The id of the BOS, else of the EOS, else None: lm-evaluation-harness's convention."""
+    found = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    return None if found is None else int(found)
+
+
+def token_strings(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[str]:
+    """The text of each token with its leading blank; bytes that are not valid UTF-8 as `<0xE2>`."""
+    if not tokenizer.is_fast:
+        return [_text(raw) for raw in token_bytes(tokenizer, ids)]
+    pieces = tokenizer.convert_ids_to_tokens(ids)
+    parts: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
+    if "ByteLevel" in json.dumps([parts.get("decoder"), parts.get("pre_tokenizer")]):
+        plain = tokenizer.added_tokens_decoder  # stored verbatim, not in the byte alphabet
+        return [p if i in plain else _from_bytes(p) for i, p in zip(ids, pieces, strict=True)]
+    return [_plain(piece, parts["model"]) for piece in pieces]
+
+
+def token_bytes(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[bytes]:
+    """The bytes that each token of a slow tokenizer adds to a text, perhaps with blanks around."""
+    pieces = tokenizer.convert_ids_to_tokens(ids)
+    return [_bytes_of(tokenizer, i, piece) for i, piece in zip(ids, pieces, strict=True)]
+
+
+def _bytes_of(tokenizer: PreTrainedTokenizerBase, token_id: int, piece: str) -> bytes:
+    if added := tokenizer.added_tokens_decoder.get(token_id):
+        return str(added).encode()
+    if hasattr(tokenizer, "sp_model"):
+        if tokenizer.sp_model.is_byte(token_id):
+            return bytes([int(piece[1:-1], 16)])
+        return piece.replace(SENTENCE_PIECE_BLANK, " ").encode()
+    if len(piece) == 1 and ord(piece) < 256 and not tokenizer.convert_tokens_to_string([piece]):
+        return bytes([ord(piece)])  # part of a character, in a byte-level vocabulary
+    # Decode it between two other tokens: tokenizers strip texts, and mark word ends in many ways.
+    one = tokenizer.tokenize("a")
+    ends, text = (tokenizer.convert_tokens_to_string(t) for t in (one, [*one, piece, *one]))
+    added_text = text.removeprefix(ends.rstrip()).removesuffix(ends.lstrip()).rstrip()
+    return str(added_text or text[len(ends) : -len(ends)]).encode()
+
+
+def _plain(piece: str, model: dict[str, Any]) -> str:
+    """`model` says whether `##` and `<0x0A>` are marks, as in WordPiece and Llama 2, or text."""
+    if model.get("byte_fallback") and (byte := _BYTE.fullmatch(piece)):
+        return chr(int(byte[1], 16))
+    continuation = model.get("continuing_subword_prefix") or ""
+    return piece.replace(SENTENCE_PIECE_BLANK, " ").removeprefix(continuation)
+
+
+def _from_bytes(piece: str) -> str:
+    table = _byte_of_character()
+    if not all(character in table for character in piece):
+        return piece  # stored verbatim, though not marked as an added token
+    return _text(bytes(table[character] for character in piece))
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", errors="token_trails_hex")
+
+
+def _hex(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    bad = error.object[error.start : error.end]
+    return "".join(f"<0x{byte:02X}>" for byte in bad), error.end
+
+
+@functools.cache
+def _byte_of_character() -> dict[str, int]:
+    """Inverse of GPT-2's byte alphabet: printable bytes map to themselves, others to 256 and up."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    table = {chr(byte): byte for byte in printable}
+    return table | {chr(256 + i): byte for i, byte in enumerate(others)}
+
+
+codecs.register_error("token_trails_hex", _hex)
