@@ -10,7 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = test -x $(BIN)/python || $(PYTHON) -m venv .venv; $(BIN)/python -m pip install -q --disable-pip-version-check -r
 
-.PHONY: demo demo-store app test test-kill test-peers lint docs bench bench-app bench-ingest train-demo screenshots
+.PHONY: demo demo-store app test test-kill test-peers lint bench bench-app bench-ingest train-demo screenshots
 
 # Only the app's packages, without torch.
 .venv/app: requirements-app.lock
@@ -56,9 +56,6 @@ lint: .venv/all  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-
-docs: .venv/all  ## regenerate docs/analyses.md from the registry of analyses
-	$(BIN)/python -m docs.analyses
 
 bench: .venv/all  ## our queries next to other ways, on a store of size BENCH (small, report, large)
 	$(BIN)/python -m tests.bench.queries --size $(BENCH)

@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.bench.large import SIZES, build
 from tests.browser.conftest import ROOT, launch, start_app
-from tests.browser.test_pages import groups
+from tests.browser.actions import groups
 
 PAGES = {"trajectories": ("/", 2), "zoom": ("/zoom", 2), "text": ("/text", 0), "sql": ("/sql", 0)}
 """Page -> its address and its number of charts."""

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 from transformers import PreTrainedTokenizerFast
 
 from ingest.demo.text import addresses
-from ingest.output import outcomes, writer
+from ingest.output import writer
+from ingest.output.outcomes import Outcome
 from ingest.sources.revisions import Checkpoint
 from ingest.text.corpus import Convention, build_corpus
 from ingest.text.documents import SourceDocument
@@ -26,7 +27,7 @@ def show(tokenizer: PreTrainedTokenizerFast, folder: Path, rows: int) -> None:
     rng = np.random.default_rng(0)
     losses = rng.gamma(2.0, 1.7, corpus.n_tokens).astype(np.float32)
     layout = Layout(folder / "columns")
-    outcome = outcomes.Outcome(Checkpoint(1, "1", folder, 1))
+    outcome = Outcome(Checkpoint(1, "1", folder, 1))
     writer.write_losses(layout, outcome, corpus.tokens, losses)
     limit = f", at most {LIMIT} expected" if rows >= REPORT_ROWS else ""
     _print(layout.loss_file(1), f"{len(tokenizer):,} token types{limit}")

@@ -16,7 +16,6 @@ from nbclient import NotebookClient
 
 import ingest.__main__
 import queries.__main__
-from docs import analyses
 from queries import Store
 from tests.queries.catalogs import COMMAND_LINE
 
@@ -26,7 +25,6 @@ PAGES = {
     for name in (
         "README.md",
         "CONTRIBUTING.md",
-        "docs/analyses.md",
         "docs/app.md",
         "docs/ingest.md",
         "docs/queries.md",
@@ -125,10 +123,6 @@ def test_the_notebook_runs():
 def test_the_notebook_is_stored_without_outputs():
     cells = nbformat.read(TOUR, as_version=4).cells
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
-
-
-def test_the_table_of_analyses_is_current():
-    assert PAGES["docs/analyses.md"] == analyses.page(), "run `make docs`"
 
 
 def test_the_groups_in_the_table_are_groups():
