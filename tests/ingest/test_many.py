@@ -58,7 +58,7 @@ def test_each_store_is_that_of_a_run_by_itself_and_they_compare(
         alone = line(seeds, tmp_path / name, f"{name}/run")
         assert ingest(*alone, "--name", f"{name}-run").status == 0
         assert_same(both / f"{name}-run", tmp_path / name)
-    runs = compare([both / "a-run", both / "b-run"], "is_word_start").runs
+    runs = compare([both / "a-run", both / "b-run"], group="is_word_start").runs
     assert set(runs["at"]) == {*STEPS}
     assert runs["mean_loss"].nunique() == 2 * len(STEPS)
 

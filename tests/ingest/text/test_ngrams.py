@@ -8,8 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from queries import Store
-from queries.analyses.ngrams import baselines
+from queries import Store, ngrams
 from store.ngrams import Bigrams, bigrams_of_store, ngram_losses
 from tests.ingest.conftest import Ingest
 
@@ -63,7 +62,7 @@ def test_they_are_those_of_the_named_text(
     unigram, bigram = ngram_losses(text, asked, len(bpe), leave_out=False)
     assert store.evaluate("unigram_loss").tolist() == unigram.tolist()
     assert store.evaluate("bigram_loss").tolist() == bigram.tolist()
-    assert baselines(store)["bigram_loss"][0] == pytest.approx(bigram.mean())
+    assert ngrams(store).frame["bigram_loss"][0] == pytest.approx(bigram.mean())
     assert "other.jsonl" in store.features.all()["description"][0]
     again = ingest("ngrams", scored, *how)
     assert again.status == 2 and "add --overwrite" in again.error
