@@ -27,7 +27,7 @@ def main() -> None:
         return
     found = pages.pages(store, [other for other in paths if other != path])
     st.session_state["pages"] = found
-    page = st.navigation(pages.sections(found))
+    page = st.navigation(pages.sections(found), expanded=True)
     about.describe(store)
     try:
         page.run()

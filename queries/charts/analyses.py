@@ -40,7 +40,7 @@ def events(
             tooltip=[alt.Tooltip(name) for name in events.columns],
         )
     )
-    return theme.stack(line, bars)
+    return theme.stack(line, bars.properties(height=24 * max(len(kinds), 1)))
 
 
 def explain(rows: pd.DataFrame, first: int, last: int) -> alt.LayerChart:

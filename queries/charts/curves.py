@@ -36,24 +36,33 @@ def trajectories(
     bands: bool = True,
     marks: pd.DataFrame | None = None,
     runs: pd.DataFrame | None = None,
+    brush: bool = False,
 ) -> alt.LayerChart:
-    """Mean losses (nats): checkpoint, token_group, mean_loss, low, high. A brush selects `at`.
+    """Mean losses (nats): checkpoint, token_group, mean_loss, low, high.
 
-    `region` is where the brush stands at first. `marks` are events to point at: at, kind, sentence.
-    `runs` are thin lines of single runs: at, checkpoint, token_group, run, mean_loss.
+    `region` is shaded; with `brush` it is where a brush that selects `at` stands at first. `marks`
+    are events to point at: at, kind, sentence. `runs` are thin lines of single runs: at,
+    checkpoint, token_group, run, mean_loss.
     """
     frame = styled(frame)
     title = "mean loss (nats)"
     layers = _lines(frame, axis, "mean_loss", title, bands)
-    brush = alt.selection_interval(
-        name=theme.BRUSH, encodings=["x"], value={"x": list(region)} if region else alt.Undefined
-    )
-    layers[0] = layers[0].add_params(brush)
+    if brush:
+        layers[0] = layers[0].add_params(_brush(region))
+    elif region:
+        layers.insert(0, theme.shade(region))
     if runs is not None:
         layers.insert(1, _single_runs(runs, frame, axis, title))
     if marks is not None and len(marks):
         layers.append(_marks(marks, frame, axis))
     return theme.overlay(layers, HEIGHT, _described(frame, "Mean loss"))
+
+
+def _brush(region: tuple[float, float] | None) -> alt.Parameter:
+    if region is None:
+        return alt.selection_interval(name=theme.BRUSH, encodings=["x"])
+    start = [float(end) for end in region]
+    return alt.selection_interval(name=theme.BRUSH, encodings=["x"], value={"x": start})
 
 
 def relative(
@@ -68,6 +77,8 @@ def relative(
     """The column `value`, and a dashed line at `zero`, the value of no difference (or no line)."""
     frame = styled(frame, title)
     layers = _lines(frame, axis, value, title, bands)
+    if frame["low"].isna().all():
+        layers = layers[1:]  # an empty band would have an infinite extent
     if zero is not None:
         layers.append(theme.rule_at(zero))
     return theme.overlay(layers, height or _below(frame), _described(frame, title))
@@ -158,9 +169,10 @@ def _hover(
     facts = [alt.Tooltip("checkpoint:Q", title="step", format=",")]
     facts += [alt.Tooltip(f"{column}:N", title=group) for column, group in columns.items()]
     at = theme.step(frame, axis, "at")
+    # In a stack, Altair adds every named layer to the parameter's views, so only one has a name.
     rule = alt.Chart(table, name=f"{name}_rule").mark_rule(color=theme.GREY)
     rule = rule.encode(x=at, tooltip=facts, opacity=_if(nearest, 0.5)).add_params(nearest)
-    points = alt.Chart(frame, name=f"{name}_points").mark_point(size=30, filled=True)
+    points = alt.Chart(frame).mark_point(size=30, filled=True)
     return [
         rule,
         points.encode(x=at, y=theme.loss(value, ""), color=color, opacity=_if(nearest, 1)),

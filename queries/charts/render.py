@@ -27,11 +27,31 @@ def render(chart: theme.Drawing, format: str) -> bytes:
 
 def specification(chart: theme.Drawing, width: int = theme.WIDTH) -> dict[str, Any]:
     """The chart in Vega-Lite, `width` pixels wide, in the theme of files."""
-    with alt.data_transformers.enable("default", max_rows=None):
-        spec: dict[str, Any] = chart.to_dict()
+    spec = _specification(chart)
     for panel in spec.get("vconcat", [spec]):
         panel["width"] = width
     spec["config"] = theme.CONFIG
+    return spec
+
+
+def panels(chart: alt.VConcatChart) -> list[dict[str, Any]]:
+    """The panels of a stack as charts of their own, each as wide as its container.
+
+    Vega-Lite can only fit single charts into a container.
+    """
+    spec = _specification(chart)
+    found = []
+    for panel in spec["vconcat"]:
+        text = json.dumps(panel)
+        params = [p for p in spec.get("params", []) if any(f'"{v}"' in text for v in p["views"])]
+        datasets = {name: rows for name, rows in spec["datasets"].items() if f'"{name}"' in text}
+        found.append({**panel, "width": "container", "params": params, "datasets": datasets})
+    return found
+
+
+def _specification(chart: theme.Drawing) -> dict[str, Any]:
+    with alt.data_transformers.enable("default", max_rows=None):
+        spec: dict[str, Any] = chart.to_dict()
     return spec
 
 
@@ -45,4 +65,7 @@ def _still(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _hovers(part: dict[str, Any]) -> bool:
-    return str(part.get("name", "")).startswith(HOVER)
+    """Whether a layer or parameter is named for the pointer, or is only shown near it."""
+    condition = part.get("encoding", {}).get("opacity", {}).get("condition", {})
+    names = part.get("name", ""), condition.get("param", "")
+    return any(str(name).startswith(HOVER) for name in names)

@@ -27,40 +27,44 @@ from tests.queries.stores import add_checkpoint, build_store, random_losses
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "data" / "demo"
-IDLE = 150
-"""Milliseconds without a message or a change of the page after which it is settled."""
+FRAMES = 8
+"""Drawn frames without a message or a change of the page after which it is settled."""
 
 expect.set_options(timeout=30_000)  # shared machines are slow at times
 
-# When the page last sent, received or changed something. A message to the server counts as
-# answered by the next one that arrives, or after two seconds: some have no answer.
+# When the page last sent a message, ran the script and changed. A message to the server is answered
+# by a run of the script, or by nothing: then two seconds are enough.
 WATCH = """
 (() => {
-  const last = { sent: 0, received: 0, changed: performance.now() };
+  const last = { sent: 0, ran: 0 };
+  let quiet = 0; // frames
   const Native = window.WebSocket;
   window.WebSocket = class extends Native {
     constructor(...how) {
       super(...how);
-      this.addEventListener("message", () => { last.received = performance.now(); });
+      this.addEventListener("message", () => { quiet = 0; });
     }
     send(data) {
+      quiet = 0;
       last.sent = performance.now();
       super.send(data);
     }
   };
-  new MutationObserver(() => { last.changed = performance.now(); })
-    .observe(document, { subtree: true, childList: true, attributes: true });
-  window.isSettled = (idle) => {
-    const app = document.querySelector('[data-testid="stApp"]');
-    if (!app || app.dataset.testScriptState !== "notRunning") return false;
-    if (!document.querySelector("h1")) return false;
-    if (document.querySelector('[data-testid="stSkeleton"]')) return false;
-    for (const chart of document.querySelectorAll('[data-testid="stVegaLiteChart"]'))
-      if (chart.offsetParent && !chart.querySelector(".marks")) return false;
-    const now = performance.now();
-    if (last.received < last.sent && now - last.sent < 2000) return false;
-    return now - Math.max(last.sent, last.received, last.changed) > idle;
-  };
+  const app = () => document.querySelector('[data-testid="stApp"]');
+  new MutationObserver(() => {
+    quiet = 0;
+    if (app()?.dataset.testScriptState === "running") last.ran = performance.now();
+  }).observe(document, { subtree: true, childList: true, attributes: true });
+  const drawn = (chart) => !chart.offsetParent || chart.querySelector(".marks");
+  const ready = () =>
+    app()?.dataset.testScriptState === "notRunning" &&
+    document.querySelector("h1") &&
+    !document.querySelector('[data-testid="stSkeleton"]') &&
+    [...document.querySelectorAll('[data-testid="stVegaLiteChart"]')].every(drawn) &&
+    (last.ran > last.sent || performance.now() - last.sent > 2000);
+  const count = () => { quiet += 1; requestAnimationFrame(count); };
+  requestAnimationFrame(count);
+  window.isSettled = (frames) => Boolean(ready()) && quiet > frames;
 })()
 """
 
@@ -117,7 +121,7 @@ def new_context(
 
 def settled(page: Page) -> None:
     """Wait until the script has run, the charts are drawn, and nothing changes any more."""
-    page.wait_for_function("idle => window.isSettled(idle)", arg=IDLE, timeout=60_000)
+    page.wait_for_function("frames => window.isSettled(frames)", arg=FRAMES, timeout=60_000)
 
 
 @pytest.fixture(scope="session")

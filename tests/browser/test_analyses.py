@@ -110,7 +110,7 @@ def test_the_bundled_probes_are_compared_in_a_window(page: Page, app: str) -> No
 def test_an_analysis_without_a_page_is_drawn_from_the_registry(page: Page, app: str) -> None:
     opened(page, app)
     navigate(page, "Events", "events")
-    has_charts(page, 1)
+    has_charts(page, 2)
     page.get_by_text("Group to subtract").click()
     settled(page)
     expect(page.get_by_text("All tokens").first).to_be_visible()

@@ -8,6 +8,7 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
+import pandas as pd
 import streamlit as st
 
 from queries import QueryError, Store
@@ -60,12 +61,20 @@ def _draw(analysis: Analysis, result: Result) -> None:
     figure.show(shown, analysis.name)
     names = list(result.tables)
     if len(names) < 2:
-        st.dataframe(result.frame, hide_index=True)
+        _table(result.frame)
         return
     name = st.segmented_control(
         "Table", names, default=names[0], required=True, key=f"{analysis.name}_table", **_BOUND
     )
-    st.dataframe(result.tables[str(name)](result), hide_index=True)
+    _table(result.tables[str(name)](result))
+
+
+def _table(frame: pd.DataFrame) -> None:
+    """Probabilities with two digits, other fractions with three decimals."""
+    numbers = frame.select_dtypes("float").columns
+    formats = {name: "%.2g" if str(name).startswith(("p_", "q_")) else "%.3f" for name in numbers}
+    columns = {name: st.column_config.NumberColumn(format=how) for name, how in formats.items()}
+    st.dataframe(frame, hide_index=True, column_config=columns)
 
 
 # ---- several stores

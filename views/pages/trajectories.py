@@ -190,6 +190,7 @@ def _mean_losses(store: Store, groups: list[GroupCurve], display: Display) -> No
         training_axis.span(store, region.at_start(), display.axis),
         display.bands,
         _event_marks(store, groups, display),
+        brush=True,
     )
     script = sql_scripts.trajectories(store, {group.title: group.clause for group in groups})
     brushed = figure.show(

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+import altair as alt
 import pandas as pd
 import streamlit as st
 from altair.utils.schemapi import disable_debug_mode
 
 from queries.analyses.base import Language, WithScript
-from queries.charts.render import render, specification
+from queries.charts.render import panels, render, specification
 from queries.charts.theme import BRUSH, Drawing
 
 # Altair checks each chart against a schema, which takes longer than everything else on a page.
@@ -95,6 +96,10 @@ def show(figure: Figure, key: str, brush: str | None = None) -> list[float] | No
 
 
 def _draw(figure: Figure, key: str, brush: str | None) -> list[float] | None:
+    if isinstance(figure.chart, alt.VConcatChart):
+        for at, panel in enumerate(panels(figure.chart)):
+            st.vega_lite_chart(panel, key=f"{key}_chart_{at}")
+        return None
     if brush is None:
         st.altair_chart(figure.chart, key=f"{key}_chart")
         return None

@@ -9,11 +9,12 @@ import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
+import vl_convert
 
 import queries
 from queries import Store, text
 from queries.charts import analyses, changes, curves, heat_map, quick, theme
-from queries.charts.render import FORMATS, render, specification
+from queries.charts.render import FORMATS, panels, render, specification
 from tests.queries.stores import build_store
 
 
@@ -94,7 +95,8 @@ def test_a_picture_has_no_layers_for_the_pointer(frame: pd.DataFrame) -> None:
     assert "hover" in json.dumps(specification(chart))
     svg = render(chart, "svg").decode()
     assert svg.count("<path") < 60 and "point mark container" not in svg
-    assert "brush" in svg  # the region stays
+    brushed = render(curves.trajectories(frame, region=(0, 400), brush=True), "svg").decode()
+    assert "rect mark container" in svg and "brush" in brushed  # the region stays
 
 
 def test_a_large_frame_is_drawn(frame: pd.DataFrame) -> None:
@@ -160,6 +162,32 @@ def test_matching_is_shown_before_and_after(demo: Store) -> None:
     shown = data(specification(analyses.balance(found.balance)), "size", "side")
     after = shown[shown["side"] == "after matching"]["signed"]
     assert after.tolist() == pytest.approx(found.balance["after"].tolist())
+
+
+def test_a_stack_is_drawn_with_the_layers_for_the_pointer(demo: Store, store: Store) -> None:
+    difference = demo.difference("copyable", "not_copyable")
+    results = (
+        queries.matched(demo, "copyable"),
+        queries.ngrams(demo),
+        queries.clusters(store, k=2),
+    )
+    charts = [result.chart() for result in (*results, queries.events(demo))]
+    frame = demo.trajectories({"a": "copyable", "b": "not_copyable"})
+    below = curves.relative(difference, "difference", "first minus second (nats)")
+    for chart in (*charts, theme.stack(curves.trajectories(frame), below)):
+        spec = specification(chart)
+        assert "hover" in json.dumps(spec["params"])
+        assert vl_convert.vegalite_to_vega(json.dumps(spec))
+        assert vl_convert.vegalite_to_svg(json.dumps(spec)).startswith("<svg")
+
+
+def test_each_panel_of_a_stack_is_a_chart_of_its_own(demo: Store) -> None:
+    found = queries.mechanism(demo)
+    for panel in panels(found.chart()):
+        assert panel["width"] == "container" and len(panel["params"]) == 1
+        assert set(panel["params"][0]["views"]) <= {layer.get("name") for layer in panel["layer"]}
+        assert 0 < len(panel["datasets"]) < 4
+        assert vl_convert.vegalite_to_vega(json.dumps(panel))
 
 
 def test_panels_of_a_stack_have_their_own_names(demo: Store) -> None:
