@@ -65,7 +65,7 @@ def begin(_server: dict[str, str]) -> Callable[[list[str]], BaseProcess]:
 
 @pytest.fixture(scope="module")
 def bucket(_server: dict[str, str]) -> AbstractFileSystem:
-    import s3fs  # type: ignore[import-untyped]
+    import s3fs
 
     system = s3fs.S3FileSystem()
     system.mkdir("bucket")

@@ -1,5 +1,7 @@
 """The commands of analyses print the tables of their results, and save what they are told to."""
 
+from typing import Any
+
 import pandas as pd
 import pytest
 
@@ -168,7 +170,7 @@ def test_a_comparison(capsysbinary, folder, run):
     both = expected.runs[["at"]].merge(expected.spread, on="at")
     for column in ("mean_loss", "standard_deviation", "lowest", "highest"):
         assert got[f"runs_{column}"].tolist() == pytest.approx(both[column].tolist())
-    result = {}
+    result: dict[str, Any] = {}
     exec(expected.script(), result)
     equal(result["result"].frame, expected.frame)
 

@@ -103,9 +103,9 @@ def test_a_failure_names_the_function_and_the_value(asked, clause, complaint):
     with pytest.raises(GroupError) as caught:
         asked.members(clause)
     assert complaint in str(caught.value)
-    with pytest.raises(QueryError, match=r"^the function ") as caught:
+    with pytest.raises(QueryError, match=r"^the function ") as from_sql:
         asked.sql(f"select {clause} from tokens")
-    assert complaint in str(caught.value)
+    assert complaint in str(from_sql.value)
 
 
 @pytest.mark.parametrize(

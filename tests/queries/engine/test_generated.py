@@ -74,9 +74,9 @@ def test_trajectories_and_difference_equal_plain_sql(made_of, first, second):
             assert mine[column].tolist() == theirs[column].tolist()
         np.testing.assert_allclose(mine["mean_loss"], theirs["mean_loss"], atol=1e-6, rtol=0)
         assert (mine["low"].isna() == (theirs["n_docs"] < 2).to_numpy()).all()
-    theirs = expected["a"]["mean_loss"] - expected["b"]["mean_loss"]
+    gap = expected["a"]["mean_loss"] - expected["b"]["mean_loss"]
     difference = store.difference(first, second)["difference"]
-    np.testing.assert_allclose(difference, theirs, atol=1e-6, rtol=0)
+    np.testing.assert_allclose(difference, gap, atol=1e-6, rtol=0)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)

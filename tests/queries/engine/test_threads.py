@@ -90,7 +90,9 @@ def test_the_questions_have_the_answers_that_they_should(expected_and_fresh):
 
 def test_threads_get_the_answers_of_one(expected_and_fresh):
     expected, store = expected_and_fresh
-    start, wrong, answered = threading.Barrier(THREADS), [], []
+    start = threading.Barrier(THREADS)
+    wrong: list[object] = []
+    answered: list[object] = []
 
     def ask(seed: int) -> None:
         start.wait()

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -193,7 +194,7 @@ def test_shared_groups_are_of_every_store(own, folder, shared):
     Store(own).groups.rename("ours", "yours", shared=True)
     Store(folder).groups.delete("yours", shared=True)
     assert not (own / "groups").exists()
-    assert hashes(shared) == hashes(named_groups.Path(named_groups.__file__).parent)
+    assert hashes(shared) == hashes(Path(named_groups.__file__).parent)
 
 
 def test_the_command_line_saves_renames_and_deletes(own, capsys):

@@ -65,7 +65,7 @@ def test_mistakes_are_told(make, complaint):
         make()
 
 
-DEEP = {"kind": "word_start"}
+DEEP: dict[str, object] = {"kind": "word_start"}
 for _ in range(DEEPEST):
     DEEP = {"kind": "not", "of": DEEP}
 

@@ -77,8 +77,8 @@ def make_texts(design: Design) -> list[Text]:
     return [make_text(design, rng) for _ in range(TEXTS)]
 
 
-@pytest.fixture(scope="module", params=DESIGNS.values(), ids=DESIGNS.keys())
-def texts(request) -> list[Text]:
+@pytest.fixture(scope="module", params=list(DESIGNS.values()), ids=list(DESIGNS))
+def texts(request: pytest.FixtureRequest) -> list[Text]:
     return make_texts(request.param)
 
 
