@@ -79,7 +79,9 @@ def test_where_nothing_is_there_nothing_is_claimed(nothing):
             and f"all {reported.STEPS} checkpoints contains zero" in seen
         )
         assert "First distinguishable" not in seen and "gain fastest" not in seen
-        assert any("statistically indistinguishable" in line for line in section(found, key).missing)
+        assert any(
+            "statistically indistinguishable" in line for line in section(found, key).missing
+        )
     assert "No spike" in told(found, "region")
     assert any("No spike" in line for line in found.missing)
     assert any("This store has no probes" in line for line in found.missing)
