@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import pandas as pd
 import pyarrow as pa
 import typer
 from typer.core import TyperCommand, TyperOption
 from typer.exceptions import TyperException
+from typer.models import ArgumentInfo
 
 from queries.analyses.base import Argument, Chart, Result
 from queries.analyses.registry import ANALYSES, Analysis
@@ -39,6 +40,7 @@ app = typer.Typer(
     help="Query a store: how were groups of tokens learned?",
     epilog=f"Example: {PROGRAM} trajectories data/demo copyable not_copyable",
     rich_markup_mode="markdown",
+    add_completion=False,  # the console script token-trails has it, for these commands too
     pretty_exceptions_enable=False,
 )
 
@@ -58,7 +60,8 @@ def _sentence(error: QueryError | TyperException) -> str:
     """The message in one line; invalid arguments come with the command that shows the help."""
     if isinstance(error, QueryError):
         return " ".join(str(error).replace(DASH, "").split())
-    message = " ".join(error.format_message().replace(DASH, "").split()).rstrip(".")
+    text = error.format_message().replace(DASH, "").replace(": Value error,", ":")
+    message = " ".join(text.split()).rstrip(".")
     context = getattr(error, "ctx", None)  # of a usage error
     return f"{message} (see `{context.command_path} --help`)" if context else message
 
@@ -114,16 +117,16 @@ ManyStored = Annotated[
     list[str],
     typer.Argument(metavar="STORE...", help="folders or fsspec URLs of stores", show_default=False),
 ]
-_OUTPUT = {"rich_help_panel": "Input and output"}
+_PANEL = "Input and output"
 SHARED = {
     "functions": Annotated[
         Path | None,
-        typer.Option(help="a .py file with functions for groups", **_OUTPUT),
+        typer.Option(help="a .py file with functions for groups", rich_help_panel=_PANEL),
     ],
-    "format": Annotated[Format, typer.Option(help="format of the output", **_OUTPUT)],
+    "format": Annotated[Format, typer.Option(help="format of the output", rich_help_panel=_PANEL)],
     "output": Annotated[
         Path | None,
-        typer.Option(help="file to write (default: standard output)", **_OUTPUT),
+        typer.Option(help="file to write (default: standard output)", rich_help_panel=_PANEL),
     ],
 }
 DEFAULTS = {"functions": None, "format": "csv", "output": None}
@@ -149,12 +152,21 @@ def _register(
         _write(function(opened if several else opened[0], **plain), format, output)
 
     store = _parameter("stores", ManyStored if several else Stored)
+    _name_arguments(parameters)
     shared = [_parameter(key, kind, DEFAULTS[key]) for key, kind in SHARED.items()]
     signature = inspect.Signature([store, *parameters, *shared])
     run.__signature__ = signature  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
     epilog = f"Example: {PROGRAM} {name} {example}"
     app.command(name, cls=Command, help=help, epilog=epilog, rich_help_panel=panel)(run)
+
+
+def _name_arguments(parameters: Sequence[inspect.Parameter]) -> None:
+    """Positional arguments are shown in capitals."""
+    for parameter in parameters:
+        for info in get_args(parameter.annotation)[1:]:
+            if isinstance(info, ArgumentInfo):
+                info.metavar = parameter.name.upper()
 
 
 def _plain(value: Any) -> Any:
@@ -214,7 +226,7 @@ def trajectories(
         means = curves.trajectories(frame)
         if len(group) != 2:
             return means
-        difference = store.difference(*group, smooth)
+        difference = store.difference(group[0], group[1], smooth)
         return theme.stack(means, _relative(difference, "difference", _DIFFERENCE, 0))
 
     return Answer(frame, chart)
@@ -341,11 +353,11 @@ def groups(
 ) -> Answer:
     """The named groups of a store: list, save, rename, delete."""
     _check_one(save=save, rename=rename, delete=delete)
-    where = {"shared": shared, "overwrite": overwrite}
     if save:
-        store.groups.save(*save, title, description, **where)
+        name, clause = save
+        store.groups.save(name, clause, title, description, shared=shared, overwrite=overwrite)
     elif rename:
-        store.groups.rename(*rename, **where)
+        store.groups.rename(*rename, shared=shared, overwrite=overwrite)
     elif delete:
         store.groups.delete(delete, shared=shared)
     rows = [
@@ -423,7 +435,8 @@ def _add_analysis(analysis: Analysis) -> None:
     parameters = [p for argument in analysis.arguments for p in _parameters(argument)]
     tables = analysis.result.tables
     if tables:
-        choices = Annotated[Literal[tuple(tables)], typer.Option(help="table to print")]
+        names: Any = Literal[tuple(tables)]
+        choices = Annotated[names, typer.Option(help="table to print")]
         parameters.append(_parameter("show", choices, next(iter(tables))))
     function = partial(_analysis_answer, analysis)
     _register(
@@ -476,7 +489,7 @@ def _parameters(argument: Argument) -> list[inspect.Parameter]:
     flags = argument.flags or (f"--{argument.name.replace('_', '-')}",)
     shown: bool = not argument.required
     info = (
-        typer.Argument(help=help, show_default=shown, metavar=argument.name.upper())
+        typer.Argument(help=help, show_default=shown)
         if argument.positional
         else typer.Option(*flags, help=help, show_default=shown)
     )
@@ -485,7 +498,7 @@ def _parameters(argument: Argument) -> list[inspect.Parameter]:
 
 def _end(argument: Argument, name: str, help: str, at: int) -> inspect.Parameter:
     if argument.required:
-        info = typer.Argument(help=help, show_default=False, metavar=name.upper())
+        info = typer.Argument(help=help, show_default=False)
         return _parameter(name, Annotated[int, info])  # type: ignore[no-any-return]
     kind = int | None
     return _parameter(name, Annotated[kind, typer.Option(help=help)], argument.default[at])  # type: ignore[no-any-return]

@@ -2,12 +2,12 @@
 
 
 class QueryError(Exception):
-    """A question that cannot be answered as it was put."""
+    """A question that cannot be answered, or an invalid argument."""
 
 
 class StoreError(QueryError):
-    """A store that cannot be opened, or not compared with another."""
+    """A store that cannot be opened, or cannot be compared with another."""
 
 
 class GroupError(QueryError):
-    """A token group that is not one boolean expression over `tokens`, or that selects nothing."""
+    """A group that is not one boolean expression over `tokens`, or that selects no token."""

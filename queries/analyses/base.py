@@ -2,7 +2,7 @@
 
 An analysis is a function of a store that returns a frozen result. Positional parameters of the
 function are positional on the command line too; keyword-only parameters become options. The help
-text stands in the annotation, as in `group: Annotated[str, Group("group to analyse")] = "true"`.
+text is part of the annotation, as in `group: Annotated[str, Group("group to analyse")] = "true"`.
 """
 
 import inspect
@@ -32,7 +32,8 @@ OpenRegion = tuple[int | None, int | None]
 Role = Literal["value", "group", "region", "store"]
 Chart: TypeAlias = Any
 """An Altair chart. `queries` does not import altair before a chart is drawn."""
-Table = Callable[[Any], pd.DataFrame]
+Tables: TypeAlias = Mapping[str, Callable[[Any], pd.DataFrame]]
+"""Name -> function of a result that gives the table."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Script:
 class Result(Protocol):
     """What every analysis returns: a frozen dataclass that holds data frames only."""
 
-    tables: ClassVar[Mapping[str, Table]]
+    tables: ClassVar[Tables]
     """Name -> table of a result with several tables; the first is `frame`. Empty: only `frame`."""
 
     @property
@@ -145,7 +146,7 @@ class WithScript:
     """The part of a `Result` that is the same for all."""
 
     code: Script
-    tables: ClassVar[Mapping[str, Table]] = {}
+    tables: ClassVar[Tables] = {}
 
     @property
     def language(self) -> Language:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from queries.analyses.base import Chart, Group, Help, Table, WithScript, python_script
+from queries.analyses.base import Chart, Group, Help, Tables, WithScript, python_script
 from queries.analyses.explain import group_differences
 from queries.engine.matrix import LossMatrix
 from queries.errors import QueryError
@@ -52,7 +52,7 @@ class Clusters(WithScript):
     """k, stability, cloud_stability; see `clusters`. Empty if the number was given."""
     members: pd.DataFrame
     """row, cluster of every token."""
-    tables: ClassVar[dict[str, Table]] = {
+    tables: ClassVar[Tables] = {
         "clusters": lambda found: found.frame,
         "means": lambda found: found.means,
         "typical": lambda found: found.typical,

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from queries.analyses.base import Chart, Group, Table, WithScript, python_script
+from queries.analyses.base import Chart, Group, Tables, WithScript, python_script
 from queries.engine.sums import Summation
 from queries.errors import GroupError, QueryError
 from queries.stats.bands import Band, band, difference_band
@@ -38,7 +38,7 @@ class Matched(WithScript):
     """How similar group and controls are in each covariate, before and after; see `balance`."""
     n_unmatched: int
     """Tokens of the group that have no control."""
-    tables: ClassVar[dict[str, Table]] = {
+    tables: ClassVar[Tables] = {
         "trajectories": lambda found: found.trajectories,
         "difference": lambda found: found.difference,
         "balance": lambda found: found.balance,

@@ -12,7 +12,7 @@ from queries.analyses.base import (
     Chart,
     Group,
     OpenRegion,
-    Table,
+    Tables,
     WithScript,
     python_script,
 )
@@ -37,7 +37,7 @@ class Mechanism(WithScript):
     on a random segment and on its repetition), repeat_gain (the first minus the second; nats);
     prefix_matching_layer_0, … (the highest score of the layer's heads, 0 to 1); and group: its
     mean loss, or that minus the baseline's (nats), with its band."""
-    tables: ClassVar[dict[str, Table]] = {
+    tables: ClassVar[Tables] = {
         "lags": lambda found: found.lags,
         "curves": lambda found: found.curves,
     }

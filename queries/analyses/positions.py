@@ -154,8 +154,9 @@ def in_context_score(
     """
     clause = store.groups.clause(where)
     first, second = (f"position = {int(at)} and (\n{clause}\n)" for at in (late, early))
-    script = sql_scripts.comparison(store, "difference", {f"position {late}": first}, second)
-    return InContextScore(store.difference(first, second), late, early, code=sql_script(script))
+    query = "from difference('late', 'early')\norder by checkpoint;\n"
+    code = sql_script(sql_scripts.script(store, {"late": first, "early": second}, query))
+    return InContextScore(store.difference(first, second), late, early, code=code)
 
 
 def _positions(store: Store, where: str) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 import pandas as pd
 
-from queries.analyses.base import Chart, Group, Help, Table, WithScript, python_script
+from queries.analyses.base import Chart, Group, Help, Tables, WithScript, python_script
 from queries.engine.matrix import LossMatrix
 from queries.errors import QueryError
 from queries.stats.acquisition import averages
@@ -26,7 +26,7 @@ class Rho1(WithScript):
     """category, n_tokens, share, mean_start, mean_end (nats): one row per category."""
     members: pd.DataFrame
     """row, category, start, end (of the fitted line, nats): one row per token."""
-    tables: ClassVar[dict[str, Table]] = {
+    tables: ClassVar[Tables] = {
         "categories": lambda found: found.frame,
         "members": lambda found: found.members,
     }

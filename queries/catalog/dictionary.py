@@ -1,4 +1,4 @@
-"""What can be named in SQL over a store, in a line each; data/README.md says more."""
+"""Data dictionary of the tables, columns and macros in SQL; data/README.md says more."""
 
 import pandas as pd
 
@@ -7,13 +7,13 @@ from queries.store import Store
 
 RELATIONS = {
     "losses": "one row per token occurrence and checkpoint",
-    "loss_rows": "the same by row number: the quickest to join with tokens",
-    "tokens": "one row per predicted token occurrence, with all that is known of its doc",
+    "loss_rows": "the same by row number: the fastest to join with tokens",
+    "tokens": "one row per predicted token occurrence, with the columns of its doc",
     "docs": "one row per doc, the sequence that the model saw",
-    "checkpoints": "one row per checkpoint that was tried",
-    "probes": "one row per checkpoint and measurement on made-up repeats",
+    "checkpoints": "one row per checkpoint, scored or failed",
+    "probes": "one row per checkpoint and measurement on random repeated sequences",
 }
-"""All that a store may have; `columns` has those that it has."""
+"""All relations that a store may have; `columns` lists those that it has."""
 MACROS = {
     "trajectory('word_start')": "a group's mean loss at each checkpoint, with its 95 % band",
     "difference('word_start', 'copyable')": "first group's mean minus the second's, with its band",
@@ -26,19 +26,19 @@ _TOKEN = {
     "doc": "number of the doc, from 0",
     "position": "tokens that the model saw before it in its doc, the BOS included",
     "token_id": "the token's number in the vocabulary",
-    "token_str": "its text with its leading blank; bytes that are no text as <0xE2>",
+    "token_str": "its text with its leading blank; bytes that are not valid text as <0xE2>",
     "is_word_start": "first token of a run of characters that are not blank",
     "loss": "-ln p(token | the tokens before it), in nats",
     "checkpoint": "training step",
     "row": "number of the token occurrence, the same at every checkpoint",
-    "char_start": "where it begins in its doc's text, in characters",
-    "char_end": "where it ends, exclusive",
-    "word": "the word that it is of; NULL for punctuation",
+    "char_start": "its start in the doc's text, in characters",
+    "char_end": "its end, exclusive",
+    "word": "the word that it belongs to; NULL for punctuation",
     "prev_token_str": "the token before it",
     "word_part": "0 for the first token of its word, then 1, 2, …",
     "seen_before": "earlier occurrences of the token in the doc",
-    "bigram_seen_before": "earlier occurrences in the doc of it and the one before",
-    "trigram_seen_before": "earlier occurrences in the doc of it and the two before",
+    "bigram_seen_before": "earlier occurrences in the doc of it with the token before",
+    "trigram_seen_before": "earlier occurrences in the doc of it with the two tokens before",
     "corpus_count": "occurrences of the token in the whole text",
     "source": "the source document, the sampled unit of every band",
     "part": "0 for the first window of its source document, then 1, 2, …",
@@ -49,16 +49,16 @@ _TOKEN = {
 _CHECKPOINT = {
     "checkpoint": "training step, as in losses",
     "revision": "its name as published",
-    "commit": "the Hub's commit, where there is one",
-    "tokens_seen": "training tokens up to here, where known",
+    "commit": "the Hub's commit, if there is one",
+    "tokens_seen": "training tokens up to this checkpoint, if known",
     "weights_sha256": "of the weights as published",
     "n_tokens": "rows of its loss file",
     "mean_loss": "their mean loss in nats",
     "seconds": "time to load and score it",
     "stage": "stage of the training, as published",
     "step": "step in its stage, as published",
-    "error": "why it has no losses; NULL where it has",
-    "duplicate_of": "the first checkpoint with the very same weights",
+    "error": "why it has no losses; NULL if it has",
+    "duplicate_of": "the first checkpoint with the same weights",
 }
 _PROBE = {
     "checkpoint": "training step, as in losses",
@@ -67,12 +67,12 @@ _PROBE = {
     "head": "number of the head in its layer, from 0; NULL for a loss",
     "value": "what was measured",
 }
-_TOLD = {"checkpoints": _CHECKPOINT, "probes": _PROBE}
+_MEANINGS = {"checkpoints": _CHECKPOINT, "probes": _PROBE}
 _OWN = "from the text source, or a feature computed later"
 
 
 def columns(store: Store) -> pd.DataFrame:
-    """The columns of those of RELATIONS that the store has: relation, column, type, meaning."""
+    """The columns of the store's RELATIONS: relation, column, type, meaning."""
     found = store.sql(sql.read("catalog/relation_columns"), values={"relations": list(RELATIONS)})
     return found.assign(
         meaning=[meaning(r, c) for r, c in zip(found["relation"], found["column"], strict=True)]
@@ -80,5 +80,5 @@ def columns(store: Store) -> pd.DataFrame:
 
 
 def meaning(relation: str, column: str) -> str:
-    """What a column holds; those that came with the text have no other word than that."""
-    return _TOLD.get(relation, _TOKEN).get(column, _OWN)
+    """What a column contains; columns of the text source have only a general description."""
+    return _MEANINGS.get(relation, _TOKEN).get(column, _OWN)

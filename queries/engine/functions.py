@@ -1,4 +1,4 @@
-"""Functions for clauses: Python functions in DuckDB, and lookups in the loss matrix."""
+"""Functions for clauses: users' Python functions in DuckDB, and lookups in the loss matrix."""
 
 import ctypes
 import inspect
@@ -23,22 +23,22 @@ from queries.engine.matrix import LossMatrix
 from queries.errors import QueryError, StoreError
 from queries.stats import acquisition as learning
 
-# Python code that runs too long is stopped: DuckDB's own interrupt waits for it to return.
+# A time limit for Python code, since DuckDB's own interrupt waits for it to return.
 #
 # An exception is raised in the thread that runs the code, between two steps of the interpreter.
-# So this stops loops and long computations in Python; what it cannot stop is one call of C code
-# that does not return, such as time.sleep or a regular expression that backtracks without end,
-# and code that catches every BaseException.
+# This stops loops and long computations in Python. It cannot stop a single call of C code that does
+# not return, such as time.sleep or a regular expression with catastrophic backtracking, or code
+# that catches every BaseException.
 
 Answer = TypeVar("Answer")
 
 
 class TooLateError(BaseException):
-    """Raised in code past its deadline; no Exception, so that `except Exception` lets it pass."""
+    """Raised in code past its deadline; not an Exception, so that `except Exception` ignores it."""
 
 
 def call_until(deadline: float, call: Callable[[], Answer]) -> Answer:
-    """The answer of `call()`; raises TooLateError where it has none by `deadline`.
+    """The result of `call()`; raises TooLateError if it does not return by `deadline`.
 
     `deadline` is a time of time.monotonic, in seconds.
     """
@@ -58,23 +58,23 @@ def call_until(deadline: float, call: Callable[[], Answer]) -> Answer:
         with lock:
             waiting.clear()
         timer.cancel()
-        _raise_in(thread, None)  # one that came too late to be raised would hit other code
+        _raise_in(thread, None)  # an exception that is still pending would hit other code
 
 
 def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
-    """Raise `kind` in a thread at its next step; None takes back what was not raised yet."""
+    """Raise `kind` in a thread at its next step; None cancels an exception that is pending."""
     exception = ctypes.py_object(kind) if kind else None
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), exception)
 
 
-# A person's Python function as DuckDB calls it: once per distinct value, in time, errors named.
+# A user's Python function as DuckDB calls it: once per distinct value, with a time limit, and with
+# errors that name the value.
 #
-# A function is taken to be one of its arguments alone, so that a value that it gave once holds
-# for all tokens and for later queries; one that is marked `every_row` is called for each token
-# instead.
+# The result is assumed to depend only on the arguments, so that it is reused for all tokens and
+# later queries; a function marked `every_row` is called for each token instead.
 
 KEPT_VALUES = 2**18
-"""Values kept of one function, more than a vocabulary has; what comes later is called anew."""
+"""Cached values per function, more than a vocabulary has; further values are not cached."""
 ARROW = {
     "VARCHAR": pa.string(),
     "BIGINT": pa.int64(),
@@ -87,22 +87,23 @@ Arguments = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class PythonFunction:
-    """A function and what SQL must know of it; types are DuckDB's names."""
+    """A function with its SQL signature; types are DuckDB's names."""
 
     name: str
     call: Callable[..., Any]
     parameters: tuple[str, ...]
     result: str
     vectorised: bool = False
-    """Takes and gives pandas Series, else single values."""
+    """Takes and returns pandas Series instead of single values."""
     every_row: bool = False
-    """Not a function of its arguments alone: to be called for every row."""
+    """The result does not depend only on the arguments: call it for every row."""
 
 
 def over_chunks(function: PythonFunction, deadline: Callable[[], float]) -> Callable[..., pa.Array]:
     """The function over chunks: columns of up to 2,048 rows without NULLs -> a column.
 
-    `deadline` says until when (time.monotonic) a call may run. The result raises QueryError.
+    `deadline` gives the time (time.monotonic) by which a call must end. The result raises
+    QueryError.
     """
     known: dict[Any, Any] = {}  # by argument; by a tuple of them where there are several
     one = len(function.parameters) == 1
@@ -144,7 +145,7 @@ def _evaluate(function: PythonFunction, rows: list[Arguments], deadline: float) 
         left = rows if function.vectorised else rows[len(results) :][:1]
         raise QueryError(
             f"{_given(function, left or rows[-1:])}: it was still running at the time limit and "
-            "was stopped: make it quicker, or end its loop"
+            "was stopped: make it faster, or end its loop"
         ) from error
     return _converted(function, rows, results)
 
@@ -158,7 +159,7 @@ def _together(function: PythonFunction, rows: list[Arguments], results: list[Any
     try:
         answer = _call(function, _series(function, rows), rows)
     except QueryError:
-        for row in rows if len(rows) > 1 else ():  # which of them is it?
+        for row in rows if len(rows) > 1 else ():  # to find out which one fails
             _call(function, _series(function, [row]), [row])
         raise
     if not isinstance(answer, pd.Series) or not answer.index.equals(pd.RangeIndex(len(rows))):
@@ -180,9 +181,9 @@ def _series(function: PythonFunction, rows: list[Arguments]) -> "list[pd.Series[
 def _call(function: PythonFunction, arguments: Sequence[Any], rows: list[Arguments]) -> Any:
     try:
         return function.call(*arguments)
-    except Exception as error:  # whatever a person's own code raises
-        trouble = f"{type(error).__name__}: {error}"
-        raise QueryError(f"{_given(function, rows)}: {trouble}") from error
+    except Exception as error:  # whatever the user's code raises
+        message = f"{type(error).__name__}: {error}"
+        raise QueryError(f"{_given(function, rows)}: {message}") from error
 
 
 def _converted(function: PythonFunction, rows: list[Arguments], results: list[Any]) -> pa.Array:
@@ -190,26 +191,26 @@ def _converted(function: PythonFunction, rows: list[Arguments], results: list[An
         values = _column(results, ARROW[function.result])
     except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
         for row, result in zip(rows, results, strict=True) if len(rows) > 1 else ():
-            _converted(function, [row], [result])  # which of them is it?
+            _converted(function, [row], [result])  # to find out which one fails
         raise QueryError(
             f"{_given(function, rows)}: it returned {_shortened(results[0])}, "
             f"expected {function.result}"
         ) from error
     if values.null_count:
         at = rows[values.is_null().index(True).as_py()]
-        raise QueryError(f"{_given(function, [at])}: it returned nothing, expected a value")
+        raise QueryError(f"{_given(function, [at])}: it returned None, expected a value")
     return values
 
 
 def _column(results: list[Any], kind: pa.DataType) -> pa.Array:
     found = pa.array(results) if kind == pa.int64() else None
     if found is not None and pa.types.is_floating(found.type):
-        return found.cast(kind)  # which refuses 0.5, where the line below makes it 0
+        return found.cast(kind)  # this refuses 0.5; the line below would make it 0
     return pa.array(results, kind, from_pandas=False)
 
 
 def _given(function: PythonFunction, rows: list[Arguments]) -> str:
-    """The beginning of a complaint: of the first row, and how many came with it."""
+    """The beginning of an error: the first row, and how many came with it."""
     others = f" and {len(rows) - 1:,} more" if len(rows) > 1 else ""
     values = ", ".join(map(_shortened, rows[0]))
     return f"the function {function.name} failed for {values}{others}"
@@ -220,15 +221,15 @@ def _shortened(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:199]}…"
 
 
-# SQL functions over the loss matrix, so that membership can depend on learning itself.
+# SQL functions over the loss matrix, so that membership can depend on learning.
 
 Values = Callable[[LossMatrix, np.ndarray, int], np.ndarray]
 NAMES = ("loss_at", "forgetting_at", "acquisition")
 
 
 def register(database: Database, matrix: Callable[[], LossMatrix]) -> None:
-    """Make them known: loss_at(row, checkpoint), forgetting_at(row, checkpoint) in nats, and
-    acquisition(row), a step. NULL for a row that there is not, such as the one before the first."""
+    """Register loss_at(row, checkpoint), forgetting_at(row, checkpoint) (nats) and acquisition(row)
+    (a step). They give NULL for a row that does not exist, such as the one before the first."""
     how: dict[str, Any] = {"type": "arrow", "null_handling": "special"}
     for name, values in (("loss_at", _losses), ("forgetting_at", learning.forgetting)):
         of_both = _at(matrix, values)
@@ -272,7 +273,7 @@ def _acquisition(matrix: Callable[[], LossMatrix]) -> Callable[[pa.Array], pa.Ar
 
 
 def _known(matrix: LossMatrix, row: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers, and which of them there are."""
+    """Row numbers, and which of them exist."""
     rows = row.fill_null(-1).to_numpy(zero_copy_only=False)
     return rows, (rows >= 0) & (rows < matrix.n_tokens)
 
@@ -285,13 +286,13 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def every_row(function: Function) -> Function:
-    """Marks a function of more than its arguments (chance, time): called for every row."""
+    """Marks a function whose result depends on more than its arguments, such as time or chance."""
     function.every_row = True  # type: ignore[attr-defined]
     return function
 
 
 class Functions:
-    """The functions that a store's SQL knows beside DuckDB's; `load` reads them again.
+    """A store's SQL functions in addition to DuckDB's; `load` reads their files again.
 
     Raises StoreError for a file that cannot be loaded and a function that cannot be registered.
     """
@@ -302,7 +303,7 @@ class Functions:
         register(database, matrix)
         self._database = database
         self._files = [OURS, *([Path(named).absolute()] if named else [])]
-        self._taken = {name for (name,) in database.rows(sql.read("engine/function_names"))}
+        self._reserved = {name for (name,) in database.rows(sql.read("engine/function_names"))}
         self._loaded: list[str] = []
         self.load()
 
@@ -312,14 +313,14 @@ class Functions:
 
     @property
     def changed(self) -> bool:
-        """Was a file of functions written since it was loaded?"""
+        """Whether a file of functions was modified after it was loaded."""
         return self._stamp != _stamp(self._files)
 
     def load(self) -> None:
-        """Read the files and register what they hold now; where that fails nothing changes."""
+        """Read the files and register their functions; if that fails, nothing changes."""
         stamp = _stamp(self._files)
         found = {f.name: f for path in self._files for f in _functions(path)}
-        self._refuse_taken(list(found))
+        self._check_names(list(found))
         with self._database.alone():
             for name in self._loaded:
                 self._database.unregister(name)
@@ -337,20 +338,20 @@ class Functions:
             side_effects=function.every_row,
         )
 
-    def _refuse_taken(self, found: list[str]) -> None:
-        """SQL tells no A from a, and keeps its own names."""
+    def _check_names(self, found: list[str]) -> None:
+        """SQL ignores case, and has names of its own."""
         seen: set[str] = set()
         for name in found:
-            if name.lower() in self._taken | clauses.reserved_words() | seen:
+            if name.lower() in self._reserved | clauses.reserved_words() | seen:
                 raise StoreError(
-                    f"the function {name} cannot be registered: SQL has that name already, "
-                    "and takes capitals for small letters; choose another"
+                    f"the function {name} cannot be registered: SQL has a function or word of that "
+                    "name (case is ignored); choose another name"
                 )
             seen.add(name.lower())
 
 
 def _stamp(files: list[Path]) -> list[tuple[int, int]]:
-    """Changes when a file does; a file that has gone counts as changed."""
+    """Changes when a file does; a deleted file counts as changed."""
     return [(s.st_mtime_ns, s.st_size) for s in (path.stat() for path in files if path.is_file())]
 
 
@@ -365,14 +366,14 @@ def _functions(path: Path) -> list[PythonFunction]:
 
 
 def _load(path: Path) -> ModuleType:
-    """Run a file anew. Not by import, which may take an older compiled one and leaves one."""
+    """Run a file. Not by import, which may use an old compiled file and leaves one behind."""
     if not path.is_file() or path.suffix != ".py":
         raise StoreError(f"{path} is not a Python file: --functions takes a .py file")
     module = ModuleType(path.stem)
     module.__file__ = str(path)
     try:
         exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
-    except Exception as error:  # whatever the operator's own code raises
+    except Exception as error:  # whatever the code raises
         raise StoreError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     return module
 

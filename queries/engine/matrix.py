@@ -1,6 +1,7 @@
 """The loss matrix: float32, tokens x checkpoints, in blocks of 64; and its index on disk."""
 
 import contextlib
+import getpass
 import hashlib
 import os
 import tempfile
@@ -214,8 +215,9 @@ def _digest(files: dict[int, Path], n_tokens: int) -> str:
 
 
 def _elsewhere(folder: Path) -> Path:
+    user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()  # Windows has no user ids
     name = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"token-trails-index-{os.getuid()}" / name
+    return Path(tempfile.gettempdir()) / f"token-trails-index-{user}" / name
 
 
 def _drop_others(folder: Path, used: set[str]) -> None:

@@ -1,4 +1,4 @@
-"""The questions that come with the project: `queries/*.sql`, each a comment and one SELECT."""
+"""Example questions in SQL: files in this folder, each a comment and one SELECT."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Question:
-    """A file's name without its ending, the question in its first line, and all of its text."""
+    """A file's name without its suffix, the question in its first line, and its text."""
 
     name: str
     title: str
@@ -16,7 +16,7 @@ class Question:
 
 
 def questions() -> list[Question]:
-    """All of them, in order of name. They can be put to `Store.sql` and to a store's catalog."""
+    """All questions, in order of name. `Store.sql` and a store's catalog can run them."""
     files = sorted(FOLDER.glob("*.sql"))
     texts = [(path.stem, path.read_text(encoding="utf-8")) for path in files]
     return [Question(name, _title(text), text) for name, text in texts]

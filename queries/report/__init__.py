@@ -1,4 +1,4 @@
-"""The report's ten figures on any store: what is asked, what is seen, and how sure that is.
+"""The report's ten figures on any store: questions, findings, and how certain they are.
 
 from queries.report import report
 found = report(Store("data/demo"))
@@ -8,7 +8,7 @@ open("report.html", "w").write(to_html(found))
 """
 
 from queries.report.build import report
-from queries.report.model import Asked, Exhibit, Report, Section, to_table
+from queries.report.model import Exhibit, GroupSize, Report, Section, to_table
 from queries.report.page import to_html
 
-__all__ = ["Asked", "Exhibit", "Report", "Section", "report", "to_html", "to_table"]
+__all__ = ["Exhibit", "GroupSize", "Report", "Section", "report", "to_html", "to_table"]

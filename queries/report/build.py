@@ -1,4 +1,4 @@
-"""Build the report of a store: every section, from the same functions that notebooks call."""
+"""Build the report of a store from the functions of the Python API."""
 
 import pandas as pd
 
@@ -6,22 +6,20 @@ from queries.analyses.events import Event
 from queries.catalog import sql_scripts
 from queries.report import change_sections, pair_sections
 from queries.report import change_sections as region
-from queries.report.change_sections import Chosen
+from queries.report.change_sections import SelectedRegion
 from queries.report.model import MEANS, Exhibit, Report, Section
 from queries.report.numbers import chance, count, known, number, plain, span, step
 from queries.report.pairs import reader
 from queries.store import Store
 from store.manifest import FORMAT_VERSION
 
-# What a store is, and what no store of its kind can show.
 
-
-def of(store: Store) -> pd.DataFrame:
+def store_facts(store: Store) -> pd.DataFrame:
     """fact, value: model, text, checkpoints, convention, fingerprint."""
     about, tried = store.manifest, store.checkpoints
     failed = int(tried["error"].notna().sum()) if "error" in tried else 0
     steps = store.steps
-    lines = {
+    facts = {
         "Model": about.model,
         "Text": about.text + (f", commit {about.text_commit}" if about.text_commit else ""),
         "Size": f"{count(about.n_tokens, 'token')} in {count(about.n_docs, 'doc')} of "
@@ -40,48 +38,49 @@ def of(store: Store) -> pd.DataFrame:
         "Made with": ", ".join(f"{k} {v}" for k, v in about.versions.items()) or "not recorded",
         "Store format": str(FORMAT_VERSION),
     }
-    return pd.DataFrame({"fact": list(lines), "value": list(lines.values())})
+    return pd.DataFrame({"fact": list(facts), "value": list(facts.values())})
 
 
 def missing(store: Store) -> list[str]:
     """Limits of the store as a whole."""
-    told = [
-        "Other seeds and other texts: this is one run, scored on one text. The bands are for other "
-        "documents like these, not for another training run.",
-        "Causes: groups differ in more than what they are named for (rarity, place in the text). "
-        "`python -m queries matched` compares a group with tokens that are like it.",
+    found = [
+        "Other seeds and other texts: this is one run, scored on one text. Bands describe other "
+        "documents of this kind, not other training runs.",
+        "Causes: groups differ in more than the property in their name (rarity, position). "
+        "`python -m queries matched` compares a group with tokens that match it.",
     ]
     if store.probes is None:
-        told.append(
+        found.append(
             "Induction heads: losses say what was learned, not by which mechanism. This store has "
-            "no probes (`python -m ingest run --probes` makes them)."
+            "no probes (`python -m ingest run --probes` adds them)."
         )
     else:
-        told.append(
+        found.append(
             "Induction heads: no figure here looks inside the model. This store has probes: "
-            "`python -m queries mechanism` sets them beside the losses."
+            "`python -m queries mechanism` compares them with the losses."
         )
     if len(store.sources) < 10:
-        told.append(
-            f"Reliable bands: the text is of {count(len(store.sources), 'source document')}; under "
-            "ten, distrust every band."
+        found.append(
+            f"Reliable bands: the text has {count(len(store.sources), 'source document')}; ten are "
+            "needed."
         )
-    return [*told, *_odd(store)]
+    return [*found, *_irregular(store)]
 
 
-def _odd(store: Store) -> list[str]:
+def _irregular(store: Store) -> list[str]:
     tried = store.checkpoints
-    told = []
+    found = []
     failed = tried[tried["error"].notna()] if "error" in tried else tried[:0]
     if len(failed):
-        told.append(f"{count(len(failed), 'checkpoint')} that failed; nothing stands in for it.")
+        found.append(
+            f"{count(len(failed), 'checkpoint')} that failed; their values are not filled in."
+        )
     same = tried[tried["duplicate_of"].notna()] if "duplicate_of" in tried else tried[:0]
     if len(same):
-        told.append(
-            f"{count(len(same), 'checkpoint')} under a right name: their weights are those "
-            "of another step."
+        found.append(
+            f"{count(len(same), 'checkpoint')} whose published weights are those of another step."
         )
-    return told
+    return found
 
 
 _EVENTS = {"spike": "Spike", "hump": "Hump", "fastest_fall": "Fastest fall"}
@@ -89,11 +88,11 @@ TABLE = ["kind", "first", "peak", "last", "size", "noise_ratio", "p_value"]
 
 
 def report(store: Store) -> Report:
-    """The report's ten figures on this store, with what is seen in each.
+    """The report's ten figures on this store, with findings for each.
 
-    The spike of Figures 7 to 10 is the largest that `queries.events` finds; without one, the
-    fastest fall or the largest rise is taken, and the report says so. What a store is too small for
-    gets a sentence. Raises StoreError where the index cannot be built.
+    The spike of Figures 7 to 10 is the largest that `queries.events` finds; if there is none, the
+    fastest fall or the largest rise is used, and the report says so. If a store is too small for a
+    figure, the report says so. Raises StoreError if the index cannot be built.
     """
     chosen = region.choose(store)
     sections = [
@@ -101,14 +100,14 @@ def report(store: Store) -> Report:
         *pair_sections.sections(reader(store)),
         *change_sections.sections(store, chosen),
     ]
-    not_shown = [told for section in sections for told in section.missing]
-    return Report(of(store), tuple(sections), (*not_shown, *missing(store)))
+    not_shown = [sentence for section in sections for sentence in section.missing]
+    return Report(store_facts(store), tuple(sections), (*not_shown, *missing(store)))
 
 
-def _whole(store: Store, chosen: Chosen | None) -> Section:
+def _whole(store: Store, chosen: SelectedRegion | None) -> Section:
     frame = store.trajectories({"all tokens": "true"})
     shown = chosen.region if chosen else None
-    note = "The band: 95 % for each checkpoint by itself, source documents as the sampled unit."
+    note = "Band: 95 % for each checkpoint separately, with source documents as the sampled unit."
     if shown:
         note += f" Shaded: {span(*shown)}, which Figures 7 and 8 zoom into."
     exhibit = Exhibit(
@@ -123,7 +122,10 @@ def _whole(store: Store, chosen: Chosen | None) -> Section:
     found = chosen.found if chosen else None
     tables = {} if found is None or found.empty else {"Events of the mean loss": found[TABLE]}
     seen = [_course(frame), *([] if found is None else _events(found))]
-    few = f"Events of the mean loss: {len(store.steps):,} checkpoints cannot tell them from noise."
+    few = (
+        f"Events of the mean loss: {len(store.steps):,} checkpoints are too few to separate them "
+        "from noise."
+    )
     return Section(
         "whole",
         "The whole text",
@@ -142,23 +144,23 @@ def _course(frame: pd.DataFrame) -> str:
         frame.iloc[-1],
         frame.iloc[int(frame["mean_loss"].argmin())],
     )
-    told = (
+    text = (
         f"The mean loss is {number(first['mean_loss'])} nats at step {step(first['checkpoint'])} "
         f"and {number(last['mean_loss'])} at step {step(last['checkpoint'])}"
     )
     if known(last["low"], last["high"]):
-        told += f" (95 % band {number(last['low'])} to {number(last['high'])})"
+        text += f" (95 % band {number(last['low'])} to {number(last['high'])})"
     if lowest["checkpoint"] != last["checkpoint"]:
-        told += (
+        text += (
             f"; its lowest is {number(lowest['mean_loss'])}, at step {step(lowest['checkpoint'])}"
         )
-    return told + "."
+    return text + "."
 
 
 def _events(found: pd.DataFrame) -> list[str]:
     lines = found[found["kind"].isin(list(_EVENTS))]
     if lines.empty:
-        return ["No rise, and no fastest fall, stands out from the noise."]
+        return ["No rise and no fastest fall is larger than the noise."]
     return [
         f"{_EVENTS[e.kind]}: {span(e.first, e.last)}, {plain(e.size)} nats ({chance(e.p_value)} "
         "under noise alone)."

@@ -1,4 +1,7 @@
-"""Sections of Figures 7 to 10: zoom into a region that was found, and into what follows it."""
+"""Sections of Figures 7 to 10: zoom into a detected region, and into the one that follows.
+
+The region is that of the largest spike, otherwise that of the fastest fall or the largest rise.
+"""
 
 from dataclasses import dataclass
 
@@ -9,33 +12,31 @@ from queries.analyses.overlap import overlap
 from queries.catalog import sql_scripts
 from queries.errors import QueryError
 from queries.report import sentences
-from queries.report.model import HISTOGRAM, TOKENS, Asked, Exhibit, Section
+from queries.report.model import HISTOGRAM, TOKENS, Exhibit, GroupSize, Section
 from queries.report.numbers import chance, count, listed, plain, span, step
 from queries.stats.changes import Region, Zoom
 from queries.store import Store
 
-# The region to zoom into: a spike that was found, else the fastest fall, else the largest rise.
-
-_RISES = {"spike": "spike", "hump": "hump (a rise and fall wider than 0.3 decades of steps)"}
+_RISES = {"spike": "spike", "hump": "hump (a rise and fall wider than 0.3 log10 steps)"}
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """The first region, the one after it, how they were found."""
+class SelectedRegion:
+    """The first region, the one after it, and how they were found."""
 
     kind: str
     """spike, hump, fastest_fall, largest_rise or whole_run"""
     region: Region
     after: Region | None
-    """What follows, from the next checkpoint on; None where too little does."""
+    """What follows, from the next checkpoint; None if there is too little."""
     seen: tuple[str, ...]
     missing: tuple[str, ...]
     found: pd.DataFrame | None
-    """All events of the mean loss; None where there are too few checkpoints to tell."""
+    """All events of the mean loss; None if there are too few checkpoints."""
 
 
-def choose(store: Store) -> Chosen | None:
-    """The region of the mean loss over all tokens. None: one checkpoint, so no change."""
+def choose(store: Store) -> SelectedRegion | None:
+    """The region of the mean loss over all tokens; None for a store with one checkpoint."""
     if len(store.steps) < 2:
         return None
     try:
@@ -49,7 +50,7 @@ def choose(store: Store) -> Chosen | None:
     return _fall(store, found)
 
 
-def _rise(store: Store, kind: str, rises: pd.DataFrame, found: pd.DataFrame) -> Chosen:
+def _rise(store: Store, kind: str, rises: pd.DataFrame, found: pd.DataFrame) -> SelectedRegion:
     largest = rises.iloc[int(rises["size"].argmax())]
     first, peak, last = (int(largest[end]) for end in ("first", "peak", "last"))
     seen = [
@@ -63,52 +64,52 @@ def _rise(store: Store, kind: str, rises: pd.DataFrame, found: pd.DataFrame) -> 
         seen.append(f"The others peak at {listed([step(p) for p in others['peak'].head(9)])}.")
     missing = () if kind == "spike" else (f"No spike: the loss rises in a {_RISES[kind]} instead.",)
     after = _next_region(store, (peak, last))
-    return Chosen(kind, (first, peak), after, (*missing, *seen), missing, found)
+    return SelectedRegion(kind, (first, peak), after, (*missing, *seen), missing, found)
 
 
-def _fall(store: Store, found: pd.DataFrame) -> Chosen:
-    none = "No spike: the mean loss has no rise and fall that stands out from the noise."
+def _fall(store: Store, found: pd.DataFrame) -> SelectedRegion:
+    none = "No spike: the mean loss has no rise and fall that is larger than the noise."
     falls = found[found["kind"] == "fastest_fall"]
     if falls.empty or falls["first"].iloc[0] >= falls["last"].iloc[0]:
         return _largest_rise(store, none, found)
     fall = falls.iloc[0]
     region = int(fall["first"]), int(fall["last"])
-    told = (
-        f"The steepest region is taken instead: {span(*region)}, in which the mean loss falls by "
+    text = (
+        f"The steepest region is used instead: {span(*region)}, in which the mean loss falls by "
         f"{plain(fall['size'])} nats."
     )
     at = store.steps.index(region[1])
     width = at - store.steps.index(region[0])
     end = store.steps[min(at + 1 + width, len(store.steps) - 1)]
     after = _next_region(store, (region[1], end))
-    return Chosen("fastest_fall", region, after, (none, told), (none,), found)
+    return SelectedRegion("fastest_fall", region, after, (none, text), (none,), found)
 
 
-def _without_events(store: Store) -> Chosen:
+def _without_events(store: Store) -> SelectedRegion:
     few = (
-        f"{count(len(store.steps), 'checkpoint')} cannot tell a spike from noise ({FEWEST} are the "
-        "least)."
+        f"{count(len(store.steps), 'checkpoint')} are too few to separate a spike from noise "
+        f"({FEWEST} are needed)."
     )
     return _largest_rise(store, few, None)
 
 
-def _largest_rise(store: Store, why: str, found: pd.DataFrame | None) -> Chosen:
+def _largest_rise(store: Store, why: str, found: pd.DataFrame | None) -> SelectedRegion:
     region, back = store.suggested_regions()
     mean = store.trajectories({"": "true"}).set_index("checkpoint")["mean_loss"]
     change = float(mean[region[1]] - mean[region[0]])
     if change <= 0:
-        told = f"The mean loss never rises, so the whole run is taken: {span(*region)}."
-        return Chosen("whole_run", region, None, (why, told), (why,), found)
-    told = (
-        f"The largest rise is taken instead: {span(*region)}, by {plain(change)} nats; it may be "
+        text = f"The mean loss never rises, so the whole run is used: {span(*region)}."
+        return SelectedRegion("whole_run", region, None, (why, text), (why,), found)
+    text = (
+        f"The largest rise is used instead: {span(*region)}, by {plain(change)} nats; it may be "
         "noise."
     )
     after = None if back == region else _next_region(store, back)
-    return Chosen("largest_rise", region, after, (why, told), (why,), found)
+    return SelectedRegion("largest_rise", region, after, (why, text), (why,), found)
 
 
 def _next_region(store: Store, region: Region) -> Region | None:
-    """`region` begun a checkpoint later, as one that both share would move tokens and back."""
+    """`region` from the next checkpoint on: at a shared one, all tokens would change back."""
     begin = store.steps.index(region[0]) + 1
     if begin >= len(store.steps) or store.steps[begin] >= region[1]:
         return None
@@ -119,19 +120,19 @@ TOP = 50
 LINES = 5
 _LISTS = {"decreased": "Most decreased", "increased": "Most increased", "random": "Random"}
 _QUESTIONS = {
-    "spike": "What happens inside of a loss spike?",
-    "hump": "What happens where the loss rises and falls again?",
-    "fastest_fall": "What happens where the loss falls fastest?",
-    "largest_rise": "What happens where the loss rises most?",
+    "spike": "What happens in a loss spike?",
+    "hump": "What happens when the loss rises and falls again?",
+    "fastest_fall": "What happens when the loss falls fastest?",
+    "largest_rise": "What happens when the loss rises most?",
     "whole_run": "What happens from the first checkpoint to the last?",
 }
 
-NO_CHANGE = "This store has one checkpoint, and a change needs two."
+NO_CHANGE = "This store has one checkpoint, but a change needs two."
 
 
 @dataclass(frozen=True)
 class _Zoomed:
-    """What a section of the report says of one region."""
+    """The parts of a section about one region."""
 
     exhibits: tuple[Exhibit, ...]
     seen: tuple[str, ...]
@@ -139,8 +140,8 @@ class _Zoomed:
     numbers: dict[str, float]
 
 
-def sections(store: Store, chosen: Chosen | None) -> list[Section]:
-    """Figures 7 and 8 of the region, 9 and 10 of what follows."""
+def sections(store: Store, chosen: SelectedRegion | None) -> list[Section]:
+    """Figures 7 and 8 show the region, 9 and 10 what follows."""
     if chosen is None:
         return [
             Section(
@@ -162,7 +163,7 @@ def sections(store: Store, chosen: Chosen | None) -> list[Section]:
             first.exhibits,
             (*chosen.seen, *first.seen),
             sentences.of_spike(store, chosen.region, first.numbers["median_change"]),
-            tuple(f"Figures 7 to 10: {told}" for told in chosen.missing),
+            tuple(f"Figures 7 to 10: {sentence}" for sentence in chosen.missing),
             first.tables,
             {
                 "kind": chosen.kind,
@@ -176,10 +177,10 @@ def sections(store: Store, chosen: Chosen | None) -> list[Section]:
     return found
 
 
-def _after(store: Store, chosen: Chosen) -> Section:
-    title = "Figures 9 and 10: And in what follows? Are the same tokens moved back?"
+def _after(store: Store, chosen: SelectedRegion) -> Section:
+    title = "Figures 9 and 10: And afterwards? Do the same tokens change back?"
     if chosen.after is None:
-        none = "nothing follows the region that could be compared with it."
+        none = "there is no later region to compare with."
         return Section(
             "after",
             title,
@@ -192,39 +193,48 @@ def _after(store: Store, chosen: Chosen) -> Section:
     lines = zip(shared["set_in_first"], shared["set_in_second"], shared["shared"], strict=True)
     counts = {(a, b): int(n) for a, b, n in lines if a != b}
     ask = (
-        f"Are the tokens that moved most in {span(*chosen.region)} those that move back most in "
-        f"{span(*chosen.after)}? (The step between is in one of them only.)"
+        f"Are the tokens that changed most in {span(*chosen.region)} those that change back most "
+        f"in {span(*chosen.after)}? (The step between them belongs to only one.)"
     )
     return Section(
-        "after", title, ask, (all_tokens(store),), second.exhibits,
+        "after",
+        title,
+        ask,
+        (all_tokens(store),),
+        second.exhibits,
         (*second.seen, *sentences.overlap(shared, chosen.region, chosen.after)),
-        sentences.of_overlap(store, counts, TOP), tables={"Shared tokens": shared, **second.tables},
-        numbers={"first": chosen.after[0], "last": chosen.after[1], **second.numbers,
-                 **{f"{a}_then_{b}": n for (a, b), n in counts.items()}},
-    )  # fmt: skip
+        sentences.of_overlap(store, counts, TOP),
+        tables={"Shared tokens": shared, **second.tables},
+        numbers={
+            "first": chosen.after[0],
+            "last": chosen.after[1],
+            **second.numbers,
+            **{f"{a}_then_{b}": n for (a, b), n in counts.items()},
+        },
+    )
 
 
-def all_tokens(store: Store) -> Asked:
-    """The group of everything."""
-    return Asked("all tokens", "true", store.manifest.n_tokens, len(store.sources))
+def all_tokens(store: Store) -> GroupSize:
+    """The group of all tokens."""
+    return GroupSize("all tokens", "true", store.manifest.n_tokens, len(store.sources))
 
 
 def _region(
     store: Store, region: Region, avoid: Region | None, numbers: tuple[str, str]
 ) -> _Zoomed:
-    """Zoom into a region; `avoid` is another one, which tells nothing of what is usual."""
+    """Zoom into a region; `avoid` is another one, which says nothing about usual changes."""
     zoom = store.zoom(*region, k=TOP)
     seen = sentences.histogram(store, zoom, avoid or region)
     seen += sentences.trajectories(store, zoom)
     exhibits = _histogram(store, zoom, numbers[0]), _tokens(store, zoom, numbers[1])
-    tables = {_LISTS[name]: _in_text(store, getattr(zoom, name)) for name in _LISTS}
+    tables = {_LISTS[name]: _in_text(store, zoom.lists[name]) for name in _LISTS}
     change = zoom.changes["change"]
-    told = {
+    numbers_of = {
         "mean_change": float(change.mean()),
         "median_change": float(change.median()),
         "share_rose": float((change > 0).mean()),
     }
-    return _Zoomed(exhibits, tuple(seen), tables, told)
+    return _Zoomed(exhibits, tuple(seen), tables, numbers_of)
 
 
 def _histogram(store: Store, zoom: Zoom, number: str) -> Exhibit:
@@ -234,13 +244,13 @@ def _histogram(store: Store, zoom: Zoom, number: str) -> Exhibit:
         HISTOGRAM,
         zoom.histogram,
         sql_scripts.histogram(store, (zoom.first, zoom.last), "true"),
-        "100 bins, zero on an edge.",
+        "100 bins, with an edge at zero.",
         (zoom.first, zoom.last),
     )
 
 
 def _tokens(store: Store, zoom: Zoom, number: str) -> Exhibit:
-    heads = [_head(getattr(zoom, name)).assign(token_list=_LISTS[name]) for name in _LISTS]
+    heads = [_head(zoom.lists[name]).assign(token_list=_LISTS[name]) for name in _LISTS]
     frame = pd.concat(heads, ignore_index=True)
     width = zoom.last - zoom.first
     near = frame["checkpoint"].between(zoom.first - width, zoom.last + width)

@@ -1,4 +1,4 @@
-"""What a report is made of: sections with groups, figures and sentences that were computed."""
+"""The parts of a report: sections with groups, figures and computed sentences."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,8 +12,8 @@ MEANS, DIFFERENCE, HISTOGRAM, TOKENS = "means", "difference", "histogram", "toke
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A group that was asked for: a WHERE clause over tokens, and how many it selects."""
+class GroupSize:
+    """A group: a WHERE clause over tokens, and how many tokens it selects."""
 
     name: str
     clause: str
@@ -27,7 +27,7 @@ class Exhibit:
     """One figure: `frame` is what `chart` draws, `script` is SQL for the same numbers."""
 
     number: str
-    """As in the report, 1 to 10; with a letter where this one has no such figure."""
+    """As in the report, 1 to 10; with a letter if the report has no such figure."""
     title: str
     kind: str
     """MEANS, DIFFERENCE, HISTOGRAM or TOKENS: what the frame's columns are."""
@@ -54,28 +54,28 @@ class Exhibit:
 
 @dataclass(frozen=True)
 class Section:
-    """A question, and what this store answers."""
+    """A question, and this store's answer."""
 
     key: str
     title: str
     question: str
-    groups: tuple[Asked, ...] = ()
+    groups: tuple[GroupSize, ...] = ()
     exhibits: tuple[Exhibit, ...] = ()
     seen: tuple[str, ...] = ()
-    """Sentences; every number in them is of this store."""
+    """Findings in sentences; every number in them was computed from this store."""
     compared: tuple[str, ...] = ()
-    """How it compares with the report's own figures; empty where the store is not of its run."""
+    """Comparison with the report's own figures; empty if the store is of another run."""
     missing: tuple[str, ...] = ()
-    """What this store does not show."""
+    """What this store cannot show."""
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     """By title."""
     numbers: dict[str, object] = field(default_factory=dict)
-    """What the sentences say, for a program."""
+    """The numbers in the sentences, for programs."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """All of it. `facts`: fact, value; `missing`: what the store does not show, all sections'."""
+    """The whole report. `facts`: fact, value; `missing`: what the store cannot show."""
 
     facts: pd.DataFrame
     sections: tuple[Section, ...]
@@ -87,13 +87,10 @@ class Report:
         return tuple(e for section in self.sections for e in section.exhibits)
 
 
-# The report's numbers as one table: a line for each question.
-
-
 def to_table(found: Report) -> pd.DataFrame:
-    """section, title, figures, groups' clauses and sizes, the numbers, and what is seen.
+    """section, title, figures, groups' clauses and sizes, numbers, and findings.
 
-    One line a section; a number that a section has none of is NULL there.
+    One row per section; numbers that a section lacks are NULL.
     """
     return pd.DataFrame(
         {

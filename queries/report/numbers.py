@@ -1,4 +1,4 @@
-"""Numbers as the sentences say them."""
+"""Numbers as text, for sentences."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ MINUS = "−"
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """+0.12 or −0.12; more digits where two would say nothing but zero."""
+    """+0.12 or −0.12; with more digits if two would show only zero."""
     if value and abs(value) < 10**-digits / 2 and digits < 4:
         return signed(value, digits + 1)
     text = f"{value:+.{digits}f}".replace("-", MINUS)
@@ -46,7 +46,7 @@ def count(n: int, noun: str, plural: str = "") -> str:
 
 
 def share(value: float, digits: int = 0) -> str:
-    """57 %; more digits near none and all."""
+    """57 %; with more digits near 0 and 100."""
     percent = 100 * value
     near_end = 0 < percent < 1 or 99 < percent < 100
     return f"{percent:.{max(digits, 2) if near_end else digits}f} %"
@@ -64,11 +64,11 @@ def listed(items: Sequence[str]) -> str:
 
 
 def better(difference: float) -> str:
-    """How a group with that difference to the other is predicted: 0.06 nats worse."""
+    """A difference from another group in words: 0.06 nats worse."""
     word = "better" if difference < 0 else "worse"
     return f"{plain(difference)} nats {word}"
 
 
 def known(*values: float) -> bool:
-    """Is there a band at all?"""
+    """Whether there is a band."""
     return bool(np.isfinite(values).all())

@@ -7,7 +7,7 @@ from string import Template
 
 import pandas as pd
 
-from queries.report.model import Asked, Exhibit, Report, Section
+from queries.report.model import Exhibit, GroupSize, Report, Section
 from queries.report.numbers import signed
 
 _PAGE = Path(__file__).with_name("page.html")
@@ -43,7 +43,7 @@ def _section(section: Section) -> str:
     return "\n".join([*parts, "</section>"])
 
 
-def _groups(groups: Iterable[Asked]) -> str:
+def _groups(groups: Iterable[GroupSize]) -> str:
     lines = [
         f"<tr><td>{_text(g.name)}</td><td><code>{_text(' '.join(g.clause.split()))}</code></td>"
         f"<td class=n>{g.n_tokens:,}</td><td class=n>{g.n_docs:,}</td></tr>"
@@ -97,7 +97,7 @@ def _facts(facts: pd.DataFrame) -> str:
 
 
 def _items(sentences: Iterable[str]) -> str:
-    return f"<ul>{''.join(f'<li>{_text(told)}</li>' for told in sentences)}</ul>"
+    return f"<ul>{''.join(f'<li>{_text(sentence)}</li>' for sentence in sentences)}</ul>"
 
 
 def _text(value: str) -> str:

@@ -1,38 +1,40 @@
-"""Sections of Figures 1 to 6: pairs of groups, their curves and what they say."""
+"""Sections of Figures 1 to 6: pairs of groups, their curves and findings."""
 
 from collections.abc import Sequence
 
 from queries.analyses.matched import matched
 from queries.catalog import sql_scripts
 from queries.errors import QueryError
-from queries.report import sentences
+from queries.report import numbers, sentences
 from queries.report.model import DIFFERENCE, MEANS, Exhibit, Section
-from queries.report.numbers import band, better, count
+from queries.report.numbers import better, count
 from queries.report.pairs import Pair, Question, Reader, positions, surnames, words
 from queries.stats.simultaneous_bands import FEWEST_DOCS
 
-BANDS = "Bands: 95 % for each checkpoint by itself, source documents as the sampled unit."
+BANDS = "Bands: 95 % for each checkpoint separately, with source documents as the sampled unit."
 WIDE = (
-    f"{BANDS} The pale band holds at all checkpoints at once. Below the dashed line the first "
-    "group is predicted better."
+    f"{BANDS} The pale band is simultaneous: it holds at all checkpoints together. Below "
+    "the dashed line, the first group is predicted better."
 )
+
+PALE = "the pale band is computed in Python, by queries/stats/simultaneous_bands.py"
 
 
 def sections(reader: Reader) -> list[Section]:
-    """The three questions in all their forms."""
-    few = reader.group("", "surnames_report").asked.n_docs < sentences.FEW_DOCS
-    asked = (
+    """The three questions in all variants."""
+    few = reader.group("", "surnames_report").size.n_docs < sentences.FEW_DOCS
+    questions = (
         ("position", "Does more context help?", positions(reader.store), ""),
-        ("words", "Are tokens inside of words learned otherwise than word starts?", words(), ""),
+        ("words", "Are tokens inside words learned differently from word starts?", words(), ""),
         (
             "surnames",
-            "Are presidents' surnames learned otherwise than other tokens?",
+            "Are presidents' surnames learned differently from other tokens?",
             surnames(reader.store, few),
             _few(reader) if few else "",
         ),
     )
     found = []
-    for key, question, variants, note in asked:
+    for key, question, variants, note in questions:
         for at, variant in enumerate(variants):
             found.append(
                 _section(
@@ -43,13 +45,13 @@ def sections(reader: Reader) -> list[Section]:
 
 
 def _few(reader: Reader) -> str:
-    six = reader.group("", "surnames_report").asked
+    six = reader.group("", "surnames_report").size
     if not six.n_tokens:
-        return "None of the six surnames occurs in this text, so all presidents' are shown as well."
+        return "None of the six surnames occurs in this text, so all presidents' are shown too."
     return (
         f"The six surnames have {count(six.n_tokens, 'token')} in "
-        f"{count(six.n_docs, 'source document')} of this text, too few to say much, so all "
-        "presidents' are shown as well."
+        f"{count(six.n_docs, 'source document')} of this text, which is too few, so those "
+        "of all presidents are shown too."
     )
 
 
@@ -57,8 +59,8 @@ def _section(reader: Reader, key: str, question: str, variant: Question, note: s
     groups = reader.group(*variant.first), reader.group(*variant.second)
     names = [f"{n}{variant.letter}" for n in variant.numbers]
     title = f"Figures {' and '.join(names)}: {question} ({variant.heading})"
-    ask = f"Are {variant.first[0]} learned otherwise than {variant.second[0]}?"
-    asked = tuple(group.asked for group in groups)
+    ask = f"Are {variant.first[0]} learned differently from {variant.second[0]}?"
+    sizes = tuple(group.size for group in groups)
     notes = (note,) if note else ()
     pair = reader.pair(*groups)
     if pair is None:
@@ -66,37 +68,38 @@ def _section(reader: Reader, key: str, question: str, variant: Question, note: s
             key,
             title,
             ask,
-            asked,
-            seen=(*notes, f"Nothing: {variant.absent}."),
+            sizes,
+            seen=(*notes, f"Not shown: {variant.absent}."),
             missing=(f"{title.partition(':')[0]}: {variant.absent}.",),
         )
     return Section(
         key,
         title,
         ask,
-        asked,
+        sizes,
         _exhibits(reader, pair, names),
-        (*notes, *sentences.sentences(pair), *(_fair(reader, pair) if variant.rare else ())),
+        (*notes, *sentences.sentences(pair), *(_matched(reader, pair) if variant.rare else ())),
         sentences.of_pair(reader.store, key, pair),
         _missing(pair, names),
         numbers=_numbers(pair),
     )
 
 
-def _fair(reader: Reader, pair: Pair) -> tuple[str, ...]:
-    """Beside controls of the same rarity, place and difficulty; surnames are rare words."""
+def _matched(reader: Reader, pair: Pair) -> tuple[str, ...]:
+    """Comparison with controls of the same rarity, position and difficulty: surnames are rare."""
     if pair.n_docs < FEWEST_DOCS:
         return ()
     try:
-        fair = matched(reader.store, pair.first.clause)
-    except QueryError as error:  # no token is like any of them
-        return (f"Not compared with tokens as rare: {error}.",)
-    last = fair.difference.iloc[-1]
-    n = pair.first.asked.n_tokens
-    left_out = f" ({fair.n_unmatched:,} of {n:,} have none)" if fair.n_unmatched else ""
+        found = matched(reader.store, pair.first.clause)
+    except QueryError as error:  # no token matches any of them
+        return (f"Not compared with equally rare tokens: {error}.",)
+    last = found.difference.iloc[-1]
+    n = pair.first.size.n_tokens
+    left_out = f" ({found.n_unmatched:,} of {n:,} have none)" if found.n_unmatched else ""
     return (
-        f"Beside tokens of like frequency, position and loss at the first checkpoint{left_out}, "
-        f"they end {better(last['difference'])} ({band(last['low'], last['high'])}).",
+        f"Compared with tokens of similar frequency, position and loss at the first "
+        f"checkpoint{left_out}, they end {better(last['difference'])} ("
+        f"{numbers.band(last['low'], last['high'])}).",
     )
 
 
@@ -108,21 +111,33 @@ def _exhibits(reader: Reader, pair: Pair, names: Sequence[str]) -> tuple[Exhibit
         reader.store, "difference", {first: groups[first]}, groups[second]
     )
     return (
-        Exhibit(names[0], f"Mean loss: {first}, {second}", MEANS, means,
-                sql_scripts.trajectories(reader.store, groups), BANDS),
-        Exhibit(names[1], f"Difference: {first} minus {second}", DIFFERENCE, differences,
-                f"-- the pale band is made in Python: queries/simultaneous.py\n{script}", WIDE),
-    )  # fmt: skip
+        Exhibit(
+            names[0],
+            f"Mean loss: {first}, {second}",
+            MEANS,
+            means,
+            sql_scripts.trajectories(reader.store, groups),
+            BANDS,
+        ),
+        Exhibit(
+            names[1],
+            f"Difference: {first} minus {second}",
+            DIFFERENCE,
+            differences,
+            f"-- {PALE}\n{script}",
+            WIDE,
+        ),
+    )
 
 
 def _missing(pair: Pair, names: Sequence[str]) -> tuple[str, ...]:
     if pair.n_docs < FEWEST_DOCS:
-        why = f"one group is in {count(pair.n_docs, 'source document')}, too few to claim anything"
-    elif sentences.apart(pair).first is None:
+        why = f"one group is in {count(pair.n_docs, 'source document')}, too few for a claim"
+    elif sentences.separation(pair).first is None:
         why = (
-            f"{pair.first.name} are never told apart from {pair.second.name} "
-            f"({count(pair.first.asked.n_tokens, 'token')} against "
-            f"{pair.second.asked.n_tokens:,}, {count(pair.n_docs, 'source document')})"
+            f"{pair.first.name} are statistically indistinguishable from {pair.second.name} "
+            f"({count(pair.first.size.n_tokens, 'token')} against "
+            f"{pair.second.size.n_tokens:,}, {count(pair.n_docs, 'source document')})"
         )
     else:
         return ()
@@ -130,14 +145,14 @@ def _missing(pair: Pair, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _numbers(pair: Pair) -> dict[str, object]:
-    found = sentences.apart(pair) if pair.n_docs >= FEWEST_DOCS else None
+    found = sentences.separation(pair) if pair.n_docs >= FEWEST_DOCS else None
     fastest = pair.fastest if found and found.first is not None else None
-    last = {name: float(getattr(pair.band, name)[-1]) for name in ("estimate", "low", "high")}
+    band = pair.band
     return {
         "last_step": int(pair.steps[-1]),
-        "last_difference": last["estimate"],
-        "last_low": last["low"],
-        "last_high": last["high"],
+        "last_difference": float(band.estimate[-1]),
+        "last_low": float(band.low[-1]),
+        "last_high": float(band.high[-1]),
         "first_told_apart": found.first if found else None,
         "told_apart_since": found.since if found else None,
         "n_below": int(found.below.sum()) if found else 0,

@@ -1,4 +1,4 @@
-"""Two groups over training: their sums, the band of their difference, where that moves fastest."""
+"""Pairs of groups: their sums, the band of their difference, and where it changes fastest."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,33 +10,33 @@ from scipy import stats
 from queries.analyses.events import find_events
 from queries.engine.sums import GroupSums, Summation
 from queries.errors import QueryError
-from queries.report.model import Asked
+from queries.report.model import GroupSize
 from queries.stats import bands
 from queries.stats.bands import LEVEL, Band
 from queries.stats.changes import Region
-from queries.stats.simultaneous_bands import everywhere_band
+from queries.stats.simultaneous_bands import simultaneous_band
 from queries.store import Store
 
 
 @dataclass(frozen=True)
 class Group:
-    """A group by name, its WHERE clause, and its sums; None where it selects no token."""
+    """A group's name, its WHERE clause, and its sums (None if it selects no token)."""
 
     name: str
     clause: str
     sums: GroupSums | None
 
     @property
-    def asked(self) -> Asked:
+    def size(self) -> GroupSize:
         sums = self.sums
-        return Asked(
+        return GroupSize(
             self.name, self.clause, sums.n_tokens if sums else 0, sums.n_docs if sums else 0
         )
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two groups that have tokens, at the checkpoints `steps`, int64; second: the baseline."""
+    """Two nonempty groups at the checkpoints `steps`, int64; the second is the baseline."""
 
     steps: np.ndarray
     first: Group
@@ -49,18 +49,18 @@ class Pair:
 
     @property
     def n_docs(self) -> int:
-        """Source documents of the group that is in fewer."""
+        """The smaller of the groups' numbers of source documents."""
         return min(sums.n_docs for sums in self._sums)
 
     @cached_property
     def band(self) -> Band:
-        """First mean minus second; 95 % for each checkpoint by itself."""
+        """First mean minus second; 95 % for each checkpoint separately."""
         return bands.difference_band(*self._sums)
 
     @cached_property
-    def everywhere(self) -> Band:
-        """The same; 95 % for all checkpoints at once."""
-        return everywhere_band(*self._sums)
+    def simultaneous(self) -> Band:
+        """The same; 95 % for all checkpoints together."""
+        return simultaneous_band(*self._sums)
 
     def means(self) -> pd.DataFrame:
         """checkpoint, token_group, mean_loss, low, high, n_tokens, n_docs."""
@@ -74,11 +74,11 @@ class Pair:
     def differences(self) -> pd.DataFrame:
         """checkpoint, difference, low, high, everywhere_low, everywhere_high (nats)."""
         frame = self.band.frame(self.steps, "difference")
-        wide = {"everywhere_low": self.everywhere.low, "everywhere_high": self.everywhere.high}
+        wide = {"everywhere_low": self.simultaneous.low, "everywhere_high": self.simultaneous.high}
         return frame.assign(**wide)
 
     def changes(self, region: Region) -> tuple[np.ndarray, ...]:
-        """(change, low, high) in the region of the first, the second and the difference (nats).
+        """(change, low, high) of the first, the second and the difference in the region (nats).
 
         Last mean minus first; 95 % over source documents for that one region.
         """
@@ -92,7 +92,7 @@ class Pair:
 
     @cached_property
     def fastest(self) -> Region | None:
-        """Steps in which the first gains fastest on the second; None where none stands out."""
+        """Steps in which the first gains fastest on the second; None if noise explains all."""
         try:
             found = find_events(self.steps, self.band.estimate)
         except QueryError:
@@ -111,13 +111,13 @@ class Reader:
     summing: Summation
 
     def group(self, name: str, clause: str) -> Group:
-        """The group's sums. Raises GroupError for a clause that is none."""
+        """The group's sums. Raises GroupError for an invalid clause."""
         rows = self.store.members(clause)
         clause = self.store.groups.clause(clause)
         return Group(name, clause, self.summing.group(rows) if len(rows) else None)
 
     def pair(self, first: Group, second: Group) -> Pair | None:
-        """Both, where both have tokens."""
+        """Both groups; None if one has no tokens."""
         steps = np.array(self.store.steps)
         return Pair(steps, first, second) if first.sums and second.sums else None
 
@@ -146,15 +146,15 @@ def _change(groups: list[GroupSums], at: list[int]) -> np.ndarray:
 # The questions of the report's Figures 1 to 6, as pairs of groups on any store.
 
 SHORTEST = 16
-"""Positions of a text in which early and late ones can be set apart."""
+"""Minimum number of positions for a comparison of early and late ones."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """Is the group `first` learned otherwise than `second`? Names and WHERE clauses.
+    """Is the group `first` learned differently from `second`? Names and WHERE clauses.
 
-    `numbers` are the report's figures: the means, and their difference. `letter` tells what the
-    report has no figure of. `absent` is said where a group has no token.
+    `numbers` are those of the report's figures: the means, and their difference. `letter` marks
+    variants that the report does not have. `absent` is the reason if a group has no token.
     """
 
     first: tuple[str, str]
@@ -164,7 +164,7 @@ class Question:
     heading: str
     absent: str
     rare: bool = False
-    """Is the first group of rare tokens, so that rarity might be all that is seen?"""
+    """Is the first group one of rare tokens, so that rarity might explain the difference?"""
 
 
 def positions(store: Store) -> list[Question]:
@@ -175,7 +175,7 @@ def positions(store: Store) -> list[Question]:
         (1, 2),
         "",
         "as in the report",
-        "no token stands at position 500 and at 50",
+        "no token has position 500, or none has position 50",
     )
     longest = int(store.facts["position"].max())
     if longest < SHORTEST:
@@ -187,7 +187,7 @@ def positions(store: Store) -> list[Question]:
         (1, 2),
         "b",
         "more tokens: late positions against early ones",
-        "no token stands at late and at early positions",
+        "no token has a late position, or none an early one",
     )
     return [exact, steadier]
 
@@ -209,18 +209,18 @@ def words() -> list[Question]:
             (3, 4),
             "b",
             "as the original code computed it: the token after",
-            "the tokens before are all of one kind",
+            "all preceding tokens have a leading blank, or none has",
         ),
     ]
 
 
 def surnames(store: Store, few: bool) -> list[Question]:
     """Presidents' surnames against all other tokens; of all presidents too, where `few`."""
-    kinds = [("the six surnames", "surnames_report", "", "b")]
+    sets = [("the six surnames", "surnames_report", "", "b")]
     if few:
-        kinds.append(("all presidents' surnames", "surnames_presidents", "c", "d"))
+        sets.append(("all presidents' surnames", "surnames_presidents", "c", "d"))
     found = []
-    for name, group, own, after in kinds:
+    for name, group, own, after in sets:
         clause = store.groups.clause(group)
         found += [
             _surnames(f"tokens of {name}", clause, own, "the surname's own loss"),
@@ -241,5 +241,5 @@ def _surnames(name: str, clause: str, letter: str, heading: str) -> Question:
 
 
 def _after(clause: str) -> str:
-    """The tokens after single-token surnames, where the clause is one on `word`."""
+    """The tokens after single-token surnames, for a clause on `word`."""
     return clause.replace("word in", "trim(prev_token_str) in", 1)

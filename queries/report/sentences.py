@@ -1,4 +1,4 @@
-"""What is seen in pairs of groups and in a region's changes, in computed sentences."""
+"""The report's findings, as computed sentences: of pairs of groups, and of changes in a region."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from queries.stats.changes import Region, Zoom, region_change
 from queries.stats.simultaneous_bands import FEWEST_DOCS
 from queries.store import Store
 
-# What is seen in a region's changes, token by token, in sentences.
+# Changes of single tokens in a region.
 
 FEATURES = (
     ("copyable (the last three tokens stood together earlier in the doc)", "copyable"),
@@ -36,32 +36,32 @@ FEATURES = (
 
 
 def histogram(store: Store, zoom: Zoom, avoid: Region) -> list[str]:
-    """How many got worse or better, with a band; how far; and what is usual elsewhere."""
+    """How many tokens got worse or better, with a band; by how much; and what is usual."""
     change = zoom.changes["change"].to_numpy(np.float64)
     rose, fell = (change > 0).mean(), (change < 0).mean()
     low, high = share_band(change > 0, store.source_of_row)
     sure = f" (95 % band {share(low, 1)} to {share(high, 1)})" if np.isfinite(low) else ""
     ends = np.quantile(change, [0.01, 0.99])
-    told = [
+    lines = [
         f"From step {step(zoom.first)} to {step(zoom.last)}, {share(rose, 1)} of {len(change):,} "
         f"tokens get worse{sure}, {share(fell, 1)} better; the mean change is "
         f"{signed(change.mean())} nats, the median {signed(float(np.median(change)))}.",
         f"One token in a hundred changes by {number(ends[0])} nats or lower, one in a hundred by "
         f"{signed(ends[1])} or higher; the extremes are {band(change.min(), change.max())}.",
     ]
-    return [*told, *_usual(store, zoom, avoid, change)]
+    return [*lines, *_usual(store, zoom, avoid, change)]
 
 
 def _usual(store: Store, zoom: Zoom, avoid: Region, change: np.ndarray) -> list[str]:
     regions = usual_regions(np.array(store.steps), (zoom.first, zoom.last), avoid)
     if not regions:
-        return ["There is no other region of as many checkpoints to compare with."]
+        return ["There is no other region with as many checkpoints to compare with."]
     rows = np.arange(store.manifest.n_tokens)
     others = [region_change(store.matrix, rows, region) for region in regions]
     worse = [float((other > 0).mean()) for other in others]
     spread = [float(other.std()) for other in others]
     return [
-        f"In the {count(len(regions), 'other region')} of as many checkpoints nearest to it, "
+        f"In the {count(len(regions), 'other region')} with as many checkpoints nearest to it, "
         f"{share(min(worse))} to {share(max(worse))} get worse, and changes have a standard "
         f"deviation of {plain(min(spread))} to {plain(max(spread))} nats; here it is "
         f"{plain(float(change.std()))}."
@@ -86,26 +86,26 @@ def share_band(chosen: np.ndarray, source_of_row: np.ndarray) -> tuple[float, fl
 
 
 def trajectories(store: Store, zoom: Zoom) -> list[str]:
-    """The extreme tokens against the random ones: how far, what they are, and when half-way."""
-    told = []
+    """The most changed tokens: by how much they changed, what they are, and when half-way."""
+    lines = []
     for name, word in (("decreased", "fell"), ("increased", "rose")):
-        chosen = getattr(zoom, name)
-        if chosen.empty:
-            told.append(f"No token {word}.")
+        tokens = zoom.lists[name]
+        if tokens.empty:
+            lines.append(f"No token {word}.")
             continue
-        change = chosen.drop_duplicates("row")["change"].abs()
-        told.append(
+        change = tokens.drop_duplicates("row")["change"].abs()
+        lines.append(
             f"The {len(change)} tokens that {word} most {word} by {plain(change.min())} to "
-            f"{plain(change.max())} nats. {_features(store, chosen['row'].unique())}"
+            f"{plain(change.max())} nats. {_features(store, tokens['row'].unique())}"
         )
-    half = {name: _half_way(getattr(zoom, name), zoom) for name in ("decreased", "increased")}
+    half = {name: _half_way(zoom.lists[name], zoom) for name in ("decreased", "increased")}
     if all(half.values()):
-        told.append(
-            f"Half of their mean fall is done at step {step(half['decreased'] or 0)}, half of the "
-            f"mean rise at step {step(half['increased'] or 0)}. That the two part is no "
-            "finding, as they were chosen for it."
+        lines.append(
+            f"Half of their mean fall is reached at step {step(half['decreased'] or 0)}, half of "
+            f"the mean rise at step {step(half['increased'] or 0)}. They diverge by "
+            "construction."
         )
-    return told
+    return lines
 
 
 def _features(store: Store, rows: np.ndarray) -> str:
@@ -118,7 +118,7 @@ def _features(store: Store, rows: np.ndarray) -> str:
 
 
 def _half_way(tokens: pd.DataFrame, zoom: Zoom) -> int | None:
-    """The first step at which the tokens' mean has done half of its way in the region."""
+    """The first step at which the tokens' mean has made half of its change in the region."""
     mean = tokens.groupby("checkpoint")["loss"].mean()
     mean = mean[(mean.index >= zoom.first) & (mean.index <= zoom.last)]
     if len(mean) < 3:
@@ -128,11 +128,11 @@ def _half_way(tokens: pd.DataFrame, zoom: Zoom) -> int | None:
 
 
 def overlap(shared: pd.DataFrame, first: Region, second: Region) -> list[str]:
-    """Lists that change in the one and back in the other, beside both nulls."""
-    told = []
+    """Lists that change in one region and back in the other, compared with both null hypotheses."""
+    lines = []
     for line in shared[shared["set_in_first"] != shared["set_in_second"]].to_dict("records"):
         if not min(line["k_first"], line["k_second"]):
-            told.append(f"No token {line['set_in_first']} in one of the regions.")
+            lines.append(f"No token {line['set_in_first']} in one of the regions.")
             continue
         text = (
             f"Of the {line['k_first']} tokens that {line['set_in_first']} most in {span(*first)}, "
@@ -142,28 +142,28 @@ def overlap(shared: pd.DataFrame, first: Region, second: Region) -> list[str]:
         )
         if np.isfinite(line["p_usual"]):
             text += (
-                f"; {plain(line['expected_usual'], 1)} would be usual, as some tokens always move "
-                f"more ({chance(line['p_usual'])}, over {line['n_regions']} regions)"
+                f"; {plain(line['expected_usual'], 1)} would be usual, as some tokens always "
+                f"change more ({chance(line['p_usual'])}, over {line['n_regions']} regions)"
             )
-        told.append(f"{text}. {_verdict(line)}")
-    return told
+        lines.append(f"{text}. {_verdict(line)}")
+    return lines
 
 
 def _verdict(line: dict[Hashable, float]) -> str:
     if not np.isfinite(line["p_usual"]):
-        return "There is no other region to say what is usual."
+        return "There is no other region that could show what is usual."
     if line["p_usual"] < 1 - LEVEL:
-        return "That is more than usual: the same tokens go and come back."
+        return "That is more than usual: the same tokens change and change back."
     if line["p_value"] < 1 - LEVEL:
-        return "That is no more than usual: these tokens move a lot anywhere."
-    return "That is not more than chance gives."
+        return "That is no more than usual: these tokens change a lot everywhere."
+    return "That is no more than chance would give."
 
 
 # The report's own figures, and how a store of its run compares with them.
 #
-# Values are read off the pictures of Foote 2022, smoothed there over checkpoints, so to about
-# 0.1. Its code paired each loss with the token before the one that it is of: its groups are of
-# the token *after* a surname or word start, and its 500th token is our 501st or so.
+# Values are read off the figures of Foote 2022, which are smoothed over checkpoints, to about 0.1.
+# Its code paired each loss with the token before the right one: its groups consist of the token
+# *after* a surname or word start, and its 500th token is our 501st or so.
 
 RUN = "battlestar"
 TEXT = "wikitext"
@@ -175,12 +175,12 @@ OVERLAPS = {("decreased", "increased"): 30, ("increased", "decreased"): 38}
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a figure of differences shows at its end, turned to first minus second (nats)."""
+    """The last value of a figure of differences, as first minus second (nats)."""
 
     number: int
     last: float
     as_computed: bool
-    """Is the section with this key the one that the report's code computed?"""
+    """Does the section with this key show what the report's code computed?"""
 
 
 DRAWN = {
@@ -193,39 +193,39 @@ DRAWN = {
 
 
 def is_its_run(store: Store) -> bool:
-    """Is the store of the Mistral run that the report looked at?"""
+    """Whether the store is of the Mistral run in the report."""
     revisions = store.checkpoints["revision"].astype(str)
     return RUN in store.manifest.model.lower() or bool(revisions.str.contains(RUN).any())
 
 
 def of_pair(store: Store, key: str, pair: Pair) -> tuple[str, ...]:
-    """How the end of a difference compares with the report's figure; none of another run."""
+    """Comparison of a difference's last value with the report's figure; none for another run."""
     drawn = DRAWN.get(key)
     if drawn is None or not is_its_run(store):
         return ()
     estimate, low, high = (
         float(x[-1]) for x in (pair.band.estimate, pair.band.low, pair.band.high)
     )
-    told = (
+    text = (
         f"The report's Figure {drawn.number} ends at about {signed(drawn.last, 1)} nats (read off "
-        f"the picture, turned to first minus second); here it ends at {signed(estimate)}"
+        f"the picture, as first minus second); here it ends at {signed(estimate)}"
     )
     if known(low, high):
         inside = "holds" if low <= drawn.last <= high else "does not hold"
-        told += f", whose band ({band(low, high)}) {inside} that"
-    told += "."
+        text += f", whose band ({band(low, high)}) {inside} that"
+    text += "."
     if not drawn.as_computed:
-        told += " The report's code computed the token after it: see the figures with a letter."
-    return (told, *_other_text(store))
+        text += " The report's code computed the token after it: see the figures with a letter."
+    return (text, *_other_text(store))
 
 
 def of_spike(store: Store, region: tuple[int, int], median: float) -> tuple[str, ...]:
-    """Whether the region that was found is the report's, which was typed in."""
+    """Whether the detected region is the report's, which was chosen by eye."""
     if not is_its_run(store):
         return ()
     apart = region[1] < SPIKE[0] or region[0] > SPIKE[1]
     return (
-        f"The report zoomed into {span(*SPIKE)}, chosen by eye; the region that was found here "
+        f"The report zoomed into {span(*SPIKE)}, chosen by eye; the region detected here "
         f"{'does not touch' if apart else 'overlaps'} it.",
         f"Its Figure 7, of token texts from step 5,500 to 6,500, peaks at about {signed(PEAK, 1)} "
         f"nats; the median change of tokens here is {signed(median)}.",
@@ -234,12 +234,12 @@ def of_spike(store: Store, region: tuple[int, int], median: float) -> tuple[str,
 
 
 def of_overlap(store: Store, shared: dict[tuple[str, str], int], k: int) -> tuple[str, ...]:
-    """The report's counts of shared tokens beside ours."""
+    """The report's counts of shared tokens compared with ours."""
     if not is_its_run(store):
         return ()
     return tuple(
         f"Of the 50 tokens that {a} most and the 50 that then {b} most, the report's lists share "
-        f"{OVERLAPS[a, b]}; here, of {k}, {n}. The report gave no chance level."
+        f"{OVERLAPS[a, b]}; here, of {k}, {n}. The report gives no chance level."
         for (a, b), n in shared.items()
         if (a, b) in OVERLAPS
     )
@@ -252,40 +252,40 @@ def _other_text(store: Store) -> tuple[str, ...]:
 
 
 FEW_DOCS = 10
-"""Source documents under which a band is not to be trusted."""
+"""Bands from fewer source documents are unreliable."""
 
 
 @dataclass(frozen=True)
-class Apart:
-    """Where a band that holds at all checkpoints at once keeps clear of zero."""
+class Separation:
+    """Where the simultaneous band excludes zero."""
 
     below: np.ndarray
     """bool (checkpoints,)"""
     above: np.ndarray
     first: int | None
-    """Step at which it does so first; None: at none."""
+    """The first such step; None if there is none."""
     since: int | None
-    """Step from which on it does so to the end, on one side; None: not at the end."""
+    """The step from which it excludes zero on one side until the end; None if not at the end."""
 
 
-def apart(pair: Pair) -> Apart:
-    """Where the two are told apart."""
-    below, above = pair.everywhere.high < 0, pair.everywhere.low > 0
+def separation(pair: Pair) -> Separation:
+    """Where the two groups are distinguishable."""
+    below, above = pair.simultaneous.high < 0, pair.simultaneous.low > 0
     out = np.flatnonzero(below | above)
     side = below if below[-1] else above
     other = np.flatnonzero(~side)
     since = None
     if side[-1]:
         since = int(pair.steps[other[-1] + 1 if len(other) else 0])
-    return Apart(below, above, int(pair.steps[out[0]]) if len(out) else None, since)
+    return Separation(below, above, int(pair.steps[out[0]]) if len(out) else None, since)
 
 
 def sentences(pair: Pair) -> list[str]:
-    """At the end; when first told apart; what the tokens had from the start; the fastest region."""
-    told = [_at_end(pair), _told_apart(pair)]
+    """The end; when first distinguishable; the difference from the start; the fastest region."""
+    lines = [_at_end(pair), _distinguishable(pair)]
     if FEWEST_DOCS <= pair.n_docs < FEW_DOCS:
-        told.append(f"One group is in {pair.n_docs} documents only: distrust its band.")
-    return [sentence for sentence in [*told, *_moving(pair)] if sentence]
+        lines.append(f"One group is in only {pair.n_docs} documents: its band is unreliable.")
+    return [sentence for sentence in [*lines, *_moving(pair)] if sentence]
 
 
 def _at_end(pair: Pair) -> str:
@@ -304,29 +304,29 @@ def _parts(pair: Pair) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return pair.band.estimate, pair.band.low, pair.band.high
 
 
-def _told_apart(pair: Pair) -> str:
+def _distinguishable(pair: Pair) -> str:
     n = len(pair.steps)
     if pair.n_docs < FEWEST_DOCS:
         docs = count(pair.n_docs, "source document")
-        return f"Nothing is claimed: one group is in {docs}, and {FEWEST_DOCS} is the least."
-    found = apart(pair)
+        return f"No claim can be made: one group is in {docs}, and {FEWEST_DOCS} are needed."
+    found = separation(pair)
     if found.first is None:
-        reach = float(np.median((pair.everywhere.high - pair.everywhere.low) / 2))
+        reach = float(np.median((pair.simultaneous.high - pair.simultaneous.low) / 2))
         return (
-            f"Never told apart: the band that holds at all {count(n, 'checkpoint')} at once has "
-            f"zero in it at each of them. A difference under {plain(reach)} nats would mostly go "
-            "unseen here."
+            f"Statistically indistinguishable: the simultaneous band over all "
+            f"{count(n, 'checkpoint')} contains zero at each of them. A difference below "
+            f"{plain(reach)} nats would usually not be detected here."
         )
-    told = f"{_first(pair, found)} {_largest(pair, found)}"
+    text = f"{_first(pair, found)} {_largest(pair, found)}"
     if found.first == pair.steps[0]:
-        told += (
+        text += (
             f" At the first checkpoint, step {step(pair.steps[0])}, the difference was "
-            f"{signed(float(pair.band.estimate[0]))} already, which no training in this store made."
+            f"{signed(float(pair.band.estimate[0]))} already, before the training in this store."
         )
-    return told
+    return text
 
 
-def _first(pair: Pair, found: Apart) -> str:
+def _first(pair: Pair, found: Separation) -> str:
     n, n_below, n_above = len(pair.steps), int(found.below.sum()), int(found.above.sum())
     sides = [
         f"{word} zero at {count(m, 'checkpoint')}"
@@ -340,32 +340,32 @@ def _first(pair: Pair, found: Apart) -> str:
     if found.since is None:
         kept = ", but not at the last one"
     elif found.since != found.first:
-        kept = f", and without a break from step {step(found.since)} on"
+        kept = f", and continuously from step {step(found.since)}"
     return (
-        f"First told apart at step {step(found.first or 0)} (by a band that holds at all "
-        f"checkpoints at once: {where}){kept}."
+        f"First distinguishable at step {step(found.first or 0)} (by the simultaneous band: "
+        f"{where}){kept}."
     )
 
 
-def _largest(pair: Pair, found: Apart) -> str:
+def _largest(pair: Pair, found: Separation) -> str:
     at = int(np.where(found.below | found.above, np.abs(pair.band.estimate), -1).argmax())
     estimate, low, high = (float(x[at]) for x in _parts(pair))
-    wide = f"{band(float(pair.everywhere.low[at]), float(pair.everywhere.high[at]))}"
+    wide = f"{band(float(pair.simultaneous.low[at]), float(pair.simultaneous.high[at]))}"
     return (
-        f"Farthest apart at step {step(pair.steps[at])}: {signed(estimate)} nats (there "
-        f"{band(low, high)} by itself, {wide} with all checkpoints counted in)."
+        f"The difference is largest at step {step(pair.steps[at])}: {signed(estimate)} nats (there "
+        f"{band(low, high)} separately, {wide} simultaneously)."
     )
 
 
 def _moving(pair: Pair) -> list[str]:
-    # Where they are never told apart, the steepest of many regions would be taken for a finding.
-    if pair.n_docs < FEWEST_DOCS or apart(pair).first is None:
+    # If they are never distinguishable, the steepest of many regions would look like a finding.
+    if pair.n_docs < FEWEST_DOCS or separation(pair).first is None:
         return []
     region = pair.fastest
     if region is None or region == _whole(pair):
         return []
     first, second, both = pair.changes(region)
-    told = [
+    lines = [
         f"{_capital(_the(pair.first.name))} gain fastest on {_the(pair.second.name)} in "
         f"{span(*region)}: their mean loss changes by {signed(first[0])} nats, the others' "
         f"by {signed(second[0])}, so the difference by {_sure(both)}; the "
@@ -374,11 +374,11 @@ def _moving(pair: Pair) -> list[str]:
     after = (region[1], int(pair.steps[-1]))
     if after[0] < after[1]:
         first, second, _ = pair.changes(after)
-        told.append(
+        lines.append(
             f"From there to the end {_the(pair.first.name)} change by {_sure(first)}, "
             f"{_the(pair.second.name)} by {_sure(second)}."
         )
-    return told
+    return lines
 
 
 def _whole(pair: Pair) -> tuple[int, int]:
@@ -394,9 +394,9 @@ def _capital(text: str) -> str:
 
 
 def _sure(change: np.ndarray) -> str:
-    """A change with its band, and whether the documents tell it from nothing."""
+    """A change with its band, and whether it differs from zero."""
     estimate, low, high = (float(x) for x in change)
     if not known(low, high):
         return f"{signed(estimate)} nats (no band)"
-    doubt = "" if low > 0 or high < 0 else ", not told from none"
+    doubt = "" if low > 0 or high < 0 else ", not different from zero"
     return f"{signed(estimate)} nats ({band(low, high)}{doubt})"

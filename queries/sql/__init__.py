@@ -1,4 +1,4 @@
-"""The SQL that the project runs, one relation or question per file."""
+"""The SQL files, one relation or query per file."""
 
 from functools import cache
 from importlib.resources import files

@@ -1,4 +1,4 @@
-"""Groups as data: each renders to SQL for the store and to a sentence for people; see `kinds`."""
+"""Groups as data: each template renders to SQL for the store and to a sentence for people."""
 
 from queries.groups.templates.base import Template
 from queries.groups.templates.combined import And, Not, Or
@@ -23,7 +23,28 @@ from queries.groups.templates.conditions import (
 from queries.groups.templates.data import from_data, from_json, to_data, to_json
 
 __all__ = [
-    "And", "Changed", "ChangedBetween", "Docs", "Frequency", "Not", "Or", "Pattern", "Position",
-    "PositionRange", "Previous", "Rows", "SeenBefore", "Sources", "Template", "TokenTypes",
-    "WordPart", "WordStart", "Words", "Written", "from_data", "from_json", "to_data", "to_json",
-]  # fmt: skip
+    "And",
+    "Changed",
+    "ChangedBetween",
+    "Docs",
+    "Frequency",
+    "Not",
+    "Or",
+    "Pattern",
+    "Position",
+    "PositionRange",
+    "Previous",
+    "Rows",
+    "SeenBefore",
+    "Sources",
+    "Template",
+    "TokenTypes",
+    "WordPart",
+    "WordStart",
+    "Words",
+    "Written",
+    "from_data",
+    "from_json",
+    "to_data",
+    "to_json",
+]

@@ -1,4 +1,4 @@
-"""What every template can do: render to SQL for the store and to a sentence for people."""
+"""The base class of templates, and what their SQL, words and checks are made with."""
 
 import json
 from abc import ABC, abstractmethod
@@ -21,7 +21,7 @@ class Template(ABC):
 
     @abstractmethod
     def phrase(self) -> str:
-        """What completes "tokens …"."""
+        """The rest of a sentence that begins with "tokens"."""
 
     def sentence(self) -> str:
         """The condition in words."""
@@ -37,12 +37,12 @@ def literal(text: str) -> str:
 
 
 def literals(texts: Iterable[str]) -> str:
-    """Several, with commas between."""
+    """Several literals, separated by commas."""
     return ", ".join(map(literal, texts))
 
 
 def shown(text: str) -> str:
-    """The text between double quotes, so that blanks and line ends are seen."""
+    """The text in double quotes, so that blanks and line ends are visible."""
     return json.dumps(text, ensure_ascii=False)
 
 
@@ -53,44 +53,46 @@ def joined(texts: Sequence[str]) -> str:
 
 
 def either(noun: str, texts: Sequence[str]) -> str:
-    """The noun, in the plural where there are several, and the texts."""
+    """The noun, in the plural if there are several texts, and the texts."""
     return f"{noun}{'s' if len(texts) > 1 else ''} {joined(list(map(shown, texts)))}"
 
 
-# What a template's fields must be; a GroupError says what was found and what was expected.
+# Checks of a template's fields; a GroupError says what was found and what was expected.
 
 LARGEST = 2**63 - 1  # of DuckDB's BIGINT
 
 
 def check_number(name: str, value: Any) -> None:
-    """A whole number that is not negative."""
+    """A non-negative integer."""
     if type(value) is not int or not 0 <= value <= LARGEST:  # True is an int, too
-        raise GroupError(f"the {name} is {value!r}: expected a whole number, 0 or more")
+        raise GroupError(f"the {name} is {value!r}: expected a non-negative integer")
 
 
 def check_amount(name: str, value: Any) -> None:
-    """A finite number that is not negative."""
+    """A finite non-negative number."""
     if type(value) not in (int, float) or not 0 <= value < 1e100:
-        raise GroupError(f"the {name} is {value!r:.40}: expected a number, 0 or more")
+        raise GroupError(f"the {name} is {value!r:.40}: expected a non-negative number")
 
 
 def check_range(name: str, first: Any, last: Any) -> None:
-    """Two such numbers in order; the second may be None, for no end."""
+    """Two non-negative integers in order; the second may be None, for no end."""
     check_number(f"first of the {name}", first)
     if last is not None:
         check_number(f"last of the {name}", last)
         if first > last:
-            raise GroupError(f"{name} {first:,} to {last:,} are none: the smaller comes first")
+            raise GroupError(
+                f"{name} {first:,} to {last:,} are in the wrong order: the smaller comes first"
+            )
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
-    """One of some texts."""
+    """One of the choices."""
     if value not in choices:
         raise GroupError(f"the {name} is {value!r}: expected one of {', '.join(choices)}")
 
 
 def check_filled(name: str, values: Any) -> None:
-    """A tuple with something in it."""
+    """A nonempty tuple."""
     if not isinstance(values, tuple):
         raise GroupError(f"the {name} are {values!r}: expected a list (in Python a tuple)")
     if not values:
@@ -98,31 +100,31 @@ def check_filled(name: str, values: Any) -> None:
 
 
 def check_text(name: str, value: Any) -> None:
-    """A text of valid Unicode."""
+    """A text in valid Unicode."""
     if not isinstance(value, str):
-        raise GroupError(f"{value!r} among the {name} is no text: expected one in quotes")
+        raise GroupError(f"{value!r} among the {name} is not a text: expected one in quotes")
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise GroupError(f"{value!r} is no valid Unicode text ({error.reason})") from error
+        raise GroupError(f"{value!r} is not valid Unicode text ({error.reason})") from error
 
 
 def check_texts(name: str, values: Any) -> None:
-    """A tuple of texts with something in it."""
+    """A nonempty tuple of texts."""
     check_filled(name, values)
     for value in values:
         check_text(name, value)
 
 
 def check_pattern(pattern: str) -> None:
-    """A regular expression of the kind that DuckDB takes, which is RE2's."""
+    """A regular expression in RE2's syntax, which DuckDB uses."""
     check_text("pattern", pattern)
-    if trouble := _trouble(pattern):
-        raise GroupError(f"{shown(pattern)} is no regular expression: {trouble}")
+    if error := _pattern_error(pattern):
+        raise GroupError(f"{shown(pattern)} is not a regular expression: {error}")
 
 
 @lru_cache(maxsize=256)
-def _trouble(pattern: str) -> str | None:
+def _pattern_error(pattern: str) -> str | None:
     try:
         with duckdb.connect() as connection:
             connection.execute(sql.read("groups/try_pattern"), {"pattern": pattern})

@@ -1,7 +1,7 @@
 """Groups made of groups: Not, And, Or.
 
-A token of which a condition says nothing, as of `word` for a comma, is no member; so it is one of
-the condition's opposite, and a group and its `Not` hold each token exactly once.
+A token for which a condition is NULL, as one on `word` is for a comma, is not a member, so it is a
+member of the condition's `Not`: each token is in exactly one of the two.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from queries.groups.templates.base import Template, check_filled
 
 @dataclass(frozen=True)
 class Not(Template):
-    """All tokens but those of a group."""
+    """All tokens except those of a group."""
 
     of: Template
 
@@ -64,4 +64,4 @@ def _bracketed(part: Template) -> str:
 
 def _check_template(part: Any) -> None:
     if not isinstance(part, Template):
-        raise GroupError(f"{part!r} is no group: expected a template, such as Position(500)")
+        raise GroupError(f"{part!r} is not a group: expected a template, such as Position(500)")

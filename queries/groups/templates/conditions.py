@@ -6,7 +6,7 @@
     >>> group.sentence()
     'Tokens of the words "Obama" or "Bush" and other than those that start a word.'
 
-`combined` has Not, And and Or. A template that makes no sense raises GroupError when it is made.
+`combined` has Not, And and Or. Invalid fields raise GroupError.
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ MATCHED = {"token_str": "text", "word": "word"}
 
 @dataclass(frozen=True)
 class Position(Template):
-    """The token that stands at one place of its doc."""
+    """The token at one position of its doc."""
 
     position: int
 
@@ -83,7 +83,7 @@ class WordStart(Template):
 
 @dataclass(frozen=True)
 class Words(Template):
-    """Tokens of these words, capitals and all, however many tokens a word has."""
+    """Tokens of these words (case-sensitive), however many tokens a word has."""
 
     words: tuple[str, ...]
 
@@ -99,7 +99,7 @@ class Words(Template):
 
 @dataclass(frozen=True)
 class Pattern(Template):
-    """Tokens whose text, or whose word, holds a match of a regular expression (RE2's syntax)."""
+    """Tokens whose text, or whose word, contains a match of a regular expression (RE2's syntax)."""
 
     pattern: str
     column: str = "token_str"
@@ -189,7 +189,7 @@ class Sources(Template):
 
 @dataclass(frozen=True)
 class Previous(Template):
-    """Tokens right after one of these, which are given with their leading blanks."""
+    """Tokens directly after one of these, which are given with their leading blanks."""
 
     tokens: tuple[str, ...]
 
@@ -200,7 +200,7 @@ class Previous(Template):
         return f"prev_token_str in ({literals(self.tokens)})"
 
     def phrase(self) -> str:
-        return f"right after the {either('token', self.tokens)}"
+        return f"directly after the {either('token', self.tokens)}"
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ class WordPart(Template):
 
 @dataclass(frozen=True)
 class Written(Template):
-    """Tokens for which a condition holds that somebody wrote in SQL; the store checks it."""
+    """Tokens for which a condition in SQL holds; the store checks the condition."""
 
     condition: str
 
@@ -237,7 +237,7 @@ class Written(Template):
             raise GroupError("the condition is empty: write one such as position = 500")
 
     def sql(self) -> str:
-        return f"(\n{self.condition}\n)"  # on lines of its own, as it may end in a comment
+        return f"(\n{self.condition}\n)"  # on its own lines, as it may end in a comment
 
     def phrase(self) -> str:
         return f"for which {' '.join(self.condition.split())}"
@@ -247,7 +247,7 @@ def _between(column: str, first: int, last: int | None) -> str:
     return f"{column} >= {first}" if last is None else f"{column} between {first} and {last}"
 
 
-# Conditions that are picked out of what was seen: a list of tokens, of types, a span of change.
+# Conditions made by selection: lists of tokens or types, and ranges of change.
 
 CHANGED = {
     "fell": "{before} - {after}",
@@ -269,7 +269,7 @@ class Rows(Template):
         return f"row in ({', '.join(map(str, self.rows))})"
 
     def phrase(self) -> str:
-        return f"of {len(self.rows):,} chosen row{'s' if len(self.rows) > 1 else ''}"
+        return f"of {len(self.rows):,} selected row{'s' if len(self.rows) > 1 else ''}"
 
 
 @dataclass(frozen=True)
@@ -286,12 +286,12 @@ class TokenTypes(Template):
 
     def phrase(self) -> str:
         many = len(self.token_ids)
-        return f"of {many:,} chosen token type{'s' if many > 1 else ''}"
+        return f"of {many:,} selected token type{'s' if many > 1 else ''}"
 
 
 @dataclass(frozen=True)
 class Changed(Template):
-    """Tokens whose loss moved by more than `least` nats between two checkpoints."""
+    """Tokens whose loss changed by more than `least` nats between two checkpoints."""
 
     first: int
     last: int
@@ -329,7 +329,10 @@ class ChangedBetween(Template):
         for name, value in (("low", self.low), ("high", self.high)):
             check_amount(name, abs(value) if isinstance(value, int | float) else value)
         if self.low > self.high:
-            raise GroupError(f"changes {self.low:g} to {self.high:g}: the smaller comes first")
+            raise GroupError(
+                f"changes {self.low:g} to {self.high:g} are in the wrong order: "
+                "the smaller comes first"
+            )
 
     def sql(self) -> str:
         change = f"loss_at(row, {self.last}) - loss_at(row, {self.first})"

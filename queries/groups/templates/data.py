@@ -10,38 +10,52 @@ from queries.groups.templates import combined, conditions
 from queries.groups.templates.base import Template
 
 DEEPEST = 20
-"""How many templates may stand within one another."""
+"""Maximum depth of nested templates."""
 KINDS: dict[str, type[Template]] = {
     re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower(): kind
     for kind in (
-        conditions.Position, conditions.PositionRange, conditions.WordStart, conditions.Words,
-        conditions.Pattern, conditions.Frequency, conditions.SeenBefore, conditions.Docs,
-        conditions.Sources, conditions.Previous, conditions.WordPart, conditions.Written,
-        conditions.Changed, conditions.ChangedBetween, conditions.Rows, conditions.TokenTypes,
-        combined.Not, combined.And, combined.Or,
+        conditions.Position,
+        conditions.PositionRange,
+        conditions.WordStart,
+        conditions.Words,
+        conditions.Pattern,
+        conditions.Frequency,
+        conditions.SeenBefore,
+        conditions.Docs,
+        conditions.Sources,
+        conditions.Previous,
+        conditions.WordPart,
+        conditions.Written,
+        conditions.Changed,
+        conditions.ChangedBetween,
+        conditions.Rows,
+        conditions.TokenTypes,
+        combined.Not,
+        combined.And,
+        combined.Or,
     )
-}  # fmt: skip
+}
 """position, position_range, word_start, … -> class"""
 _NAMES = {kind: name for name, kind in KINDS.items()}
 
 
 def to_data(template: Template) -> dict[str, Any]:
-    """A dict of kind and fields, as {"kind": "words", "words": ["Obama", "Bush"]}."""
+    """A dict of kind and fields, such as {"kind": "words", "words": ["Obama", "Bush"]}."""
     fields = dataclasses.fields(template)  # type: ignore[arg-type]  # all of KINDS are dataclasses
     values = {field.name: _plain(getattr(template, field.name)) for field in fields}
     return {"kind": _NAMES[type(template)], **values}
 
 
 def from_data(data: Any, depth: int = 0) -> Template:
-    """The template of such a dict. Raises GroupError for anything else."""
+    """The template of a dict of `to_data`. Raises GroupError for anything else."""
     if not isinstance(data, dict) or str(data.get("kind")) not in KINDS:
-        raise GroupError(f"{data!r:.80} is no group: expected a kind among {', '.join(KINDS)}")
+        raise GroupError(f"{data!r:.80} is not a group: expected a kind among {', '.join(KINDS)}")
     if depth >= DEEPEST:
-        raise GroupError(f"the group is nested more than {DEEPEST} deep: write it flatter")
+        raise GroupError(f"the group is nested more than {DEEPEST} levels deep: simplify it")
     values = {name: _made(value, depth) for name, value in data.items() if name != "kind"}
     try:
         return KINDS[data["kind"]](**values)
-    except TypeError as error:  # a field too many or too few
+    except TypeError as error:  # an unknown or missing field
         known = [field.name for field in dataclasses.fields(KINDS[data["kind"]])]  # type: ignore[arg-type]
         raise GroupError(
             f"a group of the kind {data['kind']} has {', '.join(known) or 'no more fields'}, "
@@ -55,11 +69,11 @@ def to_json(template: Template) -> str:
 
 
 def from_json(text: str) -> Template:
-    """The template of such a text. Raises GroupError."""
+    """The template of a text of `to_json`. Raises GroupError."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise GroupError(f"{text!r:.80} is no group in JSON: {error}") from error
+        raise GroupError(f"{text!r:.80} is not a group in JSON: {error}") from error
     return from_data(data)
 
 

@@ -43,9 +43,9 @@ def extended(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
         ("POSITOIN = 500", "no column POSITOIN: did you mean position"),
         ("Yaer > 1900", "no column Yaer: did you mean year"),  # of docs
         ("zzz = 1", "no column zzz: there are row, doc, position, .*corpus_count.* year"),
-        ('token_str = " Obama"', "no column  Obama; text stands in single quotes: ' Obama'"),
-        ("random() < 0.5", "random answers anew each time.*hash"),
-        ("position > 1 and uuid() > 'a'", "uuid answers anew"),
+        ('token_str = " Obama"', "no column  Obama; write text in single quotes: ' Obama'"),
+        ("random() < 0.5", "random gives new values at every call.*hash"),
+        ("position > 1 and uuid() > 'a'", "uuid gives new values"),
         ("position", "`position` is of type INTEGER, not true or false: .*position = 500"),
         ("token_str", "is of type VARCHAR, not true or false"),
         ("null", 'is of type "NULL", not true or false'),
@@ -71,7 +71,7 @@ def extended(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
         ("avg(position) > 2", "cannot be evaluated: .*aggregates"),
         ("exists (select 1 from nowhere)", "cannot be evaluated: .*nowhere"),
         ("reciprocal(position) > 0", "function reciprocal failed for 3: ZeroDivisionError: divi"),
-        ("forgetful(token_str)", "function forgetful failed for ' Obama': it returned nothing"),
+        ("forgetful(token_str)", "function forgetful failed for ' Obama': it returned None"),
     ],
 )
 def test_a_clause_that_is_none_gets_a_sentence(extended, clause, sentence):

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from queries import GroupError, QueryError, rho_1
-from queries.analyses.rho_1 import rho_1_summary
 from queries.engine.matrix import BLOCK, LossMatrix
 from queries.stats.acquisition import acquisition, averages, forgetting
 from tests.queries.simulated import blank_store, with_losses
@@ -75,10 +74,11 @@ def planted(tmp_path_factory):
 
 @pytest.mark.parametrize("log", [False, True])
 def test_planted_categories_are_recovered(planted, log):
-    tokens = rho_1(planted, log=log)
+    found = rho_1(planted, log=log)
+    tokens = found.members
     truth = np.array(["H->L", "L->L", "H->H", "L->H"])[np.arange(len(tokens)) % 4]
     assert (tokens["category"] == truth).mean() > (0.9 if log else 0.97)
-    lines = rho_1_summary(tokens).set_index("category")
+    lines = found.frame.set_index("category")
     assert lines["n_tokens"].sum() == len(tokens) and lines["share"].sum() == pytest.approx(1)
     assert lines.loc["L->H", "mean_end"] - lines.loc["L->H", "mean_start"] > 2
 
@@ -88,13 +88,13 @@ def test_the_line_is_that_of_least_squares(planted):
     losses = planted.matrix.rows(np.arange(planted.manifest.n_tokens)).astype(float)
     weights = np.sqrt([0.5, *[1] * (len(planted.steps) - 2), 0.5])
     slope, start = np.polyfit(planted.steps, losses.T, 1, w=weights)
-    tokens = rho_1(planted)
+    tokens = rho_1(planted).members
     np.testing.assert_allclose(tokens["start"], start, atol=1e-4)
     np.testing.assert_allclose(tokens["end"], start + slope * planted.steps[-1], atol=1e-4)
 
 
 def test_categories_of_a_group_become_a_feature(planted):
-    tokens = rho_1(planted, "is_word_start")
+    tokens = rho_1(planted, where="is_word_start").members
     planted.features.save("rho", tokens["category"], rows=tokens["row"])
     falling = tokens.loc[tokens["category"] == "H->L", "row"]
     assert planted.members("rho = 'H->L'").tolist() == falling.tolist()
@@ -108,6 +108,6 @@ def test_categories_of_a_group_become_a_feature(planted):
 def test_one_checkpoint_is_too_few(tmp_path):
     n_tokens = blank_store(tmp_path / "one", sources=2)
     store = with_losses(tmp_path / "one", np.ones((n_tokens, 1)))
-    with pytest.raises(QueryError, match="score at least two"):
+    with pytest.raises(QueryError, match="expected at least two"):
         rho_1(store)
     assert len(store.members("acquisition(row) is null")) == n_tokens
