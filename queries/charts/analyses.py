@@ -185,7 +185,9 @@ def balance(frame: pd.DataFrame) -> alt.LayerChart:
     """How similar a group and its controls are: feature, measure, before, after."""
     long = frame.melt(["feature", "measure"], list(_SIDES), "side", "signed")
     long = long.assign(size=long["signed"].abs(), side=long["side"].map(_SIDES))
-    y = _category("feature").axis(domain=False, ticks=False, labelLimit=220, labelOverlap=False)
+    y = _category("feature").axis(
+        domain=False, ticks=False, labelLimit=220, labelOverlap=False, labelFlush=False
+    )
     x = alt.X("size:Q", title="size of the difference (standard deviations; of texts, a distance)")
     x = x.scale(domainMin=0, nice=True)
     ends = frame.assign(one=frame["before"].abs(), two=frame["after"].abs())
@@ -309,5 +311,5 @@ def compare(runs: pd.DataFrame, spread: pd.DataFrame, by: str) -> alt.VConcatCha
 
 def _category(column: str) -> alt.Y:
     """Names on the vertical axis, in the frame's order."""
-    y: alt.Y = alt.Y(f"{column}:N", sort=None, title=None).axis(labelLimit=300, labelOverlap=False)
-    return y
+    y: alt.Y = alt.Y(f"{column}:N", sort=None, title=None)
+    return y.axis(labelLimit=300, labelOverlap=False, labelFlush=False)

@@ -21,7 +21,7 @@ def loss_by_position(
     """
     frame = frame if "at" in frame else frame.assign(at=frame["checkpoint"])
     cells = _cells(frame, axis)
-    legend = alt.Legend(orient="top", gradientLength=220)
+    legend = alt.Legend(orient="top", gradientLength=220, titleLimit=300)
     color = alt.Color(f"{value}:Q", title=TITLES[value], scale=_scale(frame, value), legend=legend)
     # Without an overlap the page shines through between neighbours.
     rectangles = alt.Chart(cells).mark_rect(strokeWidth=0, x2Offset=0.7, y2Offset=-0.7)

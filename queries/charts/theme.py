@@ -80,7 +80,11 @@ def color(column: str, names: list[str], colors: list[str] | None = None, **how:
     found: alt.Color = alt.Color(f"{column}:N", title=None, sort=names, **how).scale(
         domain=names, range=colors
     )
-    return found.legend(orient="top", labelLimit=420) if "legend" not in how else found
+    if "legend" in how:
+        return found
+    # Many long names in one row would be cut off at the edge of a narrow page.
+    columns = 4 if len(names) > 4 else 0
+    return found.legend(orient="top", labelLimit=420, columns=columns)
 
 
 def rule_at(value: float, on: str = "y") -> alt.Chart:

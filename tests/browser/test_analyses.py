@@ -119,7 +119,7 @@ def test_an_analysis_without_a_page_is_drawn_from_the_registry(page: Page, app: 
     reload(page)
     assert page.url == address
     navigate(page, "Overlap", "overlap")
-    write(page, "K", "20")
+    write(page, "Number of tokens per list", "20")
     has_query(page, "overlap_k", "20")
     choose(page, "Second region: last step", "1920")
     has_charts(page, 1)

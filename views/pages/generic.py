@@ -107,13 +107,13 @@ def _value(store: Store, analysis: Analysis, argument: Argument) -> Any:
         return _group(store, argument, key)
     if argument.role == "region":
         return _region(store, argument)
-    label = argument.name.replace("_", " ").capitalize()
+    label = _sentence(argument.help)
     kind = _without_none(argument.type)
-    how: dict[str, Any] = {"key": key, "help": _sentence(argument.help), **_BOUND}
+    how: dict[str, Any] = {"key": key, **_BOUND}
     if kind is bool:
         return st.toggle(label, argument.default, **how)
     if kind in (int, float):
-        return st.number_input(label, value=argument.default, width=230, **how)
+        return st.number_input(label, value=argument.default, width=340, **how)
     if get_origin(kind) is Literal:
         return st.segmented_control(
             label, get_args(kind), default=argument.default, required=True, **how

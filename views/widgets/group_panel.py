@@ -80,7 +80,7 @@ def _row(
     """One group's row; None and a message if the group is invalid."""
     group = groups[place]
     color, dash = look(place)
-    swatch, text, buttons = st.columns([0.5, 7.5, 3.4], vertical_alignment="center")
+    swatch, text, buttons = st.columns([0.8, 6.5, 4.2], vertical_alignment="center")
     key = f"{parameter}_{group.number}"
     selected = swatch.color_picker(
         "Colour", group.color or color, key=f"{key}_{color}", label_visibility="collapsed"

@@ -56,7 +56,7 @@ def test_groups_have_the_colours_of_the_palette_and_a_frame_may_bring_its_own(
         "word start": theme.PALETTE[0],
         "one": theme.PALETTE[1],
     }
-    own = curves.styled(frame.assign(color="#000000", dash=pd.Series([[1, 0]] * len(frame))))
+    own = curves.styled(curves.as_group(frame, "mine", "#000000", [1, 0]))
     assert set(own["color"]) == {"#000000"}
 
 
