@@ -14,8 +14,8 @@ from pathlib import Path
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.bench.large import SIZES, build
-from tests.browser.conftest import ROOT, launch, start_app
 from tests.browser.actions import groups
+from tests.browser.conftest import ROOT, launch, start_app
 
 PAGES = {"trajectories": ("/", 2), "zoom": ("/zoom", 2), "text": ("/text", 0), "sql": ("/sql", 0)}
 """Page -> its address and its number of charts."""
