@@ -5,24 +5,19 @@ members. Analyses are functions of a store; each returns a frozen result with a 
 (`frame`), a chart (`chart()`) and the script behind it (`script()`). A region is `(first, last)`.
 """
 
-from queries.analyses.clusters import Clusters, clusters
-from queries.analyses.compare import Comparison, compare
-from queries.analyses.events import Events, events
-from queries.analyses.explain import Explanation, explain
-from queries.analyses.matched import Matched, matched
-from queries.analyses.mechanism import Mechanism, mechanism
-from queries.analyses.ngrams import Ngrams, ngrams
-from queries.analyses.overlap import Overlap, overlap
-from queries.analyses.positions import (
-    InContextScore,
-    Positions,
-    PositionSlope,
-    in_context_score,
-    position_slope,
-    positions,
-)
-from queries.analyses.rho_1 import Rho1, rho_1
-from queries.analyses.type_changes import TypeChanges, type_changes
+from queries.analyses import registry
+from queries.analyses.clusters import Clusters
+from queries.analyses.compare import Comparison
+from queries.analyses.events import Events
+from queries.analyses.explain import Explanation
+from queries.analyses.matched import Matched
+from queries.analyses.mechanism import Mechanism
+from queries.analyses.ngrams import Ngrams
+from queries.analyses.overlap import Overlap
+from queries.analyses.positions import InContextScore, Positions, PositionSlope
+from queries.analyses.registry import *  # noqa: F403  (the functions of all analyses)
+from queries.analyses.rho_1 import Rho1
+from queries.analyses.type_changes import TypeChanges
 from queries.errors import GroupError, QueryError, StoreError
 from queries.store import Store
 
@@ -44,17 +39,5 @@ __all__ = [
     "Store",
     "StoreError",
     "TypeChanges",
-    "clusters",
-    "compare",
-    "events",
-    "explain",
-    "in_context_score",
-    "matched",
-    "mechanism",
-    "ngrams",
-    "overlap",
-    "position_slope",
-    "positions",
-    "rho_1",
-    "type_changes",
 ]
+__all__ += registry.__all__

@@ -2,7 +2,7 @@
 
 An analysis is a function of a store that returns a frozen result. Positional parameters of the
 function are positional on the command line too; keyword-only parameters become options. The help
-text stands in the annotation, as in `group: Annotated[str, Group("group to analyse")] = "true"`.
+text is part of the annotation, as in `group: Annotated[str, Group("group to analyse")] = "true"`.
 """
 
 import inspect

@@ -1,6 +1,7 @@
 """The table of analyses, which the command line, the app and the documentation read.
 
-To add an analysis, write a module with a function and its result (see `base`), and add a row here.
+To add an analysis, write a module with a function and its result (see `base`), and add its name and
+a row here.
 """
 
 from collections.abc import Callable
@@ -20,6 +21,22 @@ from queries.analyses.overlap import overlap
 from queries.analyses.positions import in_context_score, position_slope, positions
 from queries.analyses.rho_1 import rho_1
 from queries.analyses.type_changes import type_changes
+
+__all__ = [  # what `queries` exports
+    "clusters",
+    "compare",
+    "events",
+    "explain",
+    "in_context_score",
+    "matched",
+    "mechanism",
+    "ngrams",
+    "overlap",
+    "position_slope",
+    "positions",
+    "rho_1",
+    "type_changes",
+]
 
 GROUPS, REGIONS, TOKENS, CONTEXT = "Groups", "Regions", "Tokens", "Context"
 

@@ -3,7 +3,7 @@
     duckdb -readonly STORE/catalog.duckdb < script.sql
 
 It gives the numbers that the chart shows. Here are the scripts of `Store`'s answers, and what all
-scripts are built with; the scripts of analyses stand in their modules.
+scripts are built with; the scripts of analyses are in their modules.
 """
 
 import re

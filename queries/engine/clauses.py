@@ -212,11 +212,11 @@ def _unknown_column(database: Database, clause: str, name: str) -> str:
     if why := database.unusable_columns.get(name.lower()):
         return f"the feature {name} cannot be used: {why}"
     if f'"{name}"' in clause:
-        return f"tokens have no column {name}; text stands in single quotes: '{name}'"
+        return f"tokens have no column {name}; write text in single quotes: '{name}'"
     columns = token_columns(database)
     near = difflib.get_close_matches(name.lower(), map(str.lower, columns), n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(columns)}"
-    return f"tokens have no column {name}: {hint} (text stands in single quotes: ' Obama')"
+    return f"tokens have no column {name}: {hint} (write text in single quotes: ' Obama')"
 
 
 @dataclass(frozen=True)

@@ -197,12 +197,21 @@ def _after(store: Store, chosen: SelectedRegion) -> Section:
         f"in {span(*chosen.after)}? (The step between them belongs to only one.)"
     )
     return Section(
-        "after", title, ask, (all_tokens(store),), second.exhibits,
+        "after",
+        title,
+        ask,
+        (all_tokens(store),),
+        second.exhibits,
         (*second.seen, *sentences.overlap(shared, chosen.region, chosen.after)),
-        sentences.of_overlap(store, counts, TOP), tables={"Shared tokens": shared, **second.tables},
-        numbers={"first": chosen.after[0], "last": chosen.after[1], **second.numbers,
-                 **{f"{a}_then_{b}": n for (a, b), n in counts.items()}},
-    )  # fmt: skip
+        sentences.of_overlap(store, counts, TOP),
+        tables={"Shared tokens": shared, **second.tables},
+        numbers={
+            "first": chosen.after[0],
+            "last": chosen.after[1],
+            **second.numbers,
+            **{f"{a}_then_{b}": n for (a, b), n in counts.items()},
+        },
+    )
 
 
 def all_tokens(store: Store) -> GroupSize:

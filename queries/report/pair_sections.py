@@ -23,7 +23,7 @@ PALE = "the pale band is computed in Python, by queries/stats/simultaneous_bands
 def sections(reader: Reader) -> list[Section]:
     """The three questions in all variants."""
     few = reader.group("", "surnames_report").size.n_docs < sentences.FEW_DOCS
-    asked = (
+    questions = (
         ("position", "Does more context help?", positions(reader.store), ""),
         ("words", "Are tokens inside words learned differently from word starts?", words(), ""),
         (
@@ -34,7 +34,7 @@ def sections(reader: Reader) -> list[Section]:
         ),
     )
     found = []
-    for key, question, variants, note in asked:
+    for key, question, variants, note in questions:
         for at, variant in enumerate(variants):
             found.append(
                 _section(
@@ -60,7 +60,7 @@ def _section(reader: Reader, key: str, question: str, variant: Question, note: s
     names = [f"{n}{variant.letter}" for n in variant.numbers]
     title = f"Figures {' and '.join(names)}: {question} ({variant.heading})"
     ask = f"Are {variant.first[0]} learned differently from {variant.second[0]}?"
-    asked = tuple(group.size for group in groups)
+    sizes = tuple(group.size for group in groups)
     notes = (note,) if note else ()
     pair = reader.pair(*groups)
     if pair is None:
@@ -68,7 +68,7 @@ def _section(reader: Reader, key: str, question: str, variant: Question, note: s
             key,
             title,
             ask,
-            asked,
+            sizes,
             seen=(*notes, f"Not shown: {variant.absent}."),
             missing=(f"{title.partition(':')[0]}: {variant.absent}.",),
         )
@@ -76,7 +76,7 @@ def _section(reader: Reader, key: str, question: str, variant: Question, note: s
         key,
         title,
         ask,
-        asked,
+        sizes,
         _exhibits(reader, pair, names),
         (*notes, *sentences.sentences(pair), *(_matched(reader, pair) if variant.rare else ())),
         sentences.of_pair(reader.store, key, pair),
@@ -111,11 +111,23 @@ def _exhibits(reader: Reader, pair: Pair, names: Sequence[str]) -> tuple[Exhibit
         reader.store, "difference", {first: groups[first]}, groups[second]
     )
     return (
-        Exhibit(names[0], f"Mean loss: {first}, {second}", MEANS, means,
-                sql_scripts.trajectories(reader.store, groups), BANDS),
-        Exhibit(names[1], f"Difference: {first} minus {second}", DIFFERENCE, differences,
-                f"-- {PALE}\n{script}", WIDE),
-    )  # fmt: skip
+        Exhibit(
+            names[0],
+            f"Mean loss: {first}, {second}",
+            MEANS,
+            means,
+            sql_scripts.trajectories(reader.store, groups),
+            BANDS,
+        ),
+        Exhibit(
+            names[1],
+            f"Difference: {first} minus {second}",
+            DIFFERENCE,
+            differences,
+            f"-- {PALE}\n{script}",
+            WIDE,
+        ),
+    )
 
 
 def _missing(pair: Pair, names: Sequence[str]) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ def test_a_planted_position_effect_is_found_and_worded(tmp_path):
     last = store.difference("position = 500", "position = 50")["difference"].iloc[-1]
     seen = " ".join(found.seen)
     assert f"500th tokens are predicted {number(-last)} nats better than the 50th tokens" in seen
-    assert f"First told apart at step {found.numbers['first_told_apart']}" in seen
+    assert f"First distinguishable at step {found.numbers['first_told_apart']}" in seen
     assert not found.missing
 
 
@@ -65,7 +65,7 @@ def test_the_surname_and_the_token_after_it_are_two_questions(tmp_path):
     assert own.numbers["first_told_apart"] is None
     assert 100 <= after.numbers["first_told_apart"] <= 120
     assert after.numbers["last_difference"] == pytest.approx(-2, abs=0.3)
-    assert "Beside tokens of like frequency" in " ".join(after.seen)
+    assert "Compared with tokens of similar frequency" in " ".join(after.seen)
     # With so many tokens of the six, all presidents' surnames are not needed.
     assert "surnamesc" not in {s.key for s in found.sections}
 
@@ -74,9 +74,14 @@ def test_where_nothing_is_there_nothing_is_claimed(nothing):
     found = report(nothing)
     for key in ("position", "words", "wordsb"):
         seen = told(found, key)
-        assert "Never told apart" in seen and f"all {reported.STEPS} checkpoints at once" in seen
-        assert "First told apart" not in seen and "gain fastest" not in seen
-        assert any("never told apart" in line for line in section(found, key).missing)
+        assert (
+            "Statistically indistinguishable" in seen
+            and f"all {reported.STEPS} checkpoints contains zero" in seen
+        )
+        assert "First distinguishable" not in seen and "gain fastest" not in seen
+        assert any(
+            "statistically indistinguishable" in line for line in section(found, key).missing
+        )
     assert "No spike" in told(found, "region")
     assert any("No spike" in line for line in found.missing)
     assert any("This store has no probes" in line for line in found.missing)
@@ -105,7 +110,7 @@ def test_the_demo_is_told_as_plain_sql_has_it(demo_report):
     ).fetchall()[0][0]
     assert score > 0
     assert f"{signed(score)[1:]} nats worse than the 50th tokens" in told(demo_report, "position")
-    assert "Never told apart" in told(demo_report, "position")
+    assert "Statistically indistinguishable" in told(demo_report, "position")
     words = duckdb.sql(
         "select checkpoint, avg(loss) filter (not is_word_start) - avg(loss) filter (is_word_start)"
         f" from {losses} group by all order by 1"
@@ -137,7 +142,7 @@ def test_the_demo_spike_and_its_overlap(demo, demo_report):
 def test_what_the_demo_does_not_show_is_said(demo_report):
     missing = " ".join(demo_report.missing)
     for fact in (
-        "500th tokens are never told apart",
+        "500th tokens are statistically indistinguishable",
         "no tokens of the six surnames",
         "one group is in 2 source documents",
         "one run",
@@ -179,15 +184,15 @@ def test_few_checkpoints(tmp_path, steps):
     if len(steps) == 1:
         assert "one checkpoint" in told(found, "region") and not section(found, "region").exhibits
     else:
-        assert "cannot tell a spike from noise" in told(found, "region")
+        assert "are too few to separate a spike from noise" in told(found, "region")
 
 
 @pytest.mark.parametrize("sources", [1, 2, 7])
 def test_few_documents(tmp_path, sources):
     found = report(Store(build_store(tmp_path / "run", sources=sources)))
     assert any("source document" in line for line in found.missing)
-    assert ("Nothing is claimed" in told(found, "words")) == (sources < 6)
-    assert ("distrust its band" in told(found, "words")) == (sources >= 6)
+    assert ("No claim can be made" in told(found, "words")) == (sources < 6)
+    assert ("its band is unreliable" in told(found, "words")) == (sources >= 6)
     assert to_html(found)
 
 
@@ -203,7 +208,7 @@ def test_a_run_that_only_falls(tmp_path):
         add_checkpoint(root, at, np.full(n, 9.0 - at))
     found = report(Store(root))
     assert "never rises" in told(found, "region") and "No token rose" in told(found, "region")
-    assert "nothing follows" in told(found, "after").lower()
+    assert "there is no later region" in told(found, "after").lower()
     assert to_html(found)
 
 

@@ -23,7 +23,28 @@ from queries.groups.templates.conditions import (
 from queries.groups.templates.data import from_data, from_json, to_data, to_json
 
 __all__ = [
-    "And", "Changed", "ChangedBetween", "Docs", "Frequency", "Not", "Or", "Pattern", "Position",
-    "PositionRange", "Previous", "Rows", "SeenBefore", "Sources", "Template", "TokenTypes",
-    "WordPart", "WordStart", "Words", "Written", "from_data", "from_json", "to_data", "to_json",
-]  # fmt: skip
+    "And",
+    "Changed",
+    "ChangedBetween",
+    "Docs",
+    "Frequency",
+    "Not",
+    "Or",
+    "Pattern",
+    "Position",
+    "PositionRange",
+    "Previous",
+    "Rows",
+    "SeenBefore",
+    "Sources",
+    "Template",
+    "TokenTypes",
+    "WordPart",
+    "WordStart",
+    "Words",
+    "Written",
+    "from_data",
+    "from_json",
+    "to_data",
+    "to_json",
+]

@@ -14,13 +14,27 @@ DEEPEST = 20
 KINDS: dict[str, type[Template]] = {
     re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower(): kind
     for kind in (
-        conditions.Position, conditions.PositionRange, conditions.WordStart, conditions.Words,
-        conditions.Pattern, conditions.Frequency, conditions.SeenBefore, conditions.Docs,
-        conditions.Sources, conditions.Previous, conditions.WordPart, conditions.Written,
-        conditions.Changed, conditions.ChangedBetween, conditions.Rows, conditions.TokenTypes,
-        combined.Not, combined.And, combined.Or,
+        conditions.Position,
+        conditions.PositionRange,
+        conditions.WordStart,
+        conditions.Words,
+        conditions.Pattern,
+        conditions.Frequency,
+        conditions.SeenBefore,
+        conditions.Docs,
+        conditions.Sources,
+        conditions.Previous,
+        conditions.WordPart,
+        conditions.Written,
+        conditions.Changed,
+        conditions.ChangedBetween,
+        conditions.Rows,
+        conditions.TokenTypes,
+        combined.Not,
+        combined.And,
+        combined.Or,
     )
-}  # fmt: skip
+}
 """position, position_range, word_start, … -> class"""
 _NAMES = {kind: name for name, kind in KINDS.items()}
 

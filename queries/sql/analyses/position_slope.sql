@@ -1,5 +1,5 @@
 -- grain: one row per checkpoint: nats of mean loss for each doubling of the position, by least
--- squares, with the 95 % band of queries/positions.py, which takes source documents as the unit
+-- squares, with the 95 % band of queries/analyses/positions.py, over source documents
 with centred as (
     select "row", source, log2("position") - avg(log2("position")) over () as off from token_group
 ),

@@ -1,6 +1,6 @@
 -- grain: one row per checkpoint and source document with a member of the group (a view of tokens);
 -- influence is what the source adds to the mean's error: its summed residuals / n_tokens, in nats.
--- Sums by doc first, as DuckDB 2.0 joins and groups by that integer several times faster.
+-- Sums by doc first, since DuckDB 2.0 joins and groups by an integer several times faster.
 create macro group_influence(token_group) as table
 with members as (
     select "row", doc from query_table(token_group)

@@ -1,5 +1,5 @@
--- a token's loss at a checkpoint, in nats, as in groups of the app; the odd names keep what a caller
--- writes, such as its own column "row", from being taken for the columns in here
+-- a token's loss at a checkpoint, in nats, as in groups of the app; the unusual names avoid
+-- conflicts with the caller's columns, such as "row"
 create macro loss_at(token_row, step) as (
     select loss__
     from (select "row" as row__, checkpoint as checkpoint__, loss as loss__ from loss_rows)

@@ -1,4 +1,4 @@
--- grain: one row per number of degrees of freedom that a band can have, as SQL knows no t quantile
+-- grain: one row per number of degrees of freedom that a band can have, since SQL has no t quantile
 create table t_quantiles as
 select
     unnest($degrees::bigint[]) as degrees_of_freedom,

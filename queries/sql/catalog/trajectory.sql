@@ -1,5 +1,5 @@
 -- grain: one row per checkpoint: the group's mean loss in nats with the 95 % band of
--- queries/statistics.py; the group is the name of a view of tokens
+-- queries/stats/bands.py; the group is the name of a view of tokens
 create macro trajectory(token_group) as table
 with errors as (
     select

@@ -1,4 +1,4 @@
--- grain: one row per predicted token occurrence; every column of its doc comes along
+-- grain: one row per predicted token occurrence; with every column of its doc
 create or replace view tokens as
 select
     t.*,

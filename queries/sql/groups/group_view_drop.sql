@@ -1,2 +1,2 @@
--- a named group is gone
+-- a named group was deleted
 drop view if exists token_groups."{name}"

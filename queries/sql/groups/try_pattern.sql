@@ -1,2 +1,2 @@
--- fails where $pattern is no regular expression (of RE2, which DuckDB uses)
+-- fails if $pattern is not a regular expression (of RE2, which DuckDB uses)
 select regexp_matches('', $pattern)

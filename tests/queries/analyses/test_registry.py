@@ -106,7 +106,7 @@ def test_names_commands_and_titles_are_unique_and_say_something():
     for analysis in ANALYSES:
         assert analysis.function.__name__ == analysis.name
         assert getattr(queries, analysis.name) is analysis.function
-        assert analysis.result.__name__ in queries.__all__
+        assert analysis.name in queries.__all__
         assert analysis.sentence.endswith(".") and analysis.function.__doc__
 
 

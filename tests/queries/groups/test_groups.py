@@ -41,7 +41,7 @@ COLUMN = "tokens have no column {}: did you mean {}?"
         ("true\n  and '\n' = tokenstr", "tokenstr", COLUMN.format("tokenstr", "token_str")),
         ("year > 1 and tokens.dox > 0", "tokens.", COLUMN.format("dox", "doc")),
         ("'🙂' <> 'x' or loss > 2", "loss", "write loss_at(row, 1000) > 2"),
-        ('word = "Obama"', '"Obama"', "text stands in single quotes"),
+        ('word = "Obama"', '"Obama"', "write text in single quotes"),
         ("(select max(pos) from tokens) = 1", "pos)", "no column pos"),
         ("true and is_palindrom(word)", "is_pal", "did you mean is_palindrome?"),
         ("true and lower(position, 3) = 'a'", "lower", "No function matches"),

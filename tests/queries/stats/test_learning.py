@@ -108,6 +108,6 @@ def test_categories_of_a_group_become_a_feature(planted):
 def test_one_checkpoint_is_too_few(tmp_path):
     n_tokens = blank_store(tmp_path / "one", sources=2)
     store = with_losses(tmp_path / "one", np.ones((n_tokens, 1)))
-    with pytest.raises(QueryError, match="score at least two"):
+    with pytest.raises(QueryError, match="expected at least two"):
         rho_1(store)
     assert len(store.members("acquisition(row) is null")) == n_tokens

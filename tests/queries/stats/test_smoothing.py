@@ -57,7 +57,7 @@ def test_one_checkpoint_is_its_own_mean():
 
 @pytest.mark.parametrize("width", [0, -1, np.nan, np.inf])
 def test_a_width_that_is_none_is_refused(store, width):
-    with pytest.raises(QueryError, match="expected a number above 0"):
+    with pytest.raises(QueryError, match="expected a positive number"):
         store.trajectories({"g": "true"}, smooth=width)
 
 

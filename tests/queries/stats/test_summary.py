@@ -61,7 +61,7 @@ def test_one_token_has_quantiles_but_no_standard_deviation(store, plain):
 
 @pytest.mark.parametrize("share", [-0.1, 1.5, 50, float("nan")])
 def test_a_quantile_that_is_none_is_refused(store, share):
-    with pytest.raises(QueryError, match="expected shares from 0 to 1"):
+    with pytest.raises(QueryError, match="expected numbers from 0 to 1"):
         store.summary("true", (0.5, share))
 
 
