@@ -21,6 +21,15 @@ def query(page: Page) -> dict[str, list[str]]:
     return parse_qs(urlparse(page.url).query)
 
 
+def has_query(page: Page, name: str, *values: str) -> None:
+    """Wait until the address has these values of a parameter, and the page is settled."""
+    try:
+        page.wait_for_url(lambda url: parse_qs(urlparse(url).query).get(name, []) == [*values])
+    except NotInTime:
+        assert query(page).get(name, []) == [*values]
+    settled(page)
+
+
 def opened(page: Page, address: str) -> Page:
     """Open an address."""
     page.goto(address)

@@ -11,6 +11,7 @@ from store.layout import Layout
 from tests.browser.actions import (
     choose,
     has_charts,
+    has_query,
     navigate,
     opened,
     press,
@@ -31,7 +32,7 @@ def test_a_matched_comparison_is_found_changed_and_restored_from_its_link(
     has_charts(page, 3)
     expect(page.get_by_text(re.compile("nats below .* of their controls")).first).to_be_visible()
     press(page, "Remove position")
-    assert query(page)["on"] == ["initial_loss", "corpus_count"]
+    has_query(page, "on", "initial_loss", "corpus_count")
     reload(page)
     has_charts(page, 3)
     expect(page.get_by_role("button", name="Remove position")).to_have_count(0)
@@ -96,7 +97,7 @@ def test_probes_are_requested_and_shown_once_they_exist(
     has_charts(page, 4)
     page.get_by_text("Minus a baseline").click()
     settled(page)
-    assert query(page)["minus"] == ["false"]
+    has_query(page, "minus", "false")
     has_charts(page, 4)
 
 
@@ -119,7 +120,7 @@ def test_an_analysis_without_a_page_is_drawn_from_the_registry(page: Page, app: 
     assert page.url == address
     navigate(page, "Overlap", "overlap")
     write(page, "K", "20")
-    assert query(page)["overlap_k"] == ["20"]
+    has_query(page, "overlap_k", "20")
     choose(page, "Second region: last step", "1920")
     has_charts(page, 1)
     expect(page.locator('[data-testid="stDataFrame"]').first).to_be_visible()

@@ -11,6 +11,7 @@ from tests.browser.actions import (
     choose,
     groups,
     has_charts,
+    has_query,
     navigate,
     opened,
     query,
@@ -72,7 +73,7 @@ def test_groups_stay_selected_on_another_page_and_back(page: Page, app: str) -> 
     opened(page, f"{app}/?{groups('word_start', 'position < 9')}")
     navigate(page, "Zoom", "zoom")
     navigate(page, "Trajectories", "")
-    assert query(page)["group"] == ["word_start", "position < 9"]
+    has_query(page, "group", "word_start", "position < 9")
     has_charts(page, 2)
 
 
@@ -107,7 +108,7 @@ def test_zoom_shows_lists_overlap_and_keeps_its_state_in_the_url(page: Page, app
         page.get_by_role("tab", name=name).click()
         expect(page.locator('[data-testid="stDataFrame"]:visible').first).to_be_visible()
     choose(page, "Region: first step", "0")
-    assert query(page)["first"] == ["0"]
+    has_query(page, "first", "0")
     reload(page)
     expect(page.get_by_role("heading", name="Change in loss from step 0 to")).to_be_visible()
 
@@ -173,7 +174,7 @@ def test_the_tour_leads_to_each_finding(page: Page, app: str) -> None:
     assert links.count() == 4
     links.first.click()
     settled(page)
-    assert query(page)["group"] == ["position_50", "position_500"]
+    has_query(page, "group", "position_50", "position_500")
     has_charts(page, 2)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.actions import groups, press, query
+from tests.browser.actions import groups, has_query, press, query
 from tests.browser.conftest import new_context, settled, watched
 
 
@@ -18,12 +18,12 @@ def _same(found: str, expected: str) -> None:
 
 def remove_last(page: Page) -> None:
     press(page, "Remove")
-    assert query(page)["group"] == ["copyable"]
+    has_query(page, "group", "copyable")
 
 
 def make_baseline(page: Page) -> None:
     press(page, "Make baseline")
-    assert query(page)["group"] == ["position < 20", "position > 20"]
+    has_query(page, "group", "position < 20", "position > 20")
 
 
 def to_zoom(page: Page) -> None:

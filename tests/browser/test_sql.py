@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.actions import has_charts, navigate, opened, query, reload, write
+from tests.browser.actions import has_charts, has_query, navigate, opened, reload, write
 from tests.browser.conftest import settled
 
 MEANS = "select checkpoint, avg(loss) as mean from losses group by all order by all"
@@ -35,7 +35,7 @@ def test_a_query_is_run_with_keys_and_its_link_restores_it(page: Page, app: str)
     opened(page, f"{app}/sql")
     run(page, MEANS)
     expect(page.get_by_text("101 rows")).to_be_visible()
-    assert query(page)["query"] == [MEANS]
+    has_query(page, "query", MEANS)
     reload(page)
     expect(page.get_by_text("101 rows")).to_be_visible()
     expect(page.get_by_role("textbox", name="Query")).to_have_value(MEANS)
@@ -81,7 +81,7 @@ def test_the_answer_is_saved_and_its_chart_changed(page: Page, app: str, tmp_pat
         assert read(path).shape == (101, 2)
     page.get_by_role("radio", name="points").click()
     settled(page)
-    assert query(page)["mark"] == ["points"]
+    has_query(page, "mark", "points")
     has_charts(page, 1)
 
 
