@@ -17,6 +17,7 @@ from nbclient import NotebookClient
 import ingest.__main__
 import queries.__main__
 from queries import Store
+from queries.analyses.registry import ANALYSES
 from tests.queries.catalogs import COMMAND_LINE
 
 ROOT = Path(__file__).parents[2]
@@ -131,6 +132,16 @@ def test_the_groups_in_the_table_are_groups():
     assert len(clauses) == 6
     for clause in clauses:
         assert len(store.members(clause)) > 0
+
+
+def test_the_pages_of_the_app_are_described():
+    described = re.findall(r"^\| ([A-Z][^|]*) \|", PAGES["docs/app.md"], flags=re.MULTILINE)
+    drawn = {path.stem for path in (ROOT / "views" / "pages").glob("[a-z]*.py")} - {"generic"}
+    titles = {analysis.name: analysis.title for analysis in ANALYSES}
+    other = {"sql": "SQL"}  # general pages are called like their files
+    assert sorted(described) == sorted(
+        titles.get(name) or other.get(name) or name.capitalize() for name in drawn
+    )
 
 
 def test_every_page_is_tested():
