@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = test -x $(BIN)/python || $(PYTHON) -m venv .venv; $(BIN)/python -m pip install -q --disable-pip-version-check -r
 
-.PHONY: demo app test test-peers lint bench bench-app bench-ingest train-demo screenshots
+.PHONY: demo app test test-peers sweep lint bench bench-app bench-ingest train-demo screenshots
 
 # The app's packages alone: no torch among them.
 .venv/app: requirements-app.lock
@@ -41,6 +41,9 @@ test: lint  ## check everything
 
 test-peers: .venv/peers  ## check our losses against lm-evaluation-harness and minicons
 	$(BIN)/python -m pytest tests/peers
+
+sweep: .venv/all  ## score a tiny model of every architecture in a run and alone; writes docs/architectures.md
+	nice $(BIN)/python -m tests.sweep
 
 lint: .venv/all
 	$(BIN)/ruff check .

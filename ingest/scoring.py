@@ -147,42 +147,63 @@ class Scorer:
         try:
             if fetched.problem:
                 raise fetched.problem
-            model = self._model.load(fetched)
-            _refuse_looking_ahead(checkpoint, model, self._corpus)
-            losses = self._losses(model)
+            with self._blamed_on(checkpoint):
+                model = self._model.load(fetched)
+                _refuse_looking_ahead(checkpoint, model, self._corpus)
+            losses = self._losses(checkpoint, model)
             _refuse_not_finite(checkpoint, losses)
             if self._probes and fetched.weights_sha256:
                 self._probes.take(checkpoint.checkpoint, fetched.weights_sha256, model)
-        except (CheckpointError, RuntimeError, IndexError, MemoryError) as error:
+        except CheckpointError as error:
             self._progress.update(before - self._progress.n)
-            return Outcome(checkpoint, error=_reason(checkpoint, error)), None
+            return Outcome(checkpoint, error=str(error)), None
         outcome = Outcome(checkpoint, fetched.weights_sha256, self._corpus.n_tokens)
         seconds = round(time.perf_counter() - started, 3)
         return replace(outcome, seconds=seconds, **summarize(losses)), losses
 
-    def _losses(self, model: PreTrainedModel) -> np.ndarray:
+    def _losses(self, checkpoint: Checkpoint, model: PreTrainedModel) -> np.ndarray:
         """Losses float32 (tokens,)."""
         corpus = self._corpus
         losses = np.full(corpus.n_tokens, np.nan, dtype=np.float32)
-        for rows, values in token_losses(model, corpus.windows, self._budget, corpus.first):
+        batches = token_losses(model, corpus.windows, self._budget, corpus.first)
+        while True:
+            with self._blamed_on(checkpoint):
+                batch = next(batches, None)
+            if batch is None:
+                return losses
+            rows, values = batch
             losses[rows] = values
             self._progress.update(len(rows))
             self._check()
-        return losses
+
+    @contextmanager
+    def _blamed_on(self, checkpoint: Checkpoint) -> Iterator[None]:
+        """Every exception inside becomes a CheckpointError: a model's code may raise any class."""
+        try:
+            yield
+        except CheckpointError:
+            raise
+        except Exception as error:
+            self._model.distrust()
+            raise CheckpointError(_reason(checkpoint, error)) from error
 
 
 def _reason(checkpoint: Checkpoint, error: Exception) -> str:
     """Torch's own errors mean that the checkpoint has other sizes, or too little memory."""
-    if isinstance(error, CheckpointError):
-        return str(error)
     if is_out_of_memory(error):
         return (
             f"{checkpoint.revision} does not fit into memory ({first_line(error)}), even with one "
             "window at a time: give --dtype bfloat16 or a smaller --context-length"
         )
+    if isinstance(error, (RuntimeError, IndexError)):
+        return (
+            f"{checkpoint.revision} cannot score this text ({first_line(error)}): its "
+            "vocabulary or context may be smaller than the first checkpoint's"
+        )
     return (
-        f"{checkpoint.revision} cannot score this text ({first_line(error)}): its "
-        "vocabulary or context may be smaller than the first checkpoint's"
+        f"{checkpoint.revision} cannot score this text: its model raises {type(error).__name__} "
+        f"({first_line(error)}); its config.json may not fit its architecture, or the installed "
+        "transformers may have a bug, so try another version of it"
     )
 
 

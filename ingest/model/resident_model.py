@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.activations import NewGELUActivation
 
 from ingest.errors import CheckpointError, IngestError, first_line
+from ingest.model.snapshots import model_digest
 from ingest.sources.checkpoint_files import weight_files
 from ingest.sources.prefetch import FetchedCheckpoint, Tensors
 from ingest.sources.revisions import Checkpoint
@@ -38,8 +39,9 @@ class ResidentModel:
     """One model in memory, into which the weights of one checkpoint after another are loaded.
 
     The weights are copied into the existing model only if config.json, names and shapes are those
-    of the checkpoint from which it was built, and if that checkpoint's tensors mapped one to one,
-    unchanged, to the model's parameters. Otherwise the model is built again.
+    of the checkpoint from which it was built, if that checkpoint's tensors mapped one to one,
+    unchanged, to the model's parameters, and if scoring that checkpoint has changed nothing in the
+    model. Otherwise the model is built again.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class ResidentModel:
         self._model: PreTrainedModel | None = None
         self._config: dict[str, Any] | None = None
         self._parameters: ParameterMap = {}
+        self._unused: str | None = None
         self.built = 0
         """How often a model was built."""
 
@@ -68,9 +71,31 @@ class ResidentModel:
         tensors.clear()
         return self._model
 
+    def distrust(self) -> None:
+        """Call this after an exception in a forward, which may have left the model half changed:
+        the next checkpoint is then built."""
+        self._parameters = {}
+
     def _can_refill(self, config: dict[str, Any] | None, tensors: Tensors) -> bool:
         same = config is not None and config == self._config
-        return bool(tensors) and same and _matches(self._parameters, tensors)
+        return (
+            bool(tensors)
+            and same
+            and _matches(self._parameters, tensors)
+            and self._was_unchanged_by_use()
+        )
+
+    def _was_unchanged_by_use(self) -> bool:
+        """Is all in the model as it was before its first forward? Checked once per built model.
+
+        All checkpoints are scored on the same windows, so what the first leaves alone, the others
+        do, too.
+        """
+        assert self._model is not None
+        if self._unused is not None and self._unused != model_digest(self._model):
+            return False
+        self._unused = None
+        return True
 
     def _build(self, fetched: FetchedCheckpoint, config: dict[str, Any] | None) -> None:
         model = load_model(fetched.checkpoint, self._dtype, "cpu", self._attention)
@@ -78,6 +103,7 @@ class ResidentModel:
         self._model = _with_own_memory(model).to(self._device)
         self._config = config
         self._parameters = _parameter_map(self._model, fetched.tensors or {})
+        self._unused = model_digest(self._model) if self._parameters else None
         self.built += 1
         if self._compiled:
             self._model.base_model.compile(dynamic=True)

@@ -13,9 +13,11 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from ingest.errors import CheckpointError
 from ingest.model.resident_model import ResidentModel, load_model
+from ingest.model.snapshots import model_digest
 from ingest.sources.checkpoint_files import weights_sha256
 from ingest.sources.prefetch import read_weights
 from ingest.sources.revisions import Checkpoint
+from tests.architectures import tiny_model
 from tests.ingest.model.test_heads import SIZES, gemma2
 from tests.ingest.model.test_kernel import scored, some_windows
 from tests.ingest.model.test_models import change
@@ -184,3 +186,41 @@ def test_reading_says_the_digest_and_leaves_damage_to_loading(tmp_path: Path) ->
     for path in checkpoint.path.glob("*.safetensors"):
         path.unlink()
     assert read_weights(checkpoint).weights_sha256 is None
+
+
+@pytest.mark.parametrize(("architecture", "built"), [("rwkv", 3), ("gpt_neo", 1)])
+def test_a_model_that_changes_itself_is_built_for_each_checkpoint(
+    tmp_path: Path, architecture: str, built: int
+) -> None:
+    checkpoints = made(lambda: tiny_model(architecture), in_one_file, tmp_path)
+    resident = ResidentModel("float32", "cpu")
+    for checkpoint in checkpoints:
+        scored(resident.load(read_weights(checkpoint)), some_windows([CONTEXT]))
+    assert resident.built == built
+
+
+def test_after_an_exception_in_a_forward_the_model_is_built_again(tmp_path: Path) -> None:
+    first, second, _ = made(MAKERS["gpt2, tied"], in_one_file, tmp_path)
+    resident = ResidentModel("float32", "cpu")
+    resident.load(read_weights(first))
+    resident.distrust()
+    resident.load(read_weights(second))
+    assert resident.built == 2
+
+
+@pytest.mark.parametrize("what", ["parameter", "buffer", "flag", "tensor in an attribute"])
+def test_the_digest_covers_all_that_a_forward_may_change(what: str) -> None:
+    model = tiny("neox")
+    layer = model.base_model.layers[0]
+    layer.counter, layer.table = 0, torch.zeros(3)
+    before = model_digest(model)
+    assert model_digest(model) == before
+    if what == "parameter":
+        next(layer.parameters()).data[0] /= 2
+    elif what == "buffer":
+        next(model.buffers())[0] += 1
+    elif what == "flag":
+        layer.counter = 1
+    else:
+        layer.table[1] = 1
+    assert model_digest(model) != before
