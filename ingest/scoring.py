@@ -22,6 +22,7 @@ from ingest.errors import CheckpointError, first_line
 from ingest.model.kernel import looks_ahead, token_losses
 from ingest.model.memory import Budget, is_out_of_memory
 from ingest.model.resident_model import ResidentModel
+from ingest.model.tokenizer_check import TokenizerCheck
 from ingest.options import RunOptions
 from ingest.output import writer
 from ingest.output.outcomes import Outcome, summarize
@@ -61,7 +62,9 @@ def score_checkpoints(
         tqdm(total=total, unit="tok", unit_scale=True, disable=not todo) as progress,
         background_task("write") as writing,
     ):
-        scorer = Scorer(prepared.corpus, options, progress, writing.check, probes)
+        scorer = Scorer(
+            prepared.corpus, options, progress, writing.check, probes, prepared.tokenizer_check
+        )
         for fetched in fetch_ahead(source, todo, options.prefetch):
             progress.set_description(fetched.checkpoint.revision)
             outcome, losses = scorer.score(fetched)
@@ -132,10 +135,14 @@ class Scorer:
         progress: "tqdm[Any]",
         check: Callable[[], None] = lambda: None,
         probes: ProbeFile | None = None,
+        tokenizer: TokenizerCheck | None = None,
     ) -> None:
         """`check` is called after every batch, so that a failure elsewhere ends the run soon."""
         device = options.device or best_device()
-        self._model = ResidentModel(options.dtype, device, options.attention, options.compile)
+        self._model = ResidentModel(
+            options.dtype, device, options.attention, options.compile, options.trust_remote_code
+        )
+        self._tokenizer = tokenizer
         self._budget = Budget(options.batch_tokens, progress.write)
         self._corpus, self._progress = corpus, progress
         self._check, self._probes = check, probes
@@ -147,6 +154,8 @@ class Scorer:
         try:
             if fetched.problem:
                 raise fetched.problem
+            if self._tokenizer:
+                self._tokenizer.refuse_other(checkpoint)
             with self._blamed_on(checkpoint):
                 model = self._model.load(fetched)
                 _refuse_looking_ahead(checkpoint, model, self._corpus)

@@ -135,7 +135,8 @@ class Repository:
     def _fetch(self, checkpoint: Checkpoint) -> Checkpoint:
         files = _listing(self.repo_id, _commit(checkpoint))
         weights = _weight_files(files, checkpoint.revision)
-        names = [*weights, *(files.keys() & (WEIGHT_INDEXES | CONFIG_FILES))]
+        small = WEIGHT_INDEXES | CONFIG_FILES | TOKENIZER_FILES | MORE_TOKENIZER_FILES
+        names = [*weights, *(files.keys() & small), *_code(files)]
         folder = _download(
             self.repo_id, _commit(checkpoint), names, checkpoint.path if self.cache else None
         )
@@ -190,6 +191,11 @@ def _listing(repo_id: str, revision: str) -> Files:
     return {f.path: f for f in tree if isinstance(f, RepoFile)}
 
 
+def _code(files: Files) -> list[str]:
+    """Python files, which run only with --trust-remote-code."""
+    return sorted(name for name in files if name.endswith(".py"))
+
+
 def _commit(checkpoint: Checkpoint) -> str:
     assert checkpoint.commit is not None  # every revision of a repository has one
     return checkpoint.commit
@@ -214,7 +220,7 @@ def _fetch_small_files(repo_id: str, revision: str, folder: Path) -> None:
     """Download the configuration and the tokenizer of a revision."""
     files = _ask(repo_id, lambda: _listing(repo_id, revision))
     wanted = CONFIG_FILES | TOKENIZER_FILES | MORE_TOKENIZER_FILES
-    if names := sorted(files.keys() & wanted):
+    if names := [*sorted(files.keys() & wanted), *_code(files)]:
         _ask(repo_id, lambda: _download(repo_id, revision, names, folder))
 
 

@@ -188,6 +188,36 @@ def test_reading_says_the_digest_and_leaves_damage_to_loading(tmp_path: Path) ->
     assert read_weights(checkpoint).weights_sha256 is None
 
 
+OLD_BUFFERS = {
+    "gpt_neo": [
+        "transformer.h.0.attn.attention.masked_bias",
+        "transformer.h.0.attn.attention.bias",
+    ],
+    "gptj": ["transformer.h.0.attn.masked_bias", "transformer.h.0.attn.embed_positions"],
+    "codegen": ["transformer.h.0.attn.causal_mask"],
+    "xglm": ["model.embed_positions.weights", "model.embed_positions._float_tensor"],
+    "llama": ["model.layers.0.self_attn.rotary_emb.inv_freq"],
+    "stablelm": ["model.layers.0.self_attn.rotary_emb.cos_cached"],
+}
+
+
+@pytest.mark.parametrize("architecture", OLD_BUFFERS)
+def test_computed_buffers_in_old_pickles_are_left_out_and_the_rest_is_put_in_place(
+    tmp_path: Path, architecture: str
+) -> None:
+    checkpoints = made(lambda: tiny_model(architecture), pickled, tmp_path)
+    plain = [load_model(c, "float32", "cpu").state_dict() for c in checkpoints]
+    expected = [{k: v.clone() for k, v in each.items()} for each in plain]  # not the file's memory
+    resident = ResidentModel("float32", "cpu")
+    for checkpoint, wanted in zip(checkpoints, expected, strict=True):
+        path = checkpoint.path / "pytorch_model.bin"
+        weights = torch.load(path) | {n: torch.ones(1) for n in OLD_BUFFERS[architecture]}
+        torch.save(weights, path)
+        loaded = resident.load(read_weights(checkpoint)).state_dict()
+        assert all(torch.equal(v, loaded[k]) for k, v in wanted.items())
+    assert resident.built == 1
+
+
 @pytest.mark.parametrize(("architecture", "built"), [("rwkv", 3), ("gpt_neo", 1)])
 def test_a_model_that_changes_itself_is_built_for_each_checkpoint(
     tmp_path: Path, architecture: str, built: int
