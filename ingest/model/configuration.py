@@ -10,6 +10,9 @@ from ingest.errors import (
     needs_remote_code,
     remote_code_advice,
 )
+from ingest.model.adapters import base_of
+from ingest.sources.checkpoint_files import is_adapter
+from ingest.sources.other_layouts import describe_other_layout, without_weights
 from ingest.sources.revisions import Checkpoint
 
 
@@ -31,6 +34,11 @@ def first_config(
 
 def _read_config(checkpoint: Checkpoint, trust_remote_code: bool) -> PretrainedConfig:
     if not (checkpoint.path / "config.json").exists():
+        if is_adapter(checkpoint.path):
+            return _read_config(base_of(checkpoint), trust_remote_code)
+        names = [p.name for p in checkpoint.path.iterdir()] if checkpoint.path.is_dir() else []
+        if describe_other_layout(names):
+            raise CheckpointError(without_weights(checkpoint.revision, names))
         raise CheckpointError(f"{checkpoint.revision} has no config.json: copy it there")
     try:
         # False, not None, which would ask at the terminal.

@@ -23,8 +23,10 @@ from ingest.errors import (
     needs_remote_code,
     remote_code_advice,
 )
+from ingest.model.adapters import base_of, merge, refuse_ambiguous
 from ingest.model.snapshots import model_digest
-from ingest.sources.checkpoint_files import weight_files
+from ingest.sources.checkpoint_files import is_adapter, weight_files
+from ingest.sources.other_layouts import without_weights
 from ingest.sources.prefetch import FetchedCheckpoint, Tensors
 from ingest.sources.revisions import Checkpoint
 
@@ -80,6 +82,7 @@ class ResidentModel:
 
         Raises CheckpointError as load_model does.
         """
+        refuse_ambiguous(fetched.checkpoint)
         config = _read_config(fetched.checkpoint.path)
         tensors = fetched.tensors or {}
         if self._model is not None and self._can_refill(config, tensors):
@@ -154,10 +157,13 @@ def load_model(
 
     Raises CheckpointError for unreadable files, and for missing, extra or misshapen weights.
     """
-    if not weight_files(checkpoint.path):
-        raise CheckpointError(
-            f"{checkpoint.revision} has no weights: expected model.safetensors in it"
-        )
+    files = weight_files(checkpoint.path)
+    if not files:
+        names = [p.name for p in checkpoint.path.iterdir()] if checkpoint.path.is_dir() else []
+        raise CheckpointError(without_weights(checkpoint.revision, names))
+    if is_adapter(checkpoint.path):
+        base = load_model(base_of(checkpoint), dtype, "cpu", attention, trust_remote_code)
+        return merge(checkpoint, base).eval().to(device)
     try:
         model, info = AutoModelForCausalLM.from_pretrained(
             checkpoint.path,
@@ -178,6 +184,18 @@ def load_model(
 
 def _unreadable(checkpoint: Checkpoint, error: Exception) -> str:
     names = ", ".join(p.name for p in weight_files(checkpoint.path))
+    quantised = (_read_config(checkpoint.path) or {}).get("quantization_config")
+    if isinstance(quantised, dict):
+        return (
+            f"{checkpoint.revision} is quantised ({quantised.get('quant_method', 'unknown')}) and "
+            f"cannot be loaded here ({first_line(error)}): install the package that this names, "
+            "or give the checkpoint before quantisation"
+        )
+    if isinstance(error, ImportError):
+        return (
+            f"{checkpoint.revision} needs a package that is not installed ({first_line(error)}): "
+            "install it and run again"
+        )
     return (
         f"{checkpoint.revision} cannot be loaded ({type(error).__name__}: {first_line(error)}): "
         f"{names} or config.json is damaged or incomplete; copy the checkpoint again"

@@ -17,8 +17,11 @@ _WEIGHT_FORMATS = (
     r"pytorch_model\.bin",
     r"pytorch_model[-_]\d+-of-\d+\.bin",
 )
+# Weights that are added to those of a base model; used if there are no whole ones.
+_ADAPTER_FORMATS = (r"adapter_model\.safetensors", r"adapter_model\.bin")
+ADAPTER_CONFIG = "adapter_config.json"
 WEIGHT_INDEXES = {"model.safetensors.index.json", "pytorch_model.bin.index.json"}
-CONFIG_FILES = {"config.json", "generation_config.json"}
+CONFIG_FILES = {"config.json", "generation_config.json", ADAPTER_CONFIG}
 # Any one of these makes a folder a tokenizer; the others complete it.
 TOKENIZER_FILES = {
     "tokenizer.json",
@@ -34,10 +37,12 @@ MORE_TOKENIZER_FILES = {"special_tokens_map.json", "added_tokens.json", "merges.
 def weight_names(names: Iterable[str]) -> list[str]:
     """The names of the weight files among `names`, sorted: one format, safetensors if possible.
 
-    Other files, such as `adapter_model.safetensors` or `training_args.bin`, are not weights.
+    An adapter's weights count only if there are no whole ones. Other files, such as
+    `training_args.bin`, are not weights.
     """
     ordered = sorted(names)
-    for pattern in _WEIGHT_FORMATS:
+    adapter = _ADAPTER_FORMATS if ADAPTER_CONFIG in ordered else ()
+    for pattern in (*_WEIGHT_FORMATS, *adapter):
         if found := [name for name in ordered if re.fullmatch(pattern, name)]:
             return found
     return []
@@ -48,6 +53,12 @@ def weight_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return [folder / name for name in weight_names(path.name for path in folder.iterdir())]
+
+
+def is_adapter(folder: Path) -> bool:
+    """Does a checkpoint's folder hold an adapter, such as LoRA's, and no whole weights?"""
+    files = weight_files(folder)
+    return bool(files) and any(re.fullmatch(p, files[0].name) for p in _ADAPTER_FORMATS)
 
 
 def weights_sha256(folder: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ingest.errors import CheckpointError, IngestError
 from ingest.sources.checkpoint_files import weight_files, weights_sha256
+from ingest.sources.other_layouts import without_weights
 from ingest.sources.revisions import Checkpoint, Naming, Revision, number_checkpoints
 from ingest.sources.source import Weights
 
@@ -82,6 +83,7 @@ def _no_checkpoints(source: Path) -> str:
 def _weights_in(folder: Path, revision: str) -> Weights:
     files = weight_files(folder)
     if not files:
-        raise CheckpointError(f"{revision} has no weights: expected model.safetensors in it")
+        names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+        raise CheckpointError(without_weights(revision, names))
     size = sum(f.stat().st_size for f in files)
     return Weights(tuple(f.name for f in files), size, weights_sha256(folder))

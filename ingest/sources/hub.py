@@ -26,6 +26,7 @@ from ingest.sources.checkpoint_files import (
     joint_sha256,
     weight_names,
 )
+from ingest.sources.other_layouts import without_weights
 from ingest.sources.retries import DamagedError, is_local_failure, reason, with_retries
 from ingest.sources.revisions import (
     Checkpoint,
@@ -205,7 +206,7 @@ def _weight_files(files: Files, revision: str) -> Files:
     if names := weight_names(files):
         return {name: files[name] for name in names}
     raise CheckpointError(
-        f"{revision} has no weights: expected model.safetensors or pytorch_model.bin in it"
+        without_weights(revision, files, "model.safetensors or pytorch_model.bin")
     )
 
 

@@ -95,10 +95,10 @@ def read_weights(checkpoint: Checkpoint) -> FetchedCheckpoint:
             f"{checkpoint.revision} cannot be read ({error}): rerun the same command to retry"
         )
         return FetchedCheckpoint(checkpoint, problem)
-    return FetchedCheckpoint(checkpoint, None, _read_tensors(checkpoint.path), sha256)
+    return FetchedCheckpoint(checkpoint, None, read_tensors(checkpoint.path), sha256)
 
 
-def _read_tensors(folder: Path) -> Tensors | None:
+def read_tensors(folder: Path) -> Tensors | None:
     """Weights by their names; None if a file is damaged or two files share a name."""
     tensors: Tensors = {}
     for path in weight_files(folder):
