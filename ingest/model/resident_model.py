@@ -25,7 +25,7 @@ from ingest.errors import (
 )
 from ingest.model.adapters import base_of, merge, refuse_ambiguous
 from ingest.model.snapshots import model_digest
-from ingest.sources.checkpoint_files import is_adapter, weight_files
+from ingest.sources.checkpoint_files import IRRELEVANT_KEYS, is_adapter, weight_files
 from ingest.sources.other_layouts import without_weights
 from ingest.sources.prefetch import FetchedCheckpoint, Tensors
 from ingest.sources.revisions import Checkpoint
@@ -43,8 +43,6 @@ _COMPUTED = re.compile(
     r"|(^|\.)(masked_bias|causal_mask|position_ids|inv_freq|cos_cached|sin_cached|embed_positions"
     r"|embed_positions\.weights|_float_tensor|version)$"
 )
-# Keys of config.json that do not affect the model.
-_IRRELEVANT_KEYS = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
 ParameterMap = dict[str, torch.Tensor]
 """Name of a tensor in the files -> the model's parameter or buffer that it fills."""
 
@@ -236,7 +234,7 @@ def _with_own_memory(model: PreTrainedModel) -> PreTrainedModel:
 def _read_config(folder: Path) -> dict[str, Any] | None:
     try:
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        found = {k: v for k, v in values.items() if k not in _IRRELEVANT_KEYS}
+        found = {k: v for k, v in values.items() if k not in IRRELEVANT_KEYS}
         code = sorted(folder.glob("*.py")) if "auto_map" in values else []
         return found | {f"code in {p.name}": p.read_text(encoding="utf-8") for p in code}
     except (OSError, ValueError, AttributeError):

@@ -1,12 +1,21 @@
 """A folder of checkpoints as a source: nothing to fetch, nothing to free."""
 
+import hashlib
+import json
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.errors import CheckpointError, IngestError
-from ingest.sources.checkpoint_files import weight_files, weights_sha256
+from ingest.sources.checkpoint_files import (
+    AUDITED_FILES,
+    IRRELEVANT_KEYS,
+    file_sha256,
+    joint_sha256,
+    weight_digests,
+    weight_files,
+)
 from ingest.sources.other_layouts import without_weights
 from ingest.sources.revisions import Checkpoint, Naming, Revision, number_checkpoints
 from ingest.sources.source import Weights
@@ -86,4 +95,24 @@ def _weights_in(folder: Path, revision: str) -> Weights:
         names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
         raise CheckpointError(without_weights(revision, names))
     size = sum(f.stat().st_size for f in files)
-    return Weights(tuple(f.name for f in files), size, weights_sha256(folder))
+    digests = weight_digests(folder)
+    small = [p for p in sorted(folder.iterdir()) if p.name in AUDITED_FILES]
+    return Weights(
+        tuple(f.name for f in files),
+        size,
+        joint_sha256([digest for _, digest in digests]),
+        digests,
+        tuple((p.name, _content_digest(p)) for p in small),
+    )
+
+
+def _content_digest(path: Path) -> str:
+    """sha256 of a file; of config.json, without what does not affect the model."""
+    if path.name != "config.json":
+        return file_sha256(path)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        relevant = {k: v for k, v in values.items() if k not in IRRELEVANT_KEYS}
+    except (ValueError, AttributeError):
+        return file_sha256(path)
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()

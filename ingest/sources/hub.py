@@ -18,6 +18,7 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from ingest.errors import CheckpointError, IngestError
 from ingest.sources.checkpoint_files import (
+    AUDITED_FILES,
     CONFIG_FILES,
     MORE_TOKENIZER_FILES,
     TOKENIZER_FILES,
@@ -83,7 +84,9 @@ class Repository:
     def weights(self, checkpoint: Checkpoint) -> Weights:
         """Sizes and digests from the Hub's listing, in one request."""
         files = _ask(self.repo_id, lambda: _listing(self.repo_id, _commit(checkpoint)))
-        return _weights(_weight_files(files, checkpoint.revision))
+        found = _weights(_weight_files(files, checkpoint.revision))
+        small = sorted(files.keys() & AUDITED_FILES)
+        return replace(found, small=tuple((name, files[name].blob_id) for name in small))
 
     def final(self) -> tuple[str, Weights] | None:
         files = _ask(self.repo_id, lambda: _listing(self.repo_id, constants.DEFAULT_REVISION))
@@ -142,7 +145,10 @@ class Repository:
             self.repo_id, _commit(checkpoint), names, checkpoint.path if self.cache else None
         )
         _check_digests(folder, weights)
-        return replace(checkpoint, path=folder, weights_sha256=_weights(weights).sha256)
+        known = _weights(weights)
+        return replace(
+            checkpoint, path=folder, weights_sha256=known.sha256, weight_digests=known.files
+        )
 
     def _folder(self, revision: str, commit: str) -> Path:
         # By name and commit: two names of one commit are fetched and freed independently.
@@ -214,7 +220,11 @@ def _weights(files: Files) -> Weights:
     digests = [f.lfs.sha256 for f in files.values() if f.lfs]
     known = len(digests) == len(files)
     size = sum(f.size for f in files.values())
-    return Weights(tuple(files), size, joint_sha256(digests) if known else None)
+    if not known:
+        return Weights(tuple(files), size, None)
+    return Weights(
+        tuple(files), size, joint_sha256(digests), tuple(zip(files, digests, strict=True))
+    )
 
 
 def _fetch_small_files(repo_id: str, revision: str, folder: Path) -> None:

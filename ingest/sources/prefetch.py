@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from ingest.errors import CheckpointError
-from ingest.sources.checkpoint_files import weight_files, weights_sha256
+from ingest.sources.checkpoint_files import joint_sha256, weight_digests, weight_files
 from ingest.sources.revisions import Checkpoint
 from ingest.sources.source import Source
 
@@ -89,7 +89,9 @@ def read_weights(checkpoint: Checkpoint) -> FetchedCheckpoint:
         return FetchedCheckpoint(checkpoint)  # loading says what is wrong
     sha256 = checkpoint.weights_sha256
     try:
-        sha256 = sha256 or weights_sha256(checkpoint.path)
+        if not sha256:
+            checkpoint = replace(checkpoint, weight_digests=weight_digests(checkpoint.path))
+            sha256 = joint_sha256([digest for _, digest in checkpoint.weight_digests])
     except OSError as error:
         problem = CheckpointError(
             f"{checkpoint.revision} cannot be read ({error}): rerun the same command to retry"
