@@ -28,7 +28,7 @@ from ingest.output import writer
 from ingest.output.outcomes import Outcome, summarize
 from ingest.prepare import PreparedRun
 from ingest.probes.probe_file import ProbeFile
-from ingest.sources.prefetch import FetchedCheckpoint, fetch_ahead
+from ingest.sources.prefetch import FetchedCheckpoint, fetch_ahead, read_tensors
 from ingest.sources.revisions import Checkpoint
 from ingest.sources.source import Source
 from ingest.text.corpus import Corpus
@@ -160,7 +160,7 @@ class Scorer:
                 model = self._model.load(fetched)
                 _refuse_looking_ahead(checkpoint, model, self._corpus)
             losses = self._losses(checkpoint, model)
-            _refuse_not_finite(checkpoint, losses)
+            _refuse_not_finite(checkpoint, model, losses)
             if self._probes and fetched.weights_sha256:
                 self._probes.take(checkpoint.checkpoint, fetched.weights_sha256, model)
         except CheckpointError as error:
@@ -224,13 +224,30 @@ def _refuse_looking_ahead(checkpoint: Checkpoint, model: PreTrainedModel, corpus
         )
 
 
-def _refuse_not_finite(checkpoint: Checkpoint, losses: np.ndarray) -> None:
+def _refuse_not_finite(checkpoint: Checkpoint, model: PreTrainedModel, losses: np.ndarray) -> None:
     bad = int((~np.isfinite(losses)).sum())
-    if bad:
-        raise CheckpointError(
-            f"{checkpoint.revision} gives no finite loss on {bad:,} of {len(losses):,} tokens: "
-            "its weights contain NaN or infinity, or overflow in this --dtype"
-        )
+    if not bad:
+        return
+    found = f"{checkpoint.revision} gives no finite loss on {bad:,} of {len(losses):,} tokens: "
+    broken = next((n for n, p in model.named_parameters() if not bool(p.isfinite().all())), None)
+    if model.dtype == torch.float32 or (broken and not _overflows(checkpoint, broken)):
+        reason = "its weights contain NaN or infinity" if broken else "its activations overflow"
+        raise CheckpointError(f"{found}{reason}; copy the checkpoint again, or leave it out")
+    name = str(model.dtype).removeprefix("torch.")
+    raise CheckpointError(
+        f"{found}its weights, activations or logits exceed {torch.finfo(model.dtype).max:,.0f}, "
+        f"the largest number of {name} (overflow): give --dtype float32 or bfloat16"
+    )
+
+
+def _overflows(checkpoint: Checkpoint, parameter: str) -> bool:
+    """Are the checkpoint's weights finite in its files, so that it is this dtype that is too small?
+
+    Reads the files again. If no tensor has the parameter's name, all must be finite.
+    """
+    tensors = read_tensors(checkpoint.path) or {}
+    named = [tensors[parameter]] if parameter in tensors else list(tensors.values())
+    return bool(named) and all(bool(t.isfinite().all()) for t in named if t.is_floating_point())
 
 
 def best_device() -> str:

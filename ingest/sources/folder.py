@@ -18,6 +18,7 @@ from ingest.sources.checkpoint_files import (
 )
 from ingest.sources.other_layouts import without_weights
 from ingest.sources.revisions import Checkpoint, Naming, Revision, number_checkpoints
+from ingest.sources.settling import wait_until_whole
 from ingest.sources.source import Weights
 
 
@@ -48,6 +49,8 @@ class Folder:
         yield checkpoints
 
     def fetch(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Waits for a checkpoint that a running training is still writing."""
+        wait_until_whole(checkpoint)
         return checkpoint
 
     def free(self, checkpoint: Checkpoint) -> None:
@@ -68,11 +71,18 @@ def find_checkpoints(source: Path, naming: Naming | None = None) -> list[Checkpo
             f"{source} {found}: expected a folder that holds checkpoint folders "
             "such as checkpoint-400/ or step400/"
         )
-    revisions = [Revision(p.name, p) for p in sorted(source.iterdir()) if p.is_dir()]
+    revisions = [
+        Revision(p.name, p) for p in sorted(source.iterdir()) if p.is_dir() and not _is_temporary(p)
+    ]
     checkpoints = number_checkpoints(revisions, naming or Naming(), folder=True)
     if not checkpoints:
         raise IngestError(_no_checkpoints(source))
     return checkpoints
+
+
+def _is_temporary(folder: Path) -> bool:
+    """Trainers write into such folders, and rename them when they are complete."""
+    return folder.name.startswith(("tmp-", "tmp_", ".")) or folder.name.endswith((".tmp", "_tmp"))
 
 
 def _no_checkpoints(source: Path) -> str:

@@ -87,9 +87,10 @@ def read_weights(checkpoint: Checkpoint) -> FetchedCheckpoint:
     """Map the checkpoint's weights into memory, and compute their digest if it is not known yet."""
     if not weight_files(checkpoint.path):
         return FetchedCheckpoint(checkpoint)  # loading says what is wrong
-    sha256 = checkpoint.weights_sha256
+    sha256, before = checkpoint.weights_sha256, None
     try:
         if not sha256:
+            before = _state(checkpoint.path)
             checkpoint = replace(checkpoint, weight_digests=weight_digests(checkpoint.path))
             sha256 = joint_sha256([digest for _, digest in checkpoint.weight_digests])
     except OSError as error:
@@ -97,7 +98,20 @@ def read_weights(checkpoint: Checkpoint) -> FetchedCheckpoint:
             f"{checkpoint.revision} cannot be read ({error}): rerun the same command to retry"
         )
         return FetchedCheckpoint(checkpoint, problem)
-    return FetchedCheckpoint(checkpoint, None, read_tensors(checkpoint.path), sha256)
+    tensors = read_tensors(checkpoint.path)
+    if before and before != _state(checkpoint.path):
+        problem = CheckpointError(
+            f"{checkpoint.revision} changed while it was read, by a running training for example: "
+            "run the same command again when it is complete"
+        )
+        return FetchedCheckpoint(checkpoint, problem)
+    return FetchedCheckpoint(checkpoint, None, tensors, sha256)
+
+
+def _state(folder: Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of the last change of each weight file."""
+    stats = [(path.name, path.stat()) for path in weight_files(folder)]
+    return [(name, s.st_size, s.st_mtime_ns) for name, s in stats]
 
 
 def read_tensors(folder: Path) -> Tensors | None:
