@@ -9,6 +9,7 @@ import torch
 from tqdm import tqdm
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from ingest.model.kernel import token_losses
 from ingest.options import RunOptions
 from ingest.scoring import Scorer
 from ingest.sources.prefetch import read_weights
@@ -22,10 +23,14 @@ LENGTHS = (CONTEXT, 20, 9, 20)
 
 @dataclass(frozen=True)
 class Comparison:
-    """`error`: why the run refused a checkpoint; else the largest difference, in nats."""
+    """`error`: why the run refused a checkpoint; else the largest difference, in nats.
+
+    `in_float64`: the largest difference if the run, too, computes in float64 (but for the head).
+    """
 
     largest: float = float("nan")
     error: str | None = None
+    in_float64: float = float("nan")
 
 
 def compare_with_alone(architecture: str, folder: Path) -> Comparison:
@@ -40,7 +45,7 @@ def compare_with_alone(architecture: str, folder: Path) -> Comparison:
             return Comparison(error=outcome.error)
         alone = _alone(checkpoint.path, corpus.windows)
         largest = max(largest, float(abs(losses - alone).max()))
-    return Comparison(largest)
+    return Comparison(largest, None, _in_float64(checkpoints[0].path, corpus.windows))
 
 
 def _saved(architecture: str, step: int, folder: Path) -> Checkpoint:
@@ -56,6 +61,18 @@ def _corpus() -> Corpus:
     return Corpus(rows, rows, windows, np.ones(len(windows), dtype=np.int64), len(windows))
 
 
+def _in_float64(folder: Path, windows: list[np.ndarray]) -> float:
+    """Tells rounding, which some architectures amplify, from an error; NaN if it cannot be run."""
+    try:
+        model = _model(folder, torch.float64)
+        losses = np.zeros(sum(LENGTHS) - len(LENGTHS))
+        for rows, values in token_losses(model, windows):
+            losses[rows] = values
+        return float(abs(losses - _losses(folder, windows, torch.float64)).max())
+    except RuntimeError:
+        return float("nan")
+
+
 def _alone(folder: Path, windows: list[np.ndarray]) -> np.ndarray:
     """In float32 for the few architectures whose code does not run in float64."""
     try:
@@ -66,10 +83,14 @@ def _alone(folder: Path, windows: list[np.ndarray]) -> np.ndarray:
 
 def _losses(folder: Path, windows: list[np.ndarray], dtype: torch.dtype) -> np.ndarray:
     """float64 (tokens,)."""
-    model = AutoModelForCausalLM.from_pretrained(
+    model = _model(folder, dtype)
+    return np.concatenate([_window_losses(model, window) for window in windows])
+
+
+def _model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+    return AutoModelForCausalLM.from_pretrained(
         folder, dtype=dtype, experts_implementation="eager"
     ).eval()
-    return np.concatenate([_window_losses(model, window) for window in windows])
 
 
 @torch.no_grad()

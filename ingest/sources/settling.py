@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 from ingest.errors import CheckpointError
-from ingest.sources.checkpoint_files import WEIGHT_INDEXES, weight_files
+from ingest.sources.checkpoint_files import ADAPTER_CONFIG, WEIGHT_INDEXES, weight_files
 from ingest.sources.revisions import Checkpoint
 
 QUIET = 10.0
@@ -34,7 +34,8 @@ def wait_until_whole(checkpoint: Checkpoint) -> None:
 def is_whole(folder: Path) -> bool:
     """Are config.json and all weights there, each file as long as its own header says?"""
     files = weight_files(folder)
-    if not files or not (folder / "config.json").exists():
+    described = any((folder / name).exists() for name in ("config.json", ADAPTER_CONFIG))
+    if not files or not described:
         return False
     try:
         names = {path.name for path in files}

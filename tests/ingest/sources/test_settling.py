@@ -17,6 +17,12 @@ from store.layout import Layout
 from tests.ingest.conftest import STEPS, Ingest
 
 
+@pytest.fixture(autouse=True)
+def patient(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training on a busy machine may pause between two writes."""
+    monkeypatch.setattr(settling, "QUIET", 10.0)
+
+
 @pytest.fixture
 def folder(tmp_path: Path, run_folder: Path) -> Path:
     return shutil.copytree(run_folder, tmp_path / "run")
