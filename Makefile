@@ -10,7 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = test -x $(BIN)/python || $(PYTHON) -m venv .venv; $(BIN)/python -m pip install -q --disable-pip-version-check -r
 
-.PHONY: demo demo-store app test test-kill test-peers lint bench bench-app bench-ingest train-demo screenshots
+.PHONY: demo demo-store app test test-kill test-peers lint bench bench-app bench-ingest train-demo screenshots sweep
 
 # Only the app's packages, without torch.
 .venv/app: requirements-app.lock
@@ -52,7 +52,14 @@ test-kill: .venv/all  ## kill scoring KILLS times at random moments, and resume 
 test-peers: .venv/peers  ## compare our losses with lm-evaluation-harness and minicons
 	$(BIN)/python -m pytest tests/peers
 
+<<<<<<< HEAD
 lint: .venv/all  ## ruff and mypy
+=======
+sweep: .venv/all  ## score a tiny model of every architecture in a run and alone; writes docs/architectures.md
+	nice $(BIN)/python -m tests.sweep
+
+lint: .venv/all
+>>>>>>> d765d0f3485bb5abd70b3d98f014d66fd2e39a52
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -167,6 +167,9 @@ class RunOptions:
         show_default="the source's",
         metavar="NAME",
     )
+    trust_remote_code: bool = _option(
+        False, MODEL, "Run Python code that comes with a checkpoint. It can do anything you can do"
+    )
     dtype: Literal["float32", "bfloat16", "float16"] = _option(
         "float32", MODEL, "Precision of the model. The head and the softmax are always in float32"
     )

@@ -1,6 +1,5 @@
 """What a run would score, and what to know about it: sizes, duplicates, gaps. Downloads nothing."""
 
-from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,7 +8,9 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from ingest.audit import Parts, audit
 from ingest.errors import CheckpointError
+from ingest.sources.checkpoint_files import tensor_digests
 from ingest.sources.open import open_source
 from ingest.sources.revisions import Checkpoint, Naming
 from ingest.sources.selection import Selection, select
@@ -92,24 +93,34 @@ def describe_cost(plan: Plan, trial: "Trial") -> str:
 
 
 def warnings(plan: Plan) -> list[str]:
-    """Checkpoints without weights, with equal weights, or equal to the final model; and gaps."""
+    """Checkpoints without weights, what the audit finds, what equals the final model; and gaps."""
     return [
         *(str(w) for _, w in plan.selected if isinstance(w, CheckpointError)),
-        *_duplicates(plan),
+        *audit(_parts(plan)),
+        *_equal_to_final(plan),
         *_gaps(plan.schedule),
     ]
 
 
-def _duplicates(plan: Plan) -> Iterator[str]:
-    same: dict[str, list[Checkpoint]] = defaultdict(list)
+def _parts(plan: Plan) -> list[Parts]:
+    """Tensors are compared where the files are on this machine."""
+    return [
+        Parts(c, w.sha256, dict(w.files), tensor_digests(c.path), dict(w.small))
+        for c, w in plan.selected
+        if isinstance(w, Weights)
+    ]
+
+
+def _equal_to_final(plan: Plan) -> Iterator[str]:
+    if not plan.final or not plan.final[1].sha256:
+        return
     for checkpoint, weights in plan.selected:
-        if isinstance(weights, Weights) and weights.sha256:
-            same[weights.sha256].append(checkpoint)
-    for checkpoints in same.values():
-        if len(checkpoints) > 1:
-            yield f"{', '.join(c.revision for c in checkpoints)} have the same weights"
-    if plan.final and (final := same.get(plan.final[1].sha256 or "")):
-        yield f"{final[0].revision} has the weights of {plan.final[0]}"
+        if isinstance(weights, Weights) and weights.sha256 == plan.final[1].sha256:
+            yield (
+                f"{checkpoint.revision} has the weights of {plan.final[0]}: that is right only if "
+                "it is the last step"
+            )
+            return
 
 
 def _gaps(numbers: list[int]) -> Iterator[str]:
@@ -124,7 +135,10 @@ def _gaps(numbers: list[int]) -> Iterator[str]:
         before = spacings[max(i - _NEIGHBOURS, 0) : i] or [0]
         after = spacings[i + 1 : i + 1 + _NEIGHBOURS]
         if spacing > _GAP * max(median(before), median(after)):
-            yield f"there are no checkpoints between {points[i]:,} and {points[i + 1]:,}"
+            yield (
+                f"there are no checkpoints between {points[i]:,} and {points[i + 1]:,}: look for "
+                "them in the source, or expect a jump there"
+            )
 
 
 def _schedule(numbers: list[int]) -> str:

@@ -8,6 +8,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from ingest.errors import IngestError
 from ingest.model.configuration import attention_backend, context_length, first_config
+from ingest.model.tokenizer_check import TokenizerCheck
 from ingest.options import RunOptions
 from ingest.probes.repeats import Repeats, random_repeats
 from ingest.sources.open import tokenizer_folder
@@ -31,6 +32,7 @@ class PreparedRun:
     corpus: Corpus
     manifest: Manifest
     repeats: Repeats | None = None
+    tokenizer_check: TokenizerCheck | None = None
 
 
 @dataclass(frozen=True)
@@ -68,15 +70,17 @@ def prepare_all(sources: list[tuple[Source, RunOptions]], text: str | Path) -> l
     for each, (_, own) in zip(described, sources, strict=True):
         _refuse_small_vocabulary(corpus, each.config.get_text_config().vocab_size)
         manifest = _manifest(each, corpus, opened, own)
-        prepared.append(PreparedRun(each.checkpoints, corpus, manifest, _repeats(each, own)))
+        check = _tokenizer_check(each, corpus, own)
+        prepared.append(PreparedRun(each.checkpoints, corpus, manifest, _repeats(each, own), check))
     return prepared
 
 
 def _describe(source: Source, options: RunOptions) -> _DescribedSource:
     checkpoints = select(source.checkpoints(options.naming), options.selection)
     with source.described(checkpoints) as described, tokenizer_folder(options.tokenizer) as named:
-        tokenizer = load_tokenizer(source.root, described, named)
-        config = first_config(described)
+        trust = options.trust_remote_code
+        tokenizer = load_tokenizer(source.root, described, named, trust)
+        config = first_config(described, trust)
         sha256 = tokenizer_sha256(tokenizer)
     convention = Convention(
         _context_length(options, context_length(config)),
@@ -145,7 +149,7 @@ def _manifest(
         bos=None if convention.bos_id is None else _token(tokenizer, convention.bos_id),
         bos_id=convention.bos_id,
         dtype=options.dtype,
-        attention=attention_backend(described.config, options.attention),
+        attention=attention_backend(described.config, options.attention, options.trust_remote_code),
         n_docs=corpus.docs.num_rows,
         n_tokens=corpus.n_tokens,
         token_fingerprint=schema.fingerprint(corpus.tokens),
@@ -164,3 +168,13 @@ def _repeats(described: _DescribedSource, options: RunOptions) -> Repeats | None
         return None
     n_types = described.config.get_text_config().vocab_size
     return random_repeats(described.tokenizer, n_types, described.convention)
+
+
+def _tokenizer_check(
+    described: _DescribedSource, corpus: Corpus, options: RunOptions
+) -> TokenizerCheck | None:
+    """None if the user named the tokenizer, which then counts for every checkpoint."""
+    if options.tokenizer:
+        return None
+    texts = corpus.docs["text"].to_pylist()
+    return TokenizerCheck(described.tokenizer, texts, not options.no_bos, options.trust_remote_code)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from ingest.errors import CheckpointError, IngestError, first_line
+from ingest.model.tokenizer_check import TokenizerCheck
 from ingest.options import RunOptions
 from ingest.output.outcomes import Outcome
 from ingest.prepare import PreparedRun
@@ -52,7 +53,7 @@ def score_on_ray(
         tqdm(total=len(todo), unit="checkpoint", disable=not todo) as progress,
         background_task("write") as writing,
     ):
-        for outcome, losses in _Pool(prepared.corpus, source, options, todo).results():
+        for outcome, losses in _Pool(prepared, source, options, todo).results():
             if losses is None:
                 progress.write(f"failed: {outcome.error}")
             writing.start(write_task(layout, tokens, outcome, losses, record))
@@ -63,8 +64,14 @@ def score_on_ray(
 class RayScorer:
     """The actor. It fetches the checkpoint that it gets next while it scores one."""
 
-    def __init__(self, corpus: Corpus, source: Source, options: RunOptions) -> None:
-        self._scorer = Scorer(corpus, options, tqdm(disable=True))
+    def __init__(
+        self,
+        corpus: Corpus,
+        source: Source,
+        options: RunOptions,
+        tokenizer: TokenizerCheck | None = None,
+    ) -> None:
+        self._scorer = Scorer(corpus, options, tqdm(disable=True), tokenizer=tokenizer)
         self._source = source
         self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="fetch")
         self._fetching: dict[Checkpoint, Future[FetchedCheckpoint]] = {}
@@ -103,7 +110,7 @@ class _Pool:
     """The actors, what each is doing, and what is left to do."""
 
     def __init__(
-        self, corpus: Corpus, source: Source, options: RunOptions, todo: list[Checkpoint]
+        self, prepared: PreparedRun, source: Source, options: RunOptions, todo: list[Checkpoint]
     ) -> None:
         import ray
 
@@ -112,10 +119,12 @@ class _Pool:
         self.size = min(gpus or max(int(cluster.get("CPU", 1)), 1), len(todo))
         share = {"num_cpus": 0, "num_gpus": 1} if gpus else {"num_cpus": 1}
         self._actor = ray.remote(**share)(RayScorer)
+        corpus = prepared.corpus
         light = replace(
             corpus, docs=corpus.docs.select(["doc"]), tokens=corpus.tokens.select(["row"])
         )
-        self._arguments = (ray.put(light), source, options)
+        check = ray.put(prepared.tokenizer_check)
+        self._arguments = (ray.put(light), source, options, check)
         self._todo = deque(todo)
         self._deaths: Counter[Checkpoint] = Counter()
         self._running: dict[Any, _Task] = {}

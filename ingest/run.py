@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from ingest.audit import Parts, shared_shards
 from ingest.errors import IngestError, first_line
 from ingest.model.resident_model import refuse_compile
 from ingest.options import RunOptions
@@ -270,6 +271,12 @@ def print_report(store: str | Path, report: Report) -> int:
     )
     for number, duplicate in report.duplicates.items():
         print(f"warning: checkpoint {number} {duplicate}", file=sys.stderr)
+    shards = [
+        Parts(o.checkpoint, o.weights_sha256, dict(o.checkpoint.weight_digests))
+        for o in report.tried
+    ]
+    for finding in shared_shards(shards):
+        print(f"warning: {finding}", file=sys.stderr)
     for moved in report.moved:
         print(
             f"warning: {moved.revision} has moved to another commit since it was scored: to score "

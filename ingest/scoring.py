@@ -22,12 +22,13 @@ from ingest.errors import CheckpointError, first_line
 from ingest.model.kernel import looks_ahead, token_losses
 from ingest.model.memory import Budget, is_out_of_memory
 from ingest.model.resident_model import ResidentModel
+from ingest.model.tokenizer_check import TokenizerCheck
 from ingest.options import RunOptions
 from ingest.output import writer
 from ingest.output.outcomes import Outcome, summarize
 from ingest.prepare import PreparedRun
 from ingest.probes.probe_file import ProbeFile
-from ingest.sources.prefetch import FetchedCheckpoint, fetch_ahead
+from ingest.sources.prefetch import FetchedCheckpoint, fetch_ahead, read_tensors
 from ingest.sources.revisions import Checkpoint
 from ingest.sources.source import Source
 from ingest.text.corpus import Corpus
@@ -61,7 +62,9 @@ def score_checkpoints(
         tqdm(total=total, unit="tok", unit_scale=True, disable=not todo) as progress,
         background_task("write") as writing,
     ):
-        scorer = Scorer(prepared.corpus, options, progress, writing.check, probes)
+        scorer = Scorer(
+            prepared.corpus, options, progress, writing.check, probes, prepared.tokenizer_check
+        )
         for fetched in fetch_ahead(source, todo, options.prefetch):
             progress.set_description(fetched.checkpoint.revision)
             outcome, losses = scorer.score(fetched)
@@ -132,10 +135,14 @@ class Scorer:
         progress: "tqdm[Any]",
         check: Callable[[], None] = lambda: None,
         probes: ProbeFile | None = None,
+        tokenizer: TokenizerCheck | None = None,
     ) -> None:
         """`check` is called after every batch, so that a failure elsewhere ends the run soon."""
         device = options.device or best_device()
-        self._model = ResidentModel(options.dtype, device, options.attention, options.compile)
+        self._model = ResidentModel(
+            options.dtype, device, options.attention, options.compile, options.trust_remote_code
+        )
+        self._tokenizer = tokenizer
         self._budget = Budget(options.batch_tokens, progress.write)
         self._corpus, self._progress = corpus, progress
         self._check, self._probes = check, probes
@@ -147,42 +154,65 @@ class Scorer:
         try:
             if fetched.problem:
                 raise fetched.problem
-            model = self._model.load(fetched)
-            _refuse_looking_ahead(checkpoint, model, self._corpus)
-            losses = self._losses(model)
-            _refuse_not_finite(checkpoint, losses)
+            if self._tokenizer:
+                self._tokenizer.refuse_other(checkpoint)
+            with self._blamed_on(checkpoint):
+                model = self._model.load(fetched)
+                _refuse_looking_ahead(checkpoint, model, self._corpus)
+            losses = self._losses(checkpoint, model)
+            _refuse_not_finite(checkpoint, model, losses)
             if self._probes and fetched.weights_sha256:
                 self._probes.take(checkpoint.checkpoint, fetched.weights_sha256, model)
-        except (CheckpointError, RuntimeError, IndexError, MemoryError) as error:
+        except CheckpointError as error:
             self._progress.update(before - self._progress.n)
-            return Outcome(checkpoint, error=_reason(checkpoint, error)), None
+            return Outcome(checkpoint, error=str(error)), None
         outcome = Outcome(checkpoint, fetched.weights_sha256, self._corpus.n_tokens)
         seconds = round(time.perf_counter() - started, 3)
         return replace(outcome, seconds=seconds, **summarize(losses)), losses
 
-    def _losses(self, model: PreTrainedModel) -> np.ndarray:
+    def _losses(self, checkpoint: Checkpoint, model: PreTrainedModel) -> np.ndarray:
         """Losses float32 (tokens,)."""
         corpus = self._corpus
         losses = np.full(corpus.n_tokens, np.nan, dtype=np.float32)
-        for rows, values in token_losses(model, corpus.windows, self._budget, corpus.first):
+        batches = token_losses(model, corpus.windows, self._budget, corpus.first)
+        while True:
+            with self._blamed_on(checkpoint):
+                batch = next(batches, None)
+            if batch is None:
+                return losses
+            rows, values = batch
             losses[rows] = values
             self._progress.update(len(rows))
             self._check()
-        return losses
+
+    @contextmanager
+    def _blamed_on(self, checkpoint: Checkpoint) -> Iterator[None]:
+        """Every exception inside becomes a CheckpointError: a model's code may raise any class."""
+        try:
+            yield
+        except CheckpointError:
+            raise
+        except Exception as error:
+            self._model.distrust()
+            raise CheckpointError(_reason(checkpoint, error)) from error
 
 
 def _reason(checkpoint: Checkpoint, error: Exception) -> str:
     """Torch's own errors mean that the checkpoint has other sizes, or too little memory."""
-    if isinstance(error, CheckpointError):
-        return str(error)
     if is_out_of_memory(error):
         return (
             f"{checkpoint.revision} does not fit into memory ({first_line(error)}), even with one "
             "window at a time: give --dtype bfloat16 or a smaller --context-length"
         )
+    if isinstance(error, (RuntimeError, IndexError)):
+        return (
+            f"{checkpoint.revision} cannot score this text ({first_line(error)}): its "
+            "vocabulary or context may be smaller than the first checkpoint's"
+        )
     return (
-        f"{checkpoint.revision} cannot score this text ({first_line(error)}): its "
-        "vocabulary or context may be smaller than the first checkpoint's"
+        f"{checkpoint.revision} cannot score this text: its model raises {type(error).__name__} "
+        f"({first_line(error)}); its config.json may not fit its architecture, or the installed "
+        "transformers may have a bug, so try another version of it"
     )
 
 
@@ -194,13 +224,30 @@ def _refuse_looking_ahead(checkpoint: Checkpoint, model: PreTrainedModel, corpus
         )
 
 
-def _refuse_not_finite(checkpoint: Checkpoint, losses: np.ndarray) -> None:
+def _refuse_not_finite(checkpoint: Checkpoint, model: PreTrainedModel, losses: np.ndarray) -> None:
     bad = int((~np.isfinite(losses)).sum())
-    if bad:
-        raise CheckpointError(
-            f"{checkpoint.revision} gives no finite loss on {bad:,} of {len(losses):,} tokens: "
-            "its weights contain NaN or infinity, or overflow in this --dtype"
-        )
+    if not bad:
+        return
+    found = f"{checkpoint.revision} gives no finite loss on {bad:,} of {len(losses):,} tokens: "
+    broken = next((n for n, p in model.named_parameters() if not bool(p.isfinite().all())), None)
+    if model.dtype == torch.float32 or (broken and not _overflows(checkpoint, broken)):
+        reason = "its weights contain NaN or infinity" if broken else "its activations overflow"
+        raise CheckpointError(f"{found}{reason}; copy the checkpoint again, or leave it out")
+    name = str(model.dtype).removeprefix("torch.")
+    raise CheckpointError(
+        f"{found}its weights, activations or logits exceed {torch.finfo(model.dtype).max:,.0f}, "
+        f"the largest number of {name} (overflow): give --dtype float32 or bfloat16"
+    )
+
+
+def _overflows(checkpoint: Checkpoint, parameter: str) -> bool:
+    """Are the checkpoint's weights finite in its files, so that it is this dtype that is too small?
+
+    Reads the files again. If no tensor has the parameter's name, all must be finite.
+    """
+    tensors = read_tensors(checkpoint.path) or {}
+    named = [tensors[parameter]] if parameter in tensors else list(tensors.values())
+    return bool(named) and all(bool(t.isfinite().all()) for t in named if t.is_floating_point())
 
 
 def best_device() -> str:

@@ -62,16 +62,21 @@ def _model(
     source: Source, prepared: PreparedRun, options: RunOptions, device: str
 ) -> PreTrainedModel:
     if isinstance(source, Folder):
-        resident = ResidentModel(options.dtype, device, options.attention, options.compile)
+        resident = ResidentModel(
+            options.dtype, device, options.attention, options.compile, options.trust_remote_code
+        )
         for checkpoint in prepared.checkpoints:
             try:
                 return resident.load(replace(read_weights(checkpoint), tensors=None))
             except CheckpointError:  # `plan` warns about it
                 continue
     with source.described(prepared.checkpoints) as described:
-        config = first_config(described)
+        config = first_config(described, options.trust_remote_code)
     model = AutoModelForCausalLM.from_config(
-        config, dtype=DTYPES[options.dtype], attn_implementation=options.attention
+        config,
+        dtype=DTYPES[options.dtype],
+        attn_implementation=options.attention,
+        trust_remote_code=options.trust_remote_code,
     )
     return model.eval().to(device)
 

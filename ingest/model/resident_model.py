@@ -7,6 +7,7 @@ is faster than building one for each.
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,17 @@ import transformers
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.activations import NewGELUActivation
 
-from ingest.errors import CheckpointError, IngestError, first_line
-from ingest.sources.checkpoint_files import weight_files
+from ingest.errors import (
+    CheckpointError,
+    IngestError,
+    first_line,
+    needs_remote_code,
+    remote_code_advice,
+)
+from ingest.model.adapters import base_of, merge, refuse_ambiguous
+from ingest.model.snapshots import model_digest
+from ingest.sources.checkpoint_files import IRRELEVANT_KEYS, is_adapter, weight_files
+from ingest.sources.other_layouts import without_weights
 from ingest.sources.prefetch import FetchedCheckpoint, Tensors
 from ingest.sources.revisions import Checkpoint
 
@@ -26,10 +36,13 @@ transformers.utils.logging.disable_progress_bar()
 transformers.utils.logging.set_verbosity_error()
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-# Buffers that old checkpoints contain although they are computed, not learned.
-_COMPUTED = (".attn.bias", ".attn.masked_bias", ".attention.bias", ".rotary_emb.inv_freq")
-# Keys of config.json that do not affect the model.
-_IRRELEVANT_KEYS = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
+# Buffers that old checkpoints contain although they are computed, not learned: causal masks and
+# their fill values, positions, sinusoids, and fairseq's markers.
+_COMPUTED = re.compile(
+    r"(^|\.)(attn|attention)\.bias$"
+    r"|(^|\.)(masked_bias|causal_mask|position_ids|inv_freq|cos_cached|sin_cached|embed_positions"
+    r"|embed_positions\.weights|_float_tensor|version)$"
+)
 ParameterMap = dict[str, torch.Tensor]
 """Name of a tensor in the files -> the model's parameter or buffer that it fills."""
 
@@ -38,18 +51,27 @@ class ResidentModel:
     """One model in memory, into which the weights of one checkpoint after another are loaded.
 
     The weights are copied into the existing model only if config.json, names and shapes are those
-    of the checkpoint from which it was built, and if that checkpoint's tensors mapped one to one,
-    unchanged, to the model's parameters. Otherwise the model is built again.
+    of the checkpoint from which it was built, if that checkpoint's tensors mapped one to one,
+    unchanged, to the model's parameters, and if scoring that checkpoint has changed nothing in the
+    model. Otherwise the model is built again.
     """
 
     def __init__(
-        self, dtype: str, device: str, attention: str | None = None, compiled: bool = False
+        self,
+        dtype: str,
+        device: str,
+        attention: str | None = None,
+        compiled: bool = False,
+        trust_remote_code: bool = False,
     ) -> None:
         self._dtype, self._device = dtype, device
         self._attention, self._compiled = attention, compiled
+        self._trust_remote_code = trust_remote_code
         self._model: PreTrainedModel | None = None
         self._config: dict[str, Any] | None = None
         self._parameters: ParameterMap = {}
+        self._computed: set[str] = set()
+        self._unused: str | None = None
         self.built = 0
         """How often a model was built."""
 
@@ -58,6 +80,7 @@ class ResidentModel:
 
         Raises CheckpointError as load_model does.
         """
+        refuse_ambiguous(fetched.checkpoint)
         config = _read_config(fetched.checkpoint.path)
         tensors = fetched.tensors or {}
         if self._model is not None and self._can_refill(config, tensors):
@@ -68,16 +91,43 @@ class ResidentModel:
         tensors.clear()
         return self._model
 
+    def distrust(self) -> None:
+        """Call this after an exception in a forward, which may have left the model half changed:
+        the next checkpoint is then built."""
+        self._parameters = {}
+
     def _can_refill(self, config: dict[str, Any] | None, tensors: Tensors) -> bool:
         same = config is not None and config == self._config
-        return bool(tensors) and same and _matches(self._parameters, tensors)
+        return (
+            bool(tensors)
+            and same
+            and _matches(self._parameters, tensors, self._computed)
+            and self._was_unchanged_by_use()
+        )
+
+    def _was_unchanged_by_use(self) -> bool:
+        """Is all in the model as it was before its first forward? Checked once per built model.
+
+        All checkpoints are scored on the same windows, so what the first leaves alone, the others
+        do, too.
+        """
+        assert self._model is not None
+        if self._unused is not None and self._unused != model_digest(self._model):
+            return False
+        self._unused = None
+        return True
 
     def _build(self, fetched: FetchedCheckpoint, config: dict[str, Any] | None) -> None:
-        model = load_model(fetched.checkpoint, self._dtype, "cpu", self._attention)
+        model = load_model(
+            fetched.checkpoint, self._dtype, "cpu", self._attention, self._trust_remote_code
+        )
         self._model, self._parameters = None, {}  # never hold two models on the device
         self._model = _with_own_memory(model).to(self._device)
         self._config = config
-        self._parameters = _parameter_map(self._model, fetched.tensors or {})
+        tensors = fetched.tensors or {}
+        self._parameters = _parameter_map(self._model, tensors)
+        self._computed = tensors.keys() - self._parameters.keys()
+        self._unused = model_digest(self._model) if self._parameters else None
         self.built += 1
         if self._compiled:
             self._model.base_model.compile(dynamic=True)
@@ -95,41 +145,65 @@ def refuse_compile() -> None:
 
 
 def load_model(
-    checkpoint: Checkpoint, dtype: str, device: str, attention: str | None = None
+    checkpoint: Checkpoint,
+    dtype: str,
+    device: str,
+    attention: str | None = None,
+    trust_remote_code: bool = False,
 ) -> PreTrainedModel:
     """The model of one checkpoint, in evaluation mode on `device`.
 
     Raises CheckpointError for unreadable files, and for missing, extra or misshapen weights.
     """
-    if not weight_files(checkpoint.path):
-        raise CheckpointError(
-            f"{checkpoint.revision} has no weights: expected model.safetensors in it"
-        )
+    files = weight_files(checkpoint.path)
+    if not files:
+        names = [p.name for p in checkpoint.path.iterdir()] if checkpoint.path.is_dir() else []
+        raise CheckpointError(without_weights(checkpoint.revision, names))
+    if is_adapter(checkpoint.path):
+        base = load_model(base_of(checkpoint), dtype, "cpu", attention, trust_remote_code)
+        return merge(checkpoint, base).eval().to(device)
     try:
         model, info = AutoModelForCausalLM.from_pretrained(
             checkpoint.path,
             dtype=DTYPES[dtype],
             attn_implementation=attention,
             local_files_only=True,
+            trust_remote_code=trust_remote_code,  # False, not None, which would ask
             ignore_mismatched_sizes=True,  # refused below, with their names
             output_loading_info=True,
         )
     except Exception as error:  # any library error: the files are not a model
+        if needs_remote_code(error):
+            raise CheckpointError(remote_code_advice(checkpoint.revision)) from error
         raise CheckpointError(_unreadable(checkpoint, error)) from error
-    _refuse_incomplete(checkpoint, info)
+    _refuse_incomplete(checkpoint, model, info)
     return _with_fused_activation(model.eval()).to(device)
 
 
 def _unreadable(checkpoint: Checkpoint, error: Exception) -> str:
     names = ", ".join(p.name for p in weight_files(checkpoint.path))
+    quantised = (_read_config(checkpoint.path) or {}).get("quantization_config")
+    if isinstance(quantised, dict):
+        return (
+            f"{checkpoint.revision} is quantised ({quantised.get('quant_method', 'unknown')}) and "
+            f"cannot be loaded here ({first_line(error)}): install the package that this names, "
+            "or give the checkpoint before quantisation"
+        )
+    if isinstance(error, ImportError):
+        return (
+            f"{checkpoint.revision} needs a package that is not installed ({first_line(error)}): "
+            "install it and run again"
+        )
     return (
         f"{checkpoint.revision} cannot be loaded ({type(error).__name__}: {first_line(error)}): "
         f"{names} or config.json is damaged or incomplete; copy the checkpoint again"
     )
 
 
-def _refuse_incomplete(checkpoint: Checkpoint, info: dict[str, Any]) -> None:
-    extra = [k for k in info["unexpected_keys"] if not k.endswith(_COMPUTED)]
+def _refuse_incomplete(
+    checkpoint: Checkpoint, model: PreTrainedModel, info: dict[str, Any]
+) -> None:
+    extra = [k for k in info["unexpected_keys"] if not _is_computed(k, model)]
     faults = {"missing": info["missing_keys"], "misshapen": info["mismatched_keys"], "extra": extra}
     for kind, keys in faults.items():
         if keys:
@@ -160,7 +234,9 @@ def _with_own_memory(model: PreTrainedModel) -> PreTrainedModel:
 def _read_config(folder: Path) -> dict[str, Any] | None:
     try:
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return {k: v for k, v in values.items() if k not in _IRRELEVANT_KEYS}
+        found = {k: v for k, v in values.items() if k not in IRRELEVANT_KEYS}
+        code = sorted(folder.glob("*.py")) if "auto_map" in values else []
+        return found | {f"code in {p.name}": p.read_text(encoding="utf-8") for p in code}
     except (OSError, ValueError, AttributeError):
         return None
 
@@ -171,11 +247,27 @@ def _parameter_map(model: PreTrainedModel, tensors: Tensors) -> ParameterMap:
     found = _map_by_name(targets, tensors, f"{model.base_model_prefix}.")
     filled = {id(target) for target in found.values()}
     unfilled = {id(t): t for t in targets.values() if id(t) not in filled}
-    unmapped = [k for k in tensors if k not in found and not k.endswith(_COMPUTED)]
+    unmapped = [k for k in tensors if k not in found and not _is_computed(k, model)]
     if len(unmapped) == len(unfilled) == 1:  # a renamed head, such as GPT-NeoX's embed_out
         found[unmapped.pop()] = unfilled.popitem()[1]
     exact = all(_holds(target, tensors[key]) for key, target in found.items())
     return found if exact and not unmapped and not unfilled else {}
+
+
+def _is_computed(key: str, model: PreTrainedModel) -> bool:
+    """Is this a tensor that the model computes for itself, or that transformers ignores in it?"""
+    prefix = f"{model.base_model_prefix}."
+    learned = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    names = (key, prefix + key, key.removeprefix(prefix))
+    if any(name in learned for name in names):
+        return False
+    buffers = {name for name, _ in model.named_buffers()}
+    ignored = getattr(model, "_keys_to_ignore_on_load_unexpected", None) or ()
+    return (
+        any(name in buffers for name in names)
+        or bool(_COMPUTED.search(key))
+        or any(re.search(pattern, key) for pattern in ignored)
+    )
 
 
 def _map_by_name(targets: ParameterMap, tensors: Tensors, prefix: str) -> ParameterMap:
@@ -194,12 +286,15 @@ def _holds(target: torch.Tensor, tensor: torch.Tensor) -> bool:
     return torch.equal(target.detach().cpu(), tensor.to(target.dtype))
 
 
-def _matches(parameters: ParameterMap, tensors: Tensors) -> bool:
-    """Do these tensors have the names, shapes and ties of those the model was built from?"""
-    wanted = {key for key in tensors if key in parameters or not key.endswith(_COMPUTED)}
+def _matches(parameters: ParameterMap, tensors: Tensors, computed: set[str]) -> bool:
+    """Do these tensors have the names, shapes and ties of those the model was built from?
+
+    The `computed` ones among those may be missing.
+    """
     return (
         bool(parameters)
-        and wanted == parameters.keys()
+        and parameters.keys() <= tensors.keys()
+        and tensors.keys() - parameters.keys() <= computed
         and all(
             tensors[key].shape == target.shape and tensors[key].is_floating_point()
             for key, target in parameters.items()

@@ -54,7 +54,9 @@ class ProbeFile:
         """
         try:
             self.add(checkpoint, weights_sha256, probe(model, self._repeats))
-        except (CheckpointError, RuntimeError, IndexError, MemoryError) as error:
+        except OSError:
+            raise
+        except Exception as error:  # a model's code may raise any class
             self.unprobed[checkpoint] = f"its model cannot be probed: {first_line(error)}"
 
     def add(self, checkpoint: int, weights_sha256: str, probes: list[Probe]) -> None:
@@ -111,7 +113,9 @@ def probe_scored(
     Nothing is scored again.
     """
     todo = [c for c in checkpoints if _lacks(probes, known.get(c.checkpoint))]
-    resident = ResidentModel(options.dtype, device, options.attention)
+    resident = ResidentModel(
+        options.dtype, device, options.attention, trust_remote_code=options.trust_remote_code
+    )
     for fetched in tqdm(
         fetch_ahead(source, todo, options.prefetch), "probing", len(todo), disable=not todo
     ):

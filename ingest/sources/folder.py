@@ -1,13 +1,24 @@
 """A folder of checkpoints as a source: nothing to fetch, nothing to free."""
 
+import hashlib
+import json
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.errors import CheckpointError, IngestError
-from ingest.sources.checkpoint_files import weight_files, weights_sha256
+from ingest.sources.checkpoint_files import (
+    AUDITED_FILES,
+    IRRELEVANT_KEYS,
+    file_sha256,
+    joint_sha256,
+    weight_digests,
+    weight_files,
+)
+from ingest.sources.other_layouts import without_weights
 from ingest.sources.revisions import Checkpoint, Naming, Revision, number_checkpoints
+from ingest.sources.settling import wait_until_whole
 from ingest.sources.source import Weights
 
 
@@ -38,6 +49,8 @@ class Folder:
         yield checkpoints
 
     def fetch(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Waits for a checkpoint that a running training is still writing."""
+        wait_until_whole(checkpoint)
         return checkpoint
 
     def free(self, checkpoint: Checkpoint) -> None:
@@ -58,11 +71,18 @@ def find_checkpoints(source: Path, naming: Naming | None = None) -> list[Checkpo
             f"{source} {found}: expected a folder that holds checkpoint folders "
             "such as checkpoint-400/ or step400/"
         )
-    revisions = [Revision(p.name, p) for p in sorted(source.iterdir()) if p.is_dir()]
+    revisions = [
+        Revision(p.name, p) for p in sorted(source.iterdir()) if p.is_dir() and not _is_temporary(p)
+    ]
     checkpoints = number_checkpoints(revisions, naming or Naming(), folder=True)
     if not checkpoints:
         raise IngestError(_no_checkpoints(source))
     return checkpoints
+
+
+def _is_temporary(folder: Path) -> bool:
+    """Trainers write into such folders, and rename them when they are complete."""
+    return folder.name.startswith(("tmp-", "tmp_", ".")) or folder.name.endswith((".tmp", "_tmp"))
 
 
 def _no_checkpoints(source: Path) -> str:
@@ -82,6 +102,27 @@ def _no_checkpoints(source: Path) -> str:
 def _weights_in(folder: Path, revision: str) -> Weights:
     files = weight_files(folder)
     if not files:
-        raise CheckpointError(f"{revision} has no weights: expected model.safetensors in it")
+        names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+        raise CheckpointError(without_weights(revision, names))
     size = sum(f.stat().st_size for f in files)
-    return Weights(tuple(f.name for f in files), size, weights_sha256(folder))
+    digests = weight_digests(folder)
+    small = [p for p in sorted(folder.iterdir()) if p.name in AUDITED_FILES]
+    return Weights(
+        tuple(f.name for f in files),
+        size,
+        joint_sha256([digest for _, digest in digests]),
+        digests,
+        tuple((p.name, _content_digest(p)) for p in small),
+    )
+
+
+def _content_digest(path: Path) -> str:
+    """sha256 of a file; of config.json, without what does not affect the model."""
+    if path.name != "config.json":
+        return file_sha256(path)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        relevant = {k: v for k, v in values.items() if k not in IRRELEVANT_KEYS}
+    except (ValueError, AttributeError):
+        return file_sha256(path)
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()

@@ -18,6 +18,7 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from ingest.errors import CheckpointError, IngestError
 from ingest.sources.checkpoint_files import (
+    AUDITED_FILES,
     CONFIG_FILES,
     MORE_TOKENIZER_FILES,
     TOKENIZER_FILES,
@@ -26,6 +27,7 @@ from ingest.sources.checkpoint_files import (
     joint_sha256,
     weight_names,
 )
+from ingest.sources.other_layouts import without_weights
 from ingest.sources.retries import DamagedError, is_local_failure, reason, with_retries
 from ingest.sources.revisions import (
     Checkpoint,
@@ -82,7 +84,9 @@ class Repository:
     def weights(self, checkpoint: Checkpoint) -> Weights:
         """Sizes and digests from the Hub's listing, in one request."""
         files = _ask(self.repo_id, lambda: _listing(self.repo_id, _commit(checkpoint)))
-        return _weights(_weight_files(files, checkpoint.revision))
+        found = _weights(_weight_files(files, checkpoint.revision))
+        small = sorted(files.keys() & AUDITED_FILES)
+        return replace(found, small=tuple((name, files[name].blob_id) for name in small))
 
     def final(self) -> tuple[str, Weights] | None:
         files = _ask(self.repo_id, lambda: _listing(self.repo_id, constants.DEFAULT_REVISION))
@@ -135,12 +139,16 @@ class Repository:
     def _fetch(self, checkpoint: Checkpoint) -> Checkpoint:
         files = _listing(self.repo_id, _commit(checkpoint))
         weights = _weight_files(files, checkpoint.revision)
-        names = [*weights, *(files.keys() & (WEIGHT_INDEXES | CONFIG_FILES))]
+        small = WEIGHT_INDEXES | CONFIG_FILES | TOKENIZER_FILES | MORE_TOKENIZER_FILES
+        names = [*weights, *(files.keys() & small), *_code(files)]
         folder = _download(
             self.repo_id, _commit(checkpoint), names, checkpoint.path if self.cache else None
         )
         _check_digests(folder, weights)
-        return replace(checkpoint, path=folder, weights_sha256=_weights(weights).sha256)
+        known = _weights(weights)
+        return replace(
+            checkpoint, path=folder, weights_sha256=known.sha256, weight_digests=known.files
+        )
 
     def _folder(self, revision: str, commit: str) -> Path:
         # By name and commit: two names of one commit are fetched and freed independently.
@@ -190,6 +198,11 @@ def _listing(repo_id: str, revision: str) -> Files:
     return {f.path: f for f in tree if isinstance(f, RepoFile)}
 
 
+def _code(files: Files) -> list[str]:
+    """Python files, which run only with --trust-remote-code."""
+    return sorted(name for name in files if name.endswith(".py"))
+
+
 def _commit(checkpoint: Checkpoint) -> str:
     assert checkpoint.commit is not None  # every revision of a repository has one
     return checkpoint.commit
@@ -199,7 +212,7 @@ def _weight_files(files: Files, revision: str) -> Files:
     if names := weight_names(files):
         return {name: files[name] for name in names}
     raise CheckpointError(
-        f"{revision} has no weights: expected model.safetensors or pytorch_model.bin in it"
+        without_weights(revision, files, "model.safetensors or pytorch_model.bin")
     )
 
 
@@ -207,14 +220,18 @@ def _weights(files: Files) -> Weights:
     digests = [f.lfs.sha256 for f in files.values() if f.lfs]
     known = len(digests) == len(files)
     size = sum(f.size for f in files.values())
-    return Weights(tuple(files), size, joint_sha256(digests) if known else None)
+    if not known:
+        return Weights(tuple(files), size, None)
+    return Weights(
+        tuple(files), size, joint_sha256(digests), tuple(zip(files, digests, strict=True))
+    )
 
 
 def _fetch_small_files(repo_id: str, revision: str, folder: Path) -> None:
     """Download the configuration and the tokenizer of a revision."""
     files = _ask(repo_id, lambda: _listing(repo_id, revision))
     wanted = CONFIG_FILES | TOKENIZER_FILES | MORE_TOKENIZER_FILES
-    if names := sorted(files.keys() & wanted):
+    if names := [*sorted(files.keys() & wanted), *_code(files)]:
         _ask(repo_id, lambda: _download(repo_id, revision, names, folder))
 
 

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from ingest.errors import CheckpointError
-from ingest.sources.checkpoint_files import weight_files, weights_sha256
+from ingest.sources.checkpoint_files import joint_sha256, weight_digests, weight_files
 from ingest.sources.revisions import Checkpoint
 from ingest.sources.source import Source
 
@@ -87,18 +87,34 @@ def read_weights(checkpoint: Checkpoint) -> FetchedCheckpoint:
     """Map the checkpoint's weights into memory, and compute their digest if it is not known yet."""
     if not weight_files(checkpoint.path):
         return FetchedCheckpoint(checkpoint)  # loading says what is wrong
-    sha256 = checkpoint.weights_sha256
+    sha256, before = checkpoint.weights_sha256, None
     try:
-        sha256 = sha256 or weights_sha256(checkpoint.path)
+        if not sha256:
+            before = _state(checkpoint.path)
+            checkpoint = replace(checkpoint, weight_digests=weight_digests(checkpoint.path))
+            sha256 = joint_sha256([digest for _, digest in checkpoint.weight_digests])
     except OSError as error:
         problem = CheckpointError(
             f"{checkpoint.revision} cannot be read ({error}): rerun the same command to retry"
         )
         return FetchedCheckpoint(checkpoint, problem)
-    return FetchedCheckpoint(checkpoint, None, _read_tensors(checkpoint.path), sha256)
+    tensors = read_tensors(checkpoint.path)
+    if before and before != _state(checkpoint.path):
+        problem = CheckpointError(
+            f"{checkpoint.revision} changed while it was read, by a running training for example: "
+            "run the same command again when it is complete"
+        )
+        return FetchedCheckpoint(checkpoint, problem)
+    return FetchedCheckpoint(checkpoint, None, tensors, sha256)
 
 
-def _read_tensors(folder: Path) -> Tensors | None:
+def _state(folder: Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of the last change of each weight file."""
+    stats = [(path.name, path.stat()) for path in weight_files(folder)]
+    return [(name, s.st_size, s.st_mtime_ns) for name, s in stats]
+
+
+def read_tensors(folder: Path) -> Tensors | None:
     """Weights by their names; None if a file is damaged or two files share a name."""
     tensors: Tensors = {}
     for path in weight_files(folder):

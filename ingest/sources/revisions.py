@@ -50,6 +50,8 @@ class Checkpoint:
     tokens_seen: int | None = None
     weights_sha256: str | None = None
     """As the source published it, once the files on this machine were checked against it."""
+    weight_digests: tuple[tuple[str, str], ...] = ()
+    """Name and sha256 of each weight file on this machine."""
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,17 @@ from ingest.sources.revisions import Checkpoint, Naming
 
 @dataclass(frozen=True)
 class Weights:
-    """The weight files of one checkpoint: sorted names, total bytes, and sha256 if known."""
+    """The weight files of one checkpoint: sorted names, total bytes, and sha256 if known.
+
+    `files`: name and sha256 of each weight file. `small`: name and digest of config.json and the
+    tokenizer's files.
+    """
 
     names: tuple[str, ...]
     size: int
     sha256: str | None
+    files: tuple[tuple[str, str], ...] = ()
+    small: tuple[tuple[str, str], ...] = ()
 
 
 class Source(Protocol):

@@ -11,7 +11,7 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from ingest.errors import IngestError
+from ingest.errors import IngestError, needs_remote_code, remote_code_advice
 from ingest.sources.checkpoint_files import TOKENIZER_FILES
 from ingest.sources.revisions import Checkpoint
 
@@ -20,7 +20,10 @@ _BYTE = re.compile(r"<0x([0-7][0-9A-F])>")
 
 
 def load_tokenizer(
-    source: Path, checkpoints: list[Checkpoint], named: str | None
+    source: Path,
+    checkpoints: list[Checkpoint],
+    named: str | None,
+    trust_remote_code: bool = False,
 ) -> PreTrainedTokenizerBase:
     """The tokenizer in the folder `named`, else the first one in the source or its checkpoints.
 
@@ -35,8 +38,13 @@ def load_tokenizer(
     for folder in folders:
         if any((folder / name).exists() for name in TOKENIZER_FILES):
             try:
-                return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+                # False, not None, which would ask at the terminal.
+                return AutoTokenizer.from_pretrained(
+                    folder, local_files_only=True, trust_remote_code=trust_remote_code
+                )
             except Exception as error:  # any library error: the files are not a tokenizer
+                if needs_remote_code(error):
+                    raise IngestError(remote_code_advice(f"the tokenizer in {folder}")) from error
                 raise IngestError(f"the tokenizer in {folder} cannot be loaded: {error}") from error
     raise IngestError(
         f"there is no tokenizer in {named or source} or its checkpoints: expected tokenizer.json "

@@ -10,7 +10,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from ingest.__main__ import main
-from ingest.sources import retries
+from ingest.sources import retries, settling
 from store.layout import Layout
 from tests.ingest.hub import Hub, serving, use
 from tests.ingest.processes import finish
@@ -33,6 +33,12 @@ class Ended:
 Ingest = Callable[..., Ended]
 Score = Callable[..., Ended]
 LongRun = Callable[..., list[str]]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Damaged files of a test were written just now, and nobody will complete them."""
+    monkeypatch.setattr(settling, "QUIET", 0.0)
 
 
 @pytest.fixture

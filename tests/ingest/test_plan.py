@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedTokenizerFast
 
 from ingest.__main__ import main
+from ingest.audit import Parts, audit
 from ingest.errors import CheckpointError
 from ingest.plan import Plan, describe, describe_cost, make_plan, warnings
 from ingest.sources.revisions import Checkpoint, Naming
@@ -16,8 +19,10 @@ from ingest.sources.source import Weights
 from ingest.trial import Trial
 from store.layout import Layout
 from store.manifest import read_manifest
+from tests.ingest.conftest import Ingest
 from tests.ingest.hub import Hub, serving, use
 from tests.ingest.sources.test_selection import MISTRAL
+from tests.models import byte_level, tiny
 
 REPO = "stanford-crfm/battlestar-gpt2-small-x49"
 PYTHIA = [0, *(2**i for i in range(10)), *range(1_000, 143_001, 1_000)]
@@ -53,7 +58,8 @@ def test_609_branches_take_one_request_each_and_no_download(
         f"{REPO}: 609 of 609 checkpoints, 0 to 400,000",
         "schedule: from 0 to 100 by 10, to 2,000 by 50, to 20,000 by 100, to 400,000 by 1,000",
         "weights: 61 kB in all, at most 300 bytes on disk at once (--prefetch 3)",
-        "warning: checkpoint-400000 has the weights of main",
+        "warning: checkpoint-400000 has the weights of main: that is right only if it is the "
+        "last step",
     ]
     asked = [r for r in mistral.requests if REPO in r]
     assert len(asked) == 1 + 609 + 1  # the branches, each one's files, main's files
@@ -72,9 +78,12 @@ def test_the_audit_finds_equal_weights_gaps_and_what_is_missing(
     assert found == [
         "warning: checkpoint-50000 has no weights: expected model.safetensors or pytorch_model.bin "
         "in it",
-        "warning: checkpoint-273000, checkpoint-274000 have the same weights",
-        "warning: checkpoint-300 has the weights of main",
-        "warning: there are no checkpoints between 8,900 and 9,200",
+        "warning: checkpoint-273000, checkpoint-274000 have the same weights: all but one are "
+        "copies of another step; leave them out with --revisions, or ask who published them",
+        "warning: checkpoint-300 has the weights of main: that is right only if it is the last "
+        "step",
+        "warning: there are no checkpoints between 8,900 and 9,200: look for them in the source, "
+        "or expect a jump there",
     ]
 
 
@@ -98,11 +107,84 @@ def test_a_folder_is_planned_like_a_repository(run_folder: Path, tmp_path: Path)
     plan = make_plan(folder, Naming(), Selection())
     assert warnings(plan) == [
         "checkpoint-0 has no weights: expected model.safetensors in it",
-        "checkpoint-10, checkpoint-20 have the same weights",
-        "checkpoint-400 has the weights of the folder's own model",
+        "checkpoint-10, checkpoint-20 have the same weights: all but one are copies of another "
+        "step; leave them out with --revisions, or ask who published them",
+        "checkpoint-400 has the weights of the folder's own model: that is right only if it is the "
+        "last step",
     ]
     size = (folder / "model.safetensors").stat().st_size
     assert f"weights: {3 * size / 1_000:.0f} kB in all" in describe(plan, 2)
+
+
+@pytest.fixture
+def mixed(tmp_path: Path, bpe: PreTrainedTokenizerFast) -> Path:
+    """Four steps in shards; steps 20 and 30 hold one shard of step 40."""
+    folder = tmp_path / "run"
+    for step in (10, 20, 30, 40):
+        tiny("gpt2", len(bpe), seed=step).save_pretrained(
+            folder / f"checkpoint-{step}", max_shard_size="20KB"
+        )
+        bpe.save_pretrained(folder / f"checkpoint-{step}")
+    shard = max((folder / "checkpoint-40").glob("*.safetensors")).name
+    for step in (20, 30):
+        shutil.copy(folder / "checkpoint-40" / shard, folder / f"checkpoint-{step}")
+    return folder
+
+
+SHARD = re.compile(
+    r"checkpoint-20, checkpoint-30, checkpoint-40 have the same model-\d+-of-\d+\.safetensors, "
+    r"though their other files differ: .* copy that file again for these"
+)
+
+
+def test_one_shard_of_another_step_is_found_by_plan_and_run(
+    mixed: Path, text: Path, tmp_path: Path, ingest: Ingest
+) -> None:
+    (found,) = warnings(make_plan(mixed, Naming(), Selection()))
+    assert SHARD.fullmatch(found)
+    ended = ingest("run", mixed, "--text", text, "--store", tmp_path / "s")
+    assert SHARD.fullmatch(ended.error.removeprefix("warning: "))
+
+
+def test_one_shard_of_another_step_is_found_on_the_hub(
+    mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refs = {p.name: p for p in mixed.iterdir()}
+    with serving(Hub(REPO, {**refs, "main": mixed / "checkpoint-10"})) as hub:
+        use(monkeypatch, hub.url, tmp_path / "home")
+        found = [line for line in planned(capsys, REPO) if "the same model-" in line]
+    assert len(found) == 1
+    assert SHARD.fullmatch(found[0].removeprefix("warning: "))
+
+
+def test_tensors_of_another_step_are_found_where_files_are_local(
+    run_folder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(run_folder, tmp_path / "run")
+    one, two = (folder / f"checkpoint-{n}" / "model.safetensors" for n in (10, 400))
+    name = "transformer.h.0.mlp.c_fc.weight"
+    save_file({**load_file(one), name: load_file(two)[name]}, one, metadata={"format": "pt"})
+    (found,) = warnings(make_plan(folder, Naming(), Selection()))
+    assert found.startswith(f"checkpoint-10, checkpoint-400 have 1 equal tensors ({name}, …)")
+
+
+def test_another_tokenizer_or_config_in_a_revision_is_found(
+    run_folder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(run_folder, tmp_path / "run")
+    byte_level(290).save_pretrained(folder / "checkpoint-10")
+    path = folder / "checkpoint-400" / "config.json"
+    path.write_text(path.read_text().replace('"n_positions": 32', '"n_positions": 64'))
+    config, tokenizer = warnings(make_plan(folder, Naming(), Selection()))
+    assert config.startswith("checkpoint-400: another config.json than checkpoint-0; compare")
+    assert tokenizer.startswith("checkpoint-10: another tokenizer.json than checkpoint-0; if it")
+
+
+def test_a_later_step_with_fewer_tokens_is_found() -> None:
+    names = [(1, "step1-tokens4B", 4), (2, "step2-tokens3B", 3)]
+    parts = [Parts(Checkpoint(n, r, Path(), n, tokens_seen=t)) for n, r, t in names]
+    (found,) = audit(parts)
+    assert found.startswith("step2-tokens3B is a later step than step1-tokens4B, but names fewer")
 
 
 def gaps(numbers: list[int]) -> list[str]:

@@ -20,6 +20,7 @@ from ingest.verify import verify
 from store import schema
 from store.layout import Layout
 from store.manifest import read_manifest
+from tests.architectures import tiny_model
 from tests.ingest.by_hand import losses_by_hand, windows_by_hand
 from tests.ingest.conftest import STEPS, Ingest
 from tests.models import CONTEXT, END, FAMILIES, PROSE, planted, save_run
@@ -273,6 +274,20 @@ def test_a_checkpoint_of_other_sizes_fails_alone(
     ended = ingest("run", source, "--text", tmp_path / "t.txt", "--store", tmp_path / "s")
     assert ended.status == 1
     assert ended.error.startswith("failed: checkpoint-2 cannot score this text")
+    assert list(Layout(tmp_path / "s").scored()) == [1, 3]
+
+
+def test_an_exception_of_any_class_in_a_forward_fails_that_checkpoint_alone(
+    tmp_path: Path, ingest: Ingest, bpe: PreTrainedTokenizerFast, text: Path
+) -> None:
+    source = save_run(tmp_path / "run", bpe, [1, 3])
+    without_language = tiny_model("xmod", default_language=None)  # its forward: ValueError
+    without_language.save_pretrained(source / "checkpoint-2")
+    ended = ingest("run", source, "--text", text, "--store", tmp_path / "s")
+    assert ended.status == 1
+    assert ended.error.startswith(
+        "failed: checkpoint-2 cannot score this text: its model raises ValueError (Input language"
+    )
     assert list(Layout(tmp_path / "s").scored()) == [1, 3]
 
 

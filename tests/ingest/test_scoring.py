@@ -197,3 +197,20 @@ def test_compiling_that_does_not_work_is_refused_at_once(
     monkeypatch.setattr(torch, "compile", broken)
     arguments = ("run", run_folder, "--text", text, "--store", tmp_path / "s", "--compile")
     assert ingest(*arguments).error.startswith("error: --compile cannot be used here (no compiler)")
+
+
+@pytest.mark.parametrize("what", ["activations", "weights"])
+def test_an_overflow_in_half_precision_is_named(
+    tmp_path: Path, ingest: Ingest, bpe: PreTrainedTokenizerFast, text: Path, what: str
+) -> None:
+    source = save_run(tmp_path / "run", bpe, [1, 2])
+    path = source / "checkpoint-2" / "model.safetensors"
+    weights = load_file(path)
+    weights[NORM] *= 60_000 if what == "activations" else 100_000
+    save_file(weights, path, metadata={"format": "pt"})
+    arguments = ("run", source, "--text", text, "--store")
+    ended = ingest(*arguments, tmp_path / "half", "--dtype", "float16")
+    assert ended.status == 1
+    assert ended.error.startswith("failed: checkpoint-2 gives no finite loss on")
+    assert "the largest number of float16 (overflow): give --dtype float32" in ended.error
+    assert ingest(*arguments, tmp_path / "whole").status == 0

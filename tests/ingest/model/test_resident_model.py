@@ -13,9 +13,11 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from ingest.errors import CheckpointError
 from ingest.model.resident_model import ResidentModel, load_model
+from ingest.model.snapshots import model_digest
 from ingest.sources.checkpoint_files import weights_sha256
 from ingest.sources.prefetch import read_weights
 from ingest.sources.revisions import Checkpoint
+from tests.architectures import tiny_model
 from tests.ingest.model.test_heads import SIZES, gemma2
 from tests.ingest.model.test_kernel import scored, some_windows
 from tests.ingest.model.test_models import change
@@ -184,3 +186,71 @@ def test_reading_says_the_digest_and_leaves_damage_to_loading(tmp_path: Path) ->
     for path in checkpoint.path.glob("*.safetensors"):
         path.unlink()
     assert read_weights(checkpoint).weights_sha256 is None
+
+
+OLD_BUFFERS = {
+    "gpt_neo": [
+        "transformer.h.0.attn.attention.masked_bias",
+        "transformer.h.0.attn.attention.bias",
+    ],
+    "gptj": ["transformer.h.0.attn.masked_bias", "transformer.h.0.attn.embed_positions"],
+    "codegen": ["transformer.h.0.attn.causal_mask"],
+    "xglm": ["model.embed_positions.weights", "model.embed_positions._float_tensor"],
+    "llama": ["model.layers.0.self_attn.rotary_emb.inv_freq"],
+    "stablelm": ["model.layers.0.self_attn.rotary_emb.cos_cached"],
+}
+
+
+@pytest.mark.parametrize("architecture", OLD_BUFFERS)
+def test_computed_buffers_in_old_pickles_are_left_out_and_the_rest_is_put_in_place(
+    tmp_path: Path, architecture: str
+) -> None:
+    checkpoints = made(lambda: tiny_model(architecture), pickled, tmp_path)
+    plain = [load_model(c, "float32", "cpu").state_dict() for c in checkpoints]
+    expected = [{k: v.clone() for k, v in each.items()} for each in plain]  # not the file's memory
+    resident = ResidentModel("float32", "cpu")
+    for checkpoint, wanted in zip(checkpoints, expected, strict=True):
+        path = checkpoint.path / "pytorch_model.bin"
+        weights = torch.load(path) | {n: torch.ones(1) for n in OLD_BUFFERS[architecture]}
+        torch.save(weights, path)
+        loaded = resident.load(read_weights(checkpoint)).state_dict()
+        assert all(torch.equal(v, loaded[k]) for k, v in wanted.items())
+    assert resident.built == 1
+
+
+@pytest.mark.parametrize(("architecture", "built"), [("rwkv", 3), ("gpt_neo", 1)])
+def test_a_model_that_changes_itself_is_built_for_each_checkpoint(
+    tmp_path: Path, architecture: str, built: int
+) -> None:
+    checkpoints = made(lambda: tiny_model(architecture), in_one_file, tmp_path)
+    resident = ResidentModel("float32", "cpu")
+    for checkpoint in checkpoints:
+        scored(resident.load(read_weights(checkpoint)), some_windows([CONTEXT]))
+    assert resident.built == built
+
+
+def test_after_an_exception_in_a_forward_the_model_is_built_again(tmp_path: Path) -> None:
+    first, second, _ = made(MAKERS["gpt2, tied"], in_one_file, tmp_path)
+    resident = ResidentModel("float32", "cpu")
+    resident.load(read_weights(first))
+    resident.distrust()
+    resident.load(read_weights(second))
+    assert resident.built == 2
+
+
+@pytest.mark.parametrize("what", ["parameter", "buffer", "flag", "tensor in an attribute"])
+def test_the_digest_covers_all_that_a_forward_may_change(what: str) -> None:
+    model = tiny("neox")
+    layer = model.base_model.layers[0]
+    layer.counter, layer.table = 0, torch.zeros(3)
+    before = model_digest(model)
+    assert model_digest(model) == before
+    if what == "parameter":
+        next(layer.parameters()).data[0] /= 2
+    elif what == "buffer":
+        next(model.buffers())[0] += 1
+    elif what == "flag":
+        layer.counter = 1
+    else:
+        layer.table[1] = 1
+    assert model_digest(model) != before

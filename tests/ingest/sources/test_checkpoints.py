@@ -92,7 +92,8 @@ def test_a_folder_without_weights_has_no_weight_files(tmp_path: Path) -> None:
     ("names", "weights"),
     [
         (["model.safetensors", "adapter_model.safetensors"], ["model.safetensors"]),
-        (["adapter_model.safetensors", "adapter_config.json"], []),
+        (["adapter_model.safetensors", "adapter_config.json"], ["adapter_model.safetensors"]),
+        (["adapter_model.safetensors"], []),
         (["training_args.bin", "optimizer.bin", "pytorch_model.bin"], ["pytorch_model.bin"]),
         (["model.fp16.safetensors", "consolidated.safetensors"], []),
         (
