@@ -1,4 +1,4 @@
-"""Token Trails, the app: choose a store, navigate. `streamlit run app.py -- STORE [STORE …]`."""
+"""Token Trails, the app: open a store, navigate. `streamlit run app.py -- STORE [STORE …]`."""
 
 import argparse
 import sys
@@ -12,28 +12,28 @@ from views.widgets import export, figure
 
 
 def main() -> None:
-    """One run of the script: the sidebar, then the chosen page."""
+    """One run of the script: the sidebar, then the page."""
     st.set_page_config("Token Trails", page_icon="📉", layout="wide")
-    figure.forget()
+    figure.reset()
     options = _options()
     paths = about.stores(options.stores)
-    path = _choose_store(paths)
+    path = _select_store(paths)
     try:
         store = open_store(path, version_of(path), options.functions)
-        store.features.follow()  # what the command line saved since
+        store.features.follow()  # features saved on the command line since
     except QueryError as error:
         st.title("Token Trails")
         st.error(f"This store cannot be opened: {error}")
         return
     found = pages.pages(store, [other for other in paths if other != path])
     st.session_state["pages"] = found
-    chosen = st.navigation(pages.sections(found))
+    page = st.navigation(pages.sections(found))
     about.describe(store)
     try:
-        chosen.run()
-    except QueryError as error:  # what no page expects, such as a group's file that is none
+        page.run()
+    except QueryError as error:  # one that no page expects, such as an invalid file of a group
         st.error(str(error), icon=":material/error:")
-    export.offer(chosen.title, about.in_a_line(store))
+    export.offer(page.title, about.summary(store))
 
 
 def _options() -> argparse.Namespace:
@@ -43,15 +43,14 @@ def _options() -> argparse.Namespace:
     return parser.parse_args(sys.argv[1:])
 
 
-def _choose_store(paths: list[str]) -> str:
+def _select_store(paths: list[str]) -> str:
     """A folder or an fsspec URL."""
     if len(paths) == 1:
         return paths[0]
-    return str(
-        st.sidebar.selectbox(
-            "Store", paths, key="store", bind="query-params", persist_state="session"
-        )
+    path = st.sidebar.selectbox(
+        "Store", paths, key="store", bind="query-params", persist_state="session"
     )
+    return str(path)
 
 
 main()

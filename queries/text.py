@@ -1,4 +1,4 @@
-"""The text of a store: a doc token by token, and a group's tokens in their context."""
+"""The text of a store: a doc token by token, and a group's tokens in context."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,10 @@ from queries.errors import QueryError
 from queries.stats.changes import region_change
 from queries.store import Store
 
-# What a group holds, before anything is averaged: how many tokens, and some in their text.
-
 
 @dataclass(frozen=True)
 class Preview:
-    """A group's tokens, counted, with a sample."""
+    """The size of a group, with a sample of its tokens."""
 
     n_tokens: int
     n_docs: int
@@ -26,21 +24,21 @@ class Preview:
 
 
 def preview(store: Store, group: str, k: int = 6, seed: int = 0) -> Preview:
-    """Count the group's tokens and draw `k` of them by chance. Raises GroupError."""
-    rows = store.some_members(group)
+    """Count the group's tokens and draw `k` of them at random. Raises GroupError."""
+    rows = store.nonempty_members(group)
     sample = np.random.default_rng(seed).permutation(rows)[:k]
     n_docs = len(np.unique(store.source_of_row[rows]))
     return Preview(len(rows), n_docs, store.context(sample))
 
 
-USUAL = 0.95
-"""The share of a text's tokens that a scale of colours tells apart; the rest is off its ends."""
-_BYTE = "<0x"  # as vocabulary writes bytes that are no text
+IN_SCALE = 0.95
+"""The share of a text's tokens within the colour scale; the rest is beyond its ends."""
+_BYTE = "<0x"  # how bytes that are not valid text are written
 
 
 @dataclass(frozen=True)
-class Reading:
-    """A doc's text in pieces: joined, `before` and `token` of each line, then `after`."""
+class DocText:
+    """A doc's text in pieces: `before` and `token` of each row, then `after`."""
 
     doc: int
     source: str
@@ -48,44 +46,44 @@ class Reading:
     tokens: pd.DataFrame
     """row, position, token_str, before (text without a loss), token; in the text's order."""
     after: str
-    """What follows the last token: text without a loss."""
+    """The text after the last token, which has no loss."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """A value's place among `of` values, from 1 for the furthest from zero on its own side."""
+class Rank:
+    """A value's rank among `of` values; 1 is the farthest from zero on its side."""
 
     rank: int
     of: int
     sign: int
-    """-1, 0 or 1: on which side of zero."""
+    """-1, 0 or 1: the side of zero."""
 
 
 def docs(store: Store) -> pd.DataFrame:
-    """The docs that have a token: doc, source, part, n_tokens; in the text's order."""
+    """The docs with at least one token: doc, source, part, n_tokens; in the text's order."""
     return store.sql(sql.read("text/doc_list"))
 
 
-def reading(store: Store, doc: int) -> Reading:
-    """The pieces of a doc. Raises QueryError where there is no such doc.
+def doc_text(store: Store, doc: int) -> DocText:
+    """The pieces of a doc. Raises QueryError for an unknown doc.
 
-    A token stands as in the text, but for bytes that are no character by themselves: those stand
-    as `<0xE2>`. A text that no token covers, or whose token has no loss, is some token's `before`.
+    A token is written as in the text, except that bytes which are not a character by themselves are
+    written as `<0xE2>`. Text without a token, or whose token has no loss, is in the next `before`.
     """
     found = store.sql(sql.read("text/doc_text"), values={"doc": doc})
     if found.empty:
         raise QueryError(
-            f"there is no doc {doc}: they are numbered from 0 to {store.manifest.n_docs - 1:,}"
+            f"there is no doc {doc}: docs are numbered from 0 to {store.manifest.n_docs - 1:,}"
         )
     tokens = store.sql(sql.read("text/doc_tokens"), values={"doc": doc})
     text = str(found["text"][0])
     before, within, end = _pieces(text, tokens)
     pieces = tokens[["row", "position", "token_str"]].assign(before=before, token=within)
-    return Reading(doc, str(found["source"][0]), int(found["part"][0]), pieces, text[end:])
+    return DocText(doc, str(found["source"][0]), int(found["part"][0]), pieces, text[end:])
 
 
 def _pieces(text: str, tokens: pd.DataFrame) -> tuple[list[str], list[str], int]:
-    """Before each token, of each token, and where the last one ends. Tokens may share characters"""
+    """Texts before each token and of each token, and where the last ends. Tokens may overlap."""
     before: list[str] = []
     within: list[str] = []
     end = 0
@@ -99,10 +97,10 @@ def _pieces(text: str, tokens: pd.DataFrame) -> tuple[list[str], list[str], int]
 
 
 def values(store: Store, steps: Sequence[int]) -> np.ndarray:
-    """Of all tokens the loss at one step, or the change from one to another, in nats.
+    """The loss of each token at one step, or its change between two, in nats.
 
-    float32 (tokens,), by row. Raises QueryError for a step that is not in the store, and for two
-    that are no region.
+    float32 (tokens,), by row. Raises QueryError for a step that is not in the store, and if the
+    second step is not after the first.
     """
     if len(steps) == 1:
         return np.array(store.matrix.column(steps[0]))
@@ -110,18 +108,18 @@ def values(store: Store, steps: Sequence[int]) -> np.ndarray:
     return region_change(store.matrix, np.arange(store.manifest.n_tokens), (first, last))
 
 
-def reach(found: np.ndarray) -> float:
-    """Where a scale of colours ends, in nats, above 0: USUAL of the values are within."""
-    furthest = float(np.quantile(np.abs(found), USUAL))
-    return furthest or float(np.abs(found).max()) or 1.0
+def color_limit(found: np.ndarray) -> float:
+    """The positive end of a colour scale, in nats: IN_SCALE of the values are within it."""
+    limit = float(np.quantile(np.abs(found), IN_SCALE))
+    return limit or float(np.abs(found).max()) or 1.0
 
 
-def place(found: np.ndarray, row: int, rows: np.ndarray | None = None) -> Place:
-    """The place of one row's value among all, or among those of `rows`."""
+def rank(found: np.ndarray, row: int, rows: np.ndarray | None = None) -> Rank:
+    """The rank of one row's value among all, or among those of `rows`."""
     among = found if rows is None else found[rows]
     value = found[row]
     beyond = among > value if value >= 0 else among < value
-    return Place(1 + int(beyond.sum()), len(among), int(np.sign(value)))
+    return Rank(1 + int(beyond.sum()), len(among), int(np.sign(value)))
 
 
 def largest(
@@ -129,10 +127,10 @@ def largest(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The k lowest values below zero and the k highest above, of all rows or of `rows`.
 
-    Each: row, value (nats), and `Store.context` of the token; the furthest from zero first.
+    Both have row, value (nats), and `Store.context` of the token; farthest from zero first.
     """
-    asked = np.arange(len(found)) if rows is None else rows
-    frame = pd.DataFrame({"row": asked, "value": found[asked]})
+    rows = np.arange(len(found)) if rows is None else rows
+    frame = pd.DataFrame({"row": rows, "value": found[rows]})
     lowest, highest = frame.nsmallest(k, "value"), frame.nlargest(k, "value")
     sides = (lowest[lowest["value"] < 0], highest[highest["value"] > 0])
     low, high = (side.merge(store.context(side["row"], 45, 25), on="row") for side in sides)
@@ -140,20 +138,20 @@ def largest(
 
 
 def token(store: Store, row: int) -> dict[str, object]:
-    """All that is known of a token occurrence and its doc, but texts: column -> value.
+    """All columns of a token occurrence and its doc except long texts: column -> value.
 
-    Raises QueryError where there is no such row.
+    Raises QueryError for an unknown row.
     """
     found = store.sql(sql.read("engine/token_columns"), values={"row": row})
     if found.empty:
         raise QueryError(
-            f"there is no token {row}: rows go from 0 to {store.manifest.n_tokens - 1:,}"
+            f"there is no token {row}: rows are numbered from 0 to {store.manifest.n_tokens - 1:,}"
         )
     return {str(name): value for name, value in found.iloc[0].items()}
 
 
 def trajectory(store: Store, row: int) -> pd.DataFrame:
-    """The losses of one token: row, token_str, checkpoint, loss (nats), as its SQL gives them."""
+    """The losses of one token: row, token_str, checkpoint, loss (nats)."""
     losses = store.matrix.rows(np.array([row]))[0]
     return pd.DataFrame(
         {

@@ -1,1 +1,1 @@
-"""The pages of the app: one file each, and the charts that they draw."""
+"""The app: one file per page in `pages`, the controls they share in `widgets`."""

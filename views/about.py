@@ -1,4 +1,4 @@
-"""What a store is: the picker's choices, the summary in the sidebar, what to be wary of."""
+"""Stores: which ones can be opened, and what the sidebar says of the open one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,88 +7,97 @@ import streamlit as st
 
 from queries import QueryError, Store
 from queries.engine import remote
-from queries.store import NEW, REPLACED
+from queries.store import State
 from views.answers import open_store, version_of
 
+WORDS = (
+    "A *source document* is one text of the corpus; bands treat source documents as the sampled "
+    "unit. A *doc* is a window that the model saw at once. A source document longer than the "
+    "context is cut into *parts*, each of which is one doc."
+)
 
-def stores(named: Sequence[str]) -> list[str]:
-    """The stores that were named; a folder of stores stands for those in it."""
+
+def stores(paths: Sequence[str]) -> list[str]:
+    """The stores at these paths; a folder of stores is replaced by the stores in it."""
     found: list[str] = []
-    for path in named:
+    for path in paths:
         inside = [] if remote.is_url(path) or remote.is_store(path) else _inside(Path(path))
         found += inside or [path]
     return list(dict.fromkeys(found))
 
 
-def alike(store: Store, others: Sequence[str]) -> list[Store]:
-    """Of other stores those of the same tokens, so that runs can be compared; opened once."""
-    opened = []
+def same_tokens(store: Store, others: Sequence[str]) -> list[Store]:
+    """Those of the other stores that have the same tokens, so that runs can be compared."""
+    found = []
     for path in others:
         try:
             other = open_store(path, version_of(path), None)
         except QueryError:
             continue  # its own page says why
         if other.manifest.token_fingerprint == store.manifest.token_fingerprint:
-            opened.append(other)
-    return opened
+            found.append(other)
+    return found
 
 
-def in_a_line(store: Store) -> str:
-    """Model, text and size, for a page that is saved."""
-    about = store.manifest
-    size = f"{len(store.steps):,} checkpoints, {about.n_tokens:,} tokens"
-    return f"{about.model}: {size} of {about.text}"
+def summary(store: Store) -> str:
+    """Model, text and size in one line, for a page that is saved."""
+    manifest = store.manifest
+    size = f"{len(store.steps):,} checkpoints, {manifest.n_tokens:,} tokens"
+    return f"{manifest.model}: {size} of {manifest.text}"
 
 
 def describe(store: Store) -> None:
-    """The summary, in the sidebar."""
-    about = store.manifest
+    """The summary and the warnings, in the sidebar."""
+    manifest = store.manifest
     with st.sidebar:
-        st.markdown(f"**{about.model}**")
+        st.markdown(f"**{manifest.model}**")
         st.caption(
             f"{len(store.steps):,} checkpoints, steps {store.steps[0]:,} to {store.steps[-1]:,}  \n"
-            f"{about.n_tokens:,} tokens in {about.n_docs:,} docs of {about.text}  \n"
-            f"context {about.context_length:,} tokens, "
-            f"{f'BOS {about.bos} before each doc' if about.bos else 'no BOS'}  \n"
-            f"scored in {about.dtype}, attention {about.attention}"
+            f"{manifest.n_tokens:,} tokens in {manifest.n_docs:,} docs of {manifest.text}  \n"
+            f"context {manifest.context_length:,} tokens, "
+            f"{f'BOS {manifest.bos} before each doc' if manifest.bos else 'no BOS'}  \n"
+            f"scored in {manifest.dtype}, attention {manifest.attention}",
+            help=WORDS,
         )
         _warn(store)
-        _offer_reopening(store.on_disk)
+        _offer_reopening(store.files.state())
         if store.functions_changed:
             _offer_reload(store)
 
 
 def _warn(store: Store) -> None:
-    tried = store.checkpoints
-    failed = int(tried["error"].notna().sum())
+    checkpoints = store.checkpoints
+    failed = int(checkpoints["error"].notna().sum())
     if failed:
         st.warning(
             f"{failed} checkpoint{'s' if failed > 1 else ''} failed: see the table "
             "`checkpoints` on the SQL page"
         )
-    same = tried[tried["duplicate_of"].notna()] if "duplicate_of" in tried else tried[:0]
+    if "duplicate_of" not in checkpoints:
+        return
+    same = checkpoints[checkpoints["duplicate_of"].notna()]
     if len(same):
         first = same.iloc[0]
         more = f" and {len(same) - 1} more" if len(same) > 1 else ""
         st.warning(
-            f"Step {int(first['checkpoint']):,} has the very same weights as step "
-            f"{int(first['duplicate_of']):,}{more}: one of them is published under a wrong name"
+            f"Step {int(first['checkpoint']):,} has exactly the same weights as step "
+            f"{int(first['duplicate_of']):,}{more}: one of them was published under a wrong name"
         )
 
 
-def _offer_reopening(state: str) -> None:
-    """New checkpoints are shown on request; of a store that was replaced, nothing old may stay."""
-    if state == NEW:
-        st.info("New checkpoints were scored since this store was opened.")
+def _offer_reopening(state: State) -> None:
+    """New checkpoints are shown on request; a replaced store has to be opened again."""
+    if state == "new checkpoints":
+        st.info("New checkpoints were scored after this store was opened.")
         st.button("Show new checkpoints", on_click=version_of.clear, key="show_new")
-    elif state == REPLACED:
-        st.warning("This store's files were changed since it was opened: what is shown is old.")
+    elif state == "replaced":
+        st.warning("This store's files changed after it was opened: what is shown is out of date.")
         st.button("Open it again", on_click=version_of.clear, key="show_new")
 
 
 def _offer_reload(store: Store) -> None:
-    st.info("A file of functions was changed since it was loaded.")
-    if st.button("Load functions again", key="load_functions"):
+    st.info("A file of functions changed after it was loaded.")
+    if st.button("Reload functions", key="load_functions"):
         try:
             store.reload_functions()
         except QueryError as error:

@@ -1,29 +1,37 @@
-"""Answers of a store, cached across reruns and sessions."""
+"""Answers of a store, cached across reruns and sessions.
+
+Each is the function of `queries` that it names, called as `answers.events(store, …)`.
+"""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 import queries
-from queries import Clusters, Comparison, Matched, Mechanism, Preview, Store, text
+from queries import Comparison, Mechanism, Positions, Store, text
+from queries.analyses.base import Result
+from queries.analyses.compare import By
 from queries.analyses.matched import INITIAL_LOSS
-from queries.analyses.rho_1 import CATEGORIES, rho_1_summary
+from queries.analyses.registry import ANALYSES
+from queries.analyses.rho_1 import CATEGORIES
 from queries.engine import remote
-from queries.report import Report
-from queries.report import report as ask_report
-from queries.stats.changes import Region, Zoom
-from queries.text import Reading
+from queries.report import report as make_report
 
-ENTRIES = 64
+P = ParamSpec("P")
+R = TypeVar("R")
+IDENTITIES = {"row", "doc", "token_id", "char_start", "char_end", "text"}
+"""Columns that distinguish each token from all others, so that none would have a control."""
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def version_of(path: str) -> tuple[str, ...]:
-    """The files there were when this was first asked; cleared to look again."""
+    """The files of a store when this was first called; clear the cache to look again."""
     if remote.is_url(path):
         return tuple(sorted(remote.listing(path)))
     names = (
@@ -52,263 +60,184 @@ def open_store(path: str, version: tuple[str, ...], functions: str | None) -> St
 
 
 def key(store: Store) -> tuple[object, ...]:
-    """What tells one state of a store from another, for the caches below."""
-    return str(store.path), store.opened.stamp, store.features.version
-
-
-@st.cache_data(max_entries=ENTRIES, show_spinner="Averaging the group's losses …")
-def trajectory(
-    _store: Store, store_key: object, clause: str, smooth: float | None = None
-) -> pd.DataFrame:
-    """`Store.trajectories` of one group; the column token_group is left to the page."""
-    return _store.trajectories({"": clause}, smooth).drop(columns="token_group")
-
-
-@st.cache_data(max_entries=ENTRIES, show_spinner="Comparing the groups …")
-def beside(
-    _store: Store, store_key: object, how: str, first: str, second: str, smooth: float | None
-) -> pd.DataFrame:
-    """`Store.difference` or `Store.ratio`, as `how` says."""
-    return getattr(_store, how)(first, second, smooth)
-
-
-@st.cache_data(max_entries=ENTRIES, show_spinner="Comparing the runs …")
-def runs(_stores: list[Store], store_keys: object, clause: str, by: str) -> Comparison:
-    """`queries.compare`."""
-    return queries.compare(_stores, clause, by)
-
-
-@st.cache_data(max_entries=ENTRIES, show_spinner="Looking for events …")
-def events(_store: Store, store_key: object, clause: str) -> pd.DataFrame:
-    """`queries.events`."""
-    return queries.events(_store, clause)
-
-
-@st.cache_data(max_entries=ENTRIES, show_spinner="Counting …")
-def preview(_store: Store, store_key: object, clause: str) -> Preview:
-    """`queries.preview`."""
-    return queries.preview(_store, clause)
-
-
-@st.cache_data(max_entries=16, show_spinner=False)
-def sources(_store: Store, store_key: object) -> list[str]:
-    """Names of the source documents, in the text's order."""
-    return _store.sources
-
-
-@st.cache_data(max_entries=16, show_spinner=False)
-def token_columns(_store: Store, store_key: object) -> list[str]:
-    """What a group can ask of a token."""
-    return _store.token_columns
-
-
-@st.cache_data(max_entries=16, show_spinner="Looking at every token's change …")
-def zoom(
-    _store: Store, store_key: object, region: tuple[int, int], where: str, k: int, seed: int
-) -> Zoom:
-    """`Store.zoom`."""
-    return _store.zoom(*region, where=where, k=k, seed=seed)
-
-
-@st.cache_data(max_entries=ENTRIES, show_spinner="Comparing the regions …")
-def overlap(
-    _store: Store,
-    store_key: object,
-    first: tuple[int, int],
-    second: tuple[int, int],
-    where: str,
-    k: int,
-    min_count: int | None,
-) -> pd.DataFrame:
-    """`queries.overlap`."""
-    return queries.overlap(_store, first, second, where, k, min_count)
-
-
-@st.cache_data(max_entries=16, show_spinner="Looking at every token type …")
-def type_changes(
-    _store: Store, store_key: object, region: tuple[int, int], where: str, min_count: int
-) -> pd.DataFrame:
-    """`queries.type_changes`."""
-    return queries.type_changes(_store, *region, where, min_count)
-
-
-@st.cache_data(max_entries=16, show_spinner="Comparing hundreds of groups with the rest …")
-def explain(_store: Store, store_key: object, region: tuple[int, int]) -> pd.DataFrame:
-    """`queries.explain`."""
-    return queries.explain(_store, *region)
-
-
-@st.cache_data(max_entries=16, show_spinner="Looking for the largest rise …")
-def suggested_regions(_store: Store, store_key: object) -> tuple[Region, Region]:
-    """`Store.suggested_regions`."""
-    return _store.suggested_regions()
-
-
-@st.cache_data(max_entries=4, show_spinner="Asking the report's ten questions …")
-def report(_store: Store, store_key: object) -> Report:
-    """`queries.report`."""
-    return ask_report(_store)
-
-
-@st.cache_data(max_entries=ENTRIES, show_spinner=False)
-def context(_store: Store, store_key: object, rows: tuple[int, ...]) -> pd.DataFrame:
-    """`Store.context`."""
-    return _store.context(list(rows))
-
-
-# Answers of the analyses, cached as those in `views.answers`.
-
-ANALYSIS_ENTRIES = 16
-_IDENTITIES = {"row", "doc", "token_id", "char_start", "char_end", "text"}
-
-
-@dataclass(frozen=True)
-class Categories:
-    """Rho-1's categories of some tokens."""
-
-    tokens: pd.DataFrame
-    """row, category, start, end (nats)."""
-    summary: pd.DataFrame
-    """category, n_tokens, share, mean_start, mean_end (nats)."""
-    means: pd.DataFrame
-    """category, checkpoint, mean_loss, low, high (nats), n_tokens, n_docs."""
-
-
-@st.cache_data(max_entries=ANALYSIS_ENTRIES, show_spinner="Looking for tokens that are alike …")
-def matched(
-    _store: Store, store_key: object, group: str, on: tuple[str, ...], among: str, bins: int
-) -> Matched:
-    """`queries.matched`."""
-    return queries.matched(_store, group, on, among, bins)
-
-
-@st.cache_data(max_entries=ANALYSIS_ENTRIES, show_spinner=False)
-def matchable(_store: Store, store_key: object) -> list[str]:
-    """The features by which tokens can be alike, without those that tell each from all others."""
-    return [INITIAL_LOSS, *(c for c in _store.token_columns if c not in _IDENTITIES)]
+    """Distinguishes the states of a store, for the caches below."""
+    return str(store.path), store.files.stamp, store.features.version
 
 
 def key_of(store: Store, clause: str) -> tuple[object, ...]:
-    """`answers.key` for what takes seconds: features that the group does not name leave it alone.
+    """`key` for what takes seconds: features that the group does not use don't matter.
 
-    Else to keep kinds as a feature would sort the tokens again.
+    Otherwise saving clusters as a feature would compute the clusters again.
     """
     words = set(re.findall(r"\w+", store.groups.clause(clause)))
-    named = tuple(version for version in store.features.version if version[0] in words)
-    return (*key(store)[:-1], named)
+    used = tuple(version for version in store.features.version if version[0] in words)
+    return (*key(store)[:-1], used)
 
 
-@st.cache_data(
-    max_entries=ANALYSIS_ENTRIES,
-    show_spinner="Sorting the tokens into kinds: that takes some seconds …",
-)
-def clusters(
-    _store: Store, store_key: object, where: str, k: int | None, compared: str
-) -> Clusters:
-    """`queries.clusters`."""
-    return queries.clusters(_store, where, k, compared)
+def cached(
+    function: Callable[Concatenate[Store, P], R],
+    spinner: str | bool = False,
+    entries: int = 16,
+    group_only: bool = False,
+) -> Callable[Concatenate[Store, P], R]:
+    """`function`, cached by the store's state and the arguments.
+
+    With `group_only` the argument `where` is a group, and only the features that it uses count.
+    """
+
+    def answer(_store: Store, state: object, *arguments: P.args, **named: P.kwargs) -> R:
+        return function(_store, *arguments, **named)
+
+    answer.__qualname__ = f"{function.__module__}.{function.__qualname__}"  # Streamlit's cache key
+    remembered = st.cache_data(max_entries=entries, show_spinner=spinner)(answer)
+
+    def ask(store: Store, /, *arguments: P.args, **named: P.kwargs) -> R:
+        state = key_of(store, str(named["where"])) if group_only else key(store)
+        return remembered(store, state, *arguments, **named)
+
+    ask.__doc__ = function.__doc__
+    return ask
 
 
-@st.cache_data(max_entries=ANALYSIS_ENTRIES, show_spinner="Fitting a line to each token's losses …")
-def categories(_store: Store, store_key: object, where: str, log: bool) -> Categories:
-    """`queries.rho_1`, its summary, and each category's trajectory."""
-    tokens = queries.rho_1(_store, where, log)
-    found = {name: tokens.loc[tokens["category"] == name, "row"] for name in CATEGORIES}
+def _trajectory(store: Store, clause: str, smooth: float | None = None) -> pd.DataFrame:
+    """`Store.trajectories` of one group, without the column token_group."""
+    return store.trajectories({"": clause}, smooth).drop(columns="token_group")
+
+
+def _matchable(store: Store) -> list[str]:
+    """The covariates on which tokens can be matched."""
+    return [INITIAL_LOSS, *(c for c in store.token_columns if c not in IDENTITIES)]
+
+
+def _positions(store: Store, where: str) -> Positions:
+    """`queries.positions`, with less_mean: minus the mean of all positions at the step."""
+    found = queries.positions(store, where=where)
+    frame = found.frame
+    sums = (frame["mean_loss"] * frame["n_tokens"]).groupby(frame["checkpoint"]).sum()
+    n_tokens = frame.drop_duplicates("first_position")["n_tokens"].sum()
+    less_mean = frame["mean_loss"] - frame["checkpoint"].map(sums / n_tokens)
+    return replace(found, frame=frame.assign(less_mean=less_mean))
+
+
+def _rho_1_means(store: Store, where: str, log: bool) -> pd.DataFrame:
+    """Each category's trajectory: category, checkpoint, mean_loss, low, high, n_tokens, n_docs."""
+    members = queries.rho_1(store, where=where, log=log).members
+    rows = {name: members.loc[members["category"] == name, "row"] for name in CATEGORIES}
     frames = [
-        _store.trajectory(rows.to_numpy()).assign(category=name)
-        for name, rows in found.items()
-        if len(rows)
+        store.trajectory(found.to_numpy()).assign(category=name)
+        for name, found in rows.items()
+        if len(found)
     ]
-    means = pd.concat(frames, ignore_index=True)
-    return Categories(tokens, rho_1_summary(tokens), means)
+    return pd.concat(frames, ignore_index=True)
 
 
-@st.cache_data(max_entries=ANALYSIS_ENTRIES, show_spinner="Averaging by position …")
-def positions(_store: Store, store_key: object, where: str) -> pd.DataFrame:
-    """`queries.loss_by_position`, and less_mean: less the mean of all positions at the step."""
-    found = queries.loss_by_position(_store, where)
-    sums = (found["mean_loss"] * found["n_tokens"]).groupby(found["checkpoint"]).sum()
-    n_tokens = found.drop_duplicates("first_position")["n_tokens"].sum()
-    return found.assign(less_mean=found["mean_loss"] - found["checkpoint"].map(sums / n_tokens))
-
-
-@st.cache_data(max_entries=ANALYSIS_ENTRIES, show_spinner="Fitting the loss over the position …")
-def position_slope(_store: Store, store_key: object, where: str) -> pd.DataFrame:
-    """`queries.position_slope`."""
-    return queries.position_slope(_store, where)
-
-
-@st.cache_data(max_entries=ANALYSIS_ENTRIES, show_spinner="Comparing positions …")
-def in_context_score(
-    _store: Store, store_key: object, late: int, early: int, where: str
-) -> pd.DataFrame:
-    """`queries.in_context_score`."""
-    return queries.in_context_score(_store, late, early, where)
-
-
-@st.cache_data(max_entries=ANALYSIS_ENTRIES, show_spinner="Comparing with unigrams and bigrams …")
-def baselines(_store: Store, store_key: object, group: str) -> pd.DataFrame:
-    """`queries.baselines`."""
-    return queries.baselines(_store, group)
-
-
-@st.cache_data(max_entries=ANALYSIS_ENTRIES, show_spinner="Reading the probes …")
-def mechanism(
-    _store: Store, store_key: object, group: str, baseline: str | None, between: tuple[int, int]
+def _mechanism(
+    store: Store, group: str, baseline: str | None, between: tuple[int, int], n_probes: int
 ) -> Mechanism:
-    """`queries.mechanism`."""
-    return queries.mechanism(_store, group, baseline, *between)
+    """`queries.mechanism`; probes can be added to a store, which only their number shows."""
+    return queries.mechanism(store, group, baseline, between=between)
 
 
-@st.cache_data(max_entries=ANALYSIS_ENTRIES, show_spinner="Looking which moves first …")
-def leads(
-    _store: Store, store_key: object, group: str, baseline: str | None, between: tuple[int, int]
+def _lags(
+    store: Store, group: str, baseline: str | None, between: tuple[int, int], n_probes: int
 ) -> pd.DataFrame:
-    """The lags of `queries.mechanism`."""
-    return queries.mechanism(_store, group, baseline, *between).lags
+    """The lags of `queries.mechanism`, which a short run does not have."""
+    return queries.mechanism(store, group, baseline, between=between).lags
 
 
-# Answers that the Text page asks for, cached across reruns and sessions.
+def _doc_values(store: Store, steps: tuple[int, ...]) -> tuple[np.ndarray, float]:
+    """`text.values`, and where their colours end (`text.color_limit`)."""
+    found = text.values(store, steps)
+    return found, text.color_limit(found)
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
-def members(_store: Store, store_key: object, clause: str) -> np.ndarray:
-    """`Store.members`."""
-    return _store.members(clause)
-
-
-@st.cache_data(max_entries=16, show_spinner=False)
-def docs(_store: Store, store_key: object) -> pd.DataFrame:
-    """`reading.docs`."""
-    return text.docs(_store)
-
-
-@st.cache_data(max_entries=ENTRIES, show_spinner=False)
-def doc(_store: Store, store_key: object, number: int) -> Reading:
-    """`reading.reading`."""
-    return text.reading(_store, number)
-
-
-@st.cache_data(max_entries=16, show_spinner="Looking at every token …")
-def values(_store: Store, store_key: object, steps: tuple[int, ...]) -> tuple[np.ndarray, float]:
-    """`reading.values`, and their `reading.reach`."""
-    found = text.values(_store, steps)
-    return found, text.reach(found)
-
-
-@st.cache_data(max_entries=ENTRIES, show_spinner=False)
-def largest(
-    _store: Store, store_key: object, steps: tuple[int, ...], k: int, in_doc: int | None
+def _largest(
+    store: Store, steps: tuple[int, ...], k: int, in_doc: int | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`reading.largest` of a doc, or of all."""
-    found, _ = values(_store, store_key, steps)
-    rows = None
-    if in_doc is not None:
-        rows = doc(_store, store_key, in_doc).tokens["row"].to_numpy()
-    return text.largest(_store, found, k, rows)
+    """`text.largest` in a doc, or in the whole text."""
+    values, _ = doc_values(store, steps)
+    rows = None if in_doc is None else doc(store, in_doc).tokens["row"].to_numpy()
+    return text.largest(store, values, k, rows)
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner=False)
-def token(_store: Store, store_key: object, row: int) -> dict[str, object]:
-    """`reading.token`."""
-    return text.token(_store, row)
+def _doc_of_token(store: Store, row: int) -> int:
+    doc = text.token(store, row)["doc"]
+    assert isinstance(doc, int | np.integer)
+    return int(doc)
+
+
+def _sources(store: Store) -> list[str]:
+    return store.sources
+
+
+def _token_columns(store: Store) -> list[str]:
+    return store.token_columns
+
+
+# The store and its groups.
+sources = cached(_sources)
+token_columns = cached(_token_columns)
+members = cached(Store.members)
+preview = cached(text.preview, "Counting …", 64)
+context = cached(Store.context, entries=64)
+
+# Trajectories.
+trajectory = cached(_trajectory, "Averaging the group's losses …", 64)
+difference = cached(Store.difference, "Comparing the groups …", 64)
+ratio = cached(Store.ratio, "Comparing the groups …", 64)
+events = cached(queries.events, "Detecting events …", 64)
+
+# Regions of training.
+suggested_regions = cached(Store.suggested_regions, "Looking for the largest rise …")
+zoom = cached(Store.zoom, "Computing every token's change …")
+overlap = cached(queries.overlap, "Comparing the regions …", 64)
+type_changes = cached(queries.type_changes, "Averaging every token type …")
+explain = cached(queries.explain, "Comparing hundreds of groups with all other tokens …")
+
+# Analyses.
+matched = cached(queries.matched, "Looking for controls …")
+matchable = cached(_matchable)
+clusters = cached(
+    queries.clusters, "Clustering the tokens, which takes a few seconds …", group_only=True
+)
+rho_1 = cached(queries.rho_1, "Fitting a line to every token's losses …")
+rho_1_means = cached(_rho_1_means, "Averaging the categories …")
+positions = cached(_positions, "Averaging by position …")
+position_slope = cached(queries.position_slope, "Fitting the loss over the position …")
+in_context_score = cached(queries.in_context_score, "Comparing positions …")
+ngrams = cached(queries.ngrams, "Comparing with unigrams and bigrams …")
+mechanism = cached(_mechanism, "Reading the probes …")
+lags = cached(_lags, "Comparing which changes first …")
+report = cached(make_report, "Answering the report's ten questions …", 4)
+
+# The Text page.
+docs = cached(text.docs)
+doc = cached(text.doc_text, entries=64)
+doc_values = cached(_doc_values, "Reading every token's value …")
+largest = cached(_largest, entries=64)
+token = cached(text.token, entries=64)
+doc_of_token = cached(_doc_of_token, entries=64)
+
+
+@st.cache_data(max_entries=16, show_spinner="Computing …")
+def _analysis(
+    _stores: list[Store], states: object, name: str, arguments: tuple[tuple[str, Any], ...]
+) -> Result:
+    analysis = next(analysis for analysis in ANALYSES if analysis.name == name)
+    return analysis.function(_stores if len(_stores) > 1 else _stores[0], **dict(arguments))
+
+
+def analysis(stores: list[Store], name: str, arguments: Mapping[str, Any]) -> Result:
+    """The analysis of the registry with this name, of one store or of several."""
+    states = tuple(key(store) for store in stores)
+    return _analysis(stores, states, name, tuple(arguments.items()))
+
+
+@st.cache_data(max_entries=64, show_spinner="Comparing the runs …")
+def _runs(_stores: list[Store], states: object, clause: str, by: By) -> Comparison:
+    return queries.compare(_stores, group=clause, by=by)
+
+
+def runs(stores: list[Store], clause: str, by: By) -> Comparison:
+    """`queries.compare`."""
+    return _runs(stores, tuple(key(store) for store in stores), clause, by)

@@ -1,4 +1,4 @@
-"""The groups that a user has chosen: in the session, and in the URL that restores them."""
+"""The groups that a user has selected: in the session, and in the URL that restores them."""
 
 import dataclasses
 import json
@@ -21,15 +21,15 @@ _ids = count()
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """A group as it was put together: `text` is a name or SQL, `built` templates as JSON."""
+class SelectedGroup:
+    """A group as the user entered it: `text` is a name or SQL, `built` holds templates as JSON."""
 
     text: str = ""
     built: str = ""
     name: str = ""
     color: str = ""
     number: int = dataclasses.field(default_factory=lambda: next(_ids), compare=False)
-    """Tells it from the others of this process; not in the URL."""
+    """Distinguishes it from the other groups of this process; not in the URL."""
 
     @property
     def clause(self) -> str:
@@ -37,7 +37,7 @@ class Chosen:
         return from_json(self.built).sql() if self.built else self.text
 
     def title(self, store: Store) -> str:
-        """The user's name for it, else the named group's title, else a sentence, else its SQL."""
+        """The user's name for it, or the named group's title, or a phrase, or its SQL."""
         if self.name:
             return self.name
         if self.built:
@@ -54,62 +54,59 @@ class Chosen:
         return json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
 
 
-def from_url(value: str) -> Chosen:
-    """The group of such a value; what makes no sense is taken as SQL, and gets a sentence later."""
+def from_url(value: str) -> SelectedGroup:
+    """The group of such a value; an invalid one is taken as SQL, which is refused when used."""
     try:
         facts = json.loads(value) if value.startswith("{") else {}
-        names = [f.name for f in dataclasses.fields(Chosen) if f.name != "number"]
-        if "built" in facts:
-            facts["built"] = to_json(from_data(facts["built"]))
-        made = Chosen(**{k: str(facts[k]) for k in names if k in facts})
-        if not _COLOR.fullmatch(made.color):
-            made = dataclasses.replace(made, color="")
+        built = to_json(from_data(facts["built"])) if "built" in facts else ""
+        text, name, color = (str(facts.get(part, "")) for part in ("text", "name", "color"))
+        made = SelectedGroup(text, built, name, color if _COLOR.fullmatch(color) else "")
         _ = made.clause
     except (ValueError, RecursionError, GroupError):
-        return Chosen(value)
-    return made if made.text or made.built else Chosen(value)
+        return SelectedGroup(value)
+    return made if made.text or made.built else SelectedGroup(value)
 
 
-def groups(parameter: str, defaults: Sequence[str]) -> list[Chosen]:
-    """The chosen groups: those of a link that was followed, else the session's, else defaults."""
+def groups(parameter: str, defaults: Sequence[str]) -> list[SelectedGroup]:
+    """The groups of the link that was followed, or the session's, or the defaults."""
     kept = f"{parameter}_groups"
     in_url = st.query_params.get_all(parameter)
     if kept not in st.session_state:
         st.session_state[kept] = _from_urls(in_url or defaults)
     elif in_url and in_url != st.session_state.get(f"{parameter}_written"):
         st.session_state[kept] = _from_urls(in_url)
-    found: list[Chosen] = st.session_state[kept]
+    found: list[SelectedGroup] = st.session_state[kept]
     keep(parameter, found)
     return found
 
 
-def _from_urls(values: Sequence[str]) -> list[Chosen]:
+def _from_urls(values: Sequence[str]) -> list[SelectedGroup]:
     return [from_url(value) for value in values if value != _NONE]
 
 
-def keep(parameter: str, chosen: Sequence[Chosen]) -> None:
-    """Into the session and the URL."""
-    values = [group.url() for group in chosen] or [_NONE]
-    st.session_state[f"{parameter}_groups"] = list(chosen)
+def keep(parameter: str, groups: Sequence[SelectedGroup]) -> None:
+    """Write the groups of a page to the session and the URL."""
+    values = [group.url() for group in groups] or [_NONE]
+    st.session_state[f"{parameter}_groups"] = list(groups)
     st.session_state[f"{parameter}_written"] = values
     if st.query_params.get_all(parameter) != values:
         st.query_params[parameter] = values
 
 
-def offer(group: Chosen) -> None:
-    """A link to the Trajectories page with this group beside those that are there."""
+def offer(group: SelectedGroup) -> None:
+    """A link to the Trajectories page that adds this group to its groups."""
     there = st.session_state.get(f"{TRAJECTORIES}_groups")
     others = [*DEFAULTS] if there is None else [other.url() for other in there]
     st.page_link(
         st.session_state["pages"]["trajectories"],
-        label=f"“{group.name}” as a group on Trajectories",
+        label=f"Show “{group.name}” on Trajectories",
         icon=":material/add_chart:",
         query_params={TRAJECTORIES: [*others, group.url()]},
     )
 
 
 def group_title(store: Store, text: str) -> str:
-    """The named group's title for its name or clause, else the clause itself, shortened."""
+    """The named group's title for its name or clause, or the clause itself, shortened."""
     named = store.named_groups
     if text in named:
         return named[text].title
@@ -118,6 +115,6 @@ def group_title(store: Store, text: str) -> str:
 
 
 def shortened(text: str, longest: int = 80) -> str:
-    """On one line, and cut where it is longer."""
-    line = " ".join(text.split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+    """On one line, cut at `longest` characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -1,13 +1,15 @@
-"""What happened in a trajectory, noise aside: spikes, the fastest fall, plateaus, change points."""
+"""Events of a trajectory: spikes, humps, the fastest fall, plateaus and change points."""
 
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields
 from itertools import pairwise
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 from scipy import signal, stats
 
+from queries.analyses.base import Chart, Group, WithScript, python_script
 from queries.errors import QueryError
 from queries.stats import noise as noises
 from queries.stats.change_points import Lines, Segment, cut
@@ -15,19 +17,64 @@ from queries.stats.noise import Noise
 from queries.store import Store
 
 FEWEST = 20
-"""Checkpoints that can tell noise from events."""
+"""Checkpoints needed to separate noise from events."""
 LEVEL = 0.025
-"""Of each of two families, rises and what segments tell, so 0.05 for all."""
+"""Significance level of each of two families (rises; segments), so 0.05 in total."""
 SIMULATIONS = 199
 NARROW = 0.3
-"""Decades of steps: a rise and fall that is wider at half its height is a hump, no spike."""
+"""In log10 steps: a rise and fall that is wider at half its height is a hump, not a spike."""
 FLAT = 0.1
-"""A plateau's slope is at most this share of the run's, give or take two standard errors."""
+"""A plateau's slope is at most this share of the run's slope, within two standard errors."""
+
+
+@dataclass(frozen=True)
+class Events(WithScript):
+    """The events of one trajectory."""
+
+    frame: pd.DataFrame
+    """kind, first, peak, last (steps), size (nats), noise_ratio, p_value; see `find_events`."""
+    trajectory: pd.DataFrame
+    """checkpoint, value (nats): the trajectory that was searched."""
+    is_difference: bool
+    """Is `value` a difference of two groups?"""
+
+    def chart(self) -> Chart:
+        from queries.charts import analyses
+
+        title = "first minus second (nats)" if self.is_difference else "mean loss (nats)"
+        steps, values = (self.trajectory[name].to_numpy() for name in ("checkpoint", "value"))
+        return analyses.events(self.frame, steps, values, title)
+
+
+def events(
+    store: Store,
+    group: Annotated[str, Group("group to analyse")] = "true",
+    baseline: Annotated[str | None, Group("group to subtract")] = None,
+) -> Events:
+    """The events of a group's mean loss, or of its difference from the group `baseline`.
+
+    `find_events` defines them. Raises GroupError, and QueryError for a store with fewer than 20
+    checkpoints.
+    """
+    steps, values = np.array(store.steps), _values(store, group, baseline)
+    return Events(
+        find_events(steps, values),
+        pd.DataFrame({"checkpoint": steps, "value": values}),
+        baseline is not None,
+        code=python_script(store, events, group=group, baseline=baseline),
+    )
+
+
+def _values(store: Store, group: str, baseline: str | None) -> np.ndarray:
+    """float64 (checkpoints,) in nats."""
+    if baseline is None:
+        return store.trajectories({"": group})["mean_loss"].to_numpy()
+    return store.difference(group, baseline)["difference"].to_numpy()
 
 
 @dataclass(frozen=True)
 class Event:
-    """One line of `events`; first, peak, last are columns."""
+    """One row of `find_events`; first, peak and last are columns of the trajectory."""
 
     kind: str
     first: int
@@ -38,51 +85,40 @@ class Event:
     p_value: float
 
 
-def events(store: Store, group: str = "true", baseline: str | None = None) -> pd.DataFrame:
-    """What happened in a group's mean loss, or in its difference to the group `baseline`.
-
-    As `find_events`. Raises GroupError, and QueryError for a store of under 20 checkpoints.
-    """
-    return find_events(np.array(store.steps), trajectory(store, group, baseline))
-
-
-def trajectory(store: Store, group: str, baseline: str | None = None) -> np.ndarray:
-    """What `events` looks at, float64 (checkpoints,) in nats."""
-    if baseline is None:
-        return store.trajectories({"": group})["mean_loss"].to_numpy()
-    return store.difference(group, baseline)["difference"].to_numpy()
-
-
 def find_events(steps: np.ndarray, values: np.ndarray) -> pd.DataFrame:
     """The events of a trajectory, `values` float64 (checkpoints,) in nats at int64 `steps`.
 
     Returns kind, first, peak, last (steps), size (nats), noise_ratio, p_value; in order of first.
-    Slopes are in log10(1 + step). Listed is what noise gives with a probability under 0.025 for the
-    whole trajectory, among rises and among the other kinds:
+    Slopes are in log10(1 + step). An event is listed if noise alone gives one with a probability
+    below 0.025 anywhere in the trajectory; this holds for the rises and for the other kinds.
 
-    - spike: a rise and fall. Size is its prominence, the height of the peak over the higher of the
-      lowest points on either side before a higher peak; first and last are where the loss is at
-      that level. hump: the same, wider than 0.3 decades at half its height. Noise_ratio is size
-      over the noise's standard deviation at the peak; p_value the share of 199 simulated
-      trajectories of that noise with as high a ratio anywhere.
-    - fastest_fall: the steepest straight segment, and its neighbours at least half as steep; peak
-      is the steepest one's middle. Size is the fall; noise_ratio the slope over its standard error.
-    - plateau: segments whose slope is at most a tenth of the mean slope of the run (give or take
-      two standard errors), with a cut on some side. Size is what the loss would have fallen at that
-      mean slope; peak is the middle. Noise_ratio is of the slope's difference from the mean slope.
-    - change_point: where one segment ends (first) and the next begins (peak and last). Size is how
-      far the line before, carried on to the end of the next segment, is off there; noise_ratio the
-      square root of what the cut takes off the misfit, which is chi-square distributed (2) where
-      there is none. Segments: `change_points.cut`, without the checkpoints in spikes. These and
-      the two above have p_values times the number of checkpoints (Bonferroni).
+    - spike: a rise and fall. Its size is its prominence: the height of the peak above the higher of
+      the two lowest points between it and a higher peak on either side. first and last are where
+      the loss is at that level. hump: the same, wider than 0.3 log10 steps at half its height.
+      noise_ratio is size over the noise's standard deviation at the peak; p_value is the share of
+      199 simulated trajectories of such noise with at least that ratio anywhere.
+    - fastest_fall: the steepest straight segment and its neighbours that are at least half as
+      steep; peak is the middle of the steepest one. size is the fall; noise_ratio is the slope over
+      its standard error.
+    - plateau: segments whose slope is at most a tenth of the mean slope of the run (within two
+      standard errors), next to at least one change point. size is the fall that the mean slope
+      would have given; peak is the middle. noise_ratio is that of the slope's difference from the
+      mean slope.
+    - change_point: where one segment ends (first) and the next one begins (peak and last). size is
+      the distance between the two segments' lines at the end of the second. noise_ratio is the
+      square root of the reduction of the misfit by the cut, which is chi-square distributed (2
+      degrees of freedom) if there is no change. `change_points.cut` finds the segments, without the
+      checkpoints inside spikes. p_values of these and the two kinds above are multiplied by the
+      number of checkpoints (Bonferroni).
 
-    The noise is estimated by `stats.noise`: what goes up and down from one checkpoint to the next,
-    with an AR(1) memory. Slower waves count as events; with a memory of 0.4, of trajectories of 100
-    checkpoints, 6 % have a false one. Raises QueryError for under 20 checkpoints.
+    `stats.noise` estimates the noise: the variation from one checkpoint to the next, with an AR(1)
+    memory. Slower waves count as events: at a memory of 0.4, 6 % of trajectories with 100
+    checkpoints have a false one. Raises QueryError for fewer than 20 checkpoints.
     """
     if len(steps) < FEWEST:
         raise QueryError(
-            f"{len(steps)} checkpoints cannot tell events from noise: score at least {FEWEST}"
+            f"{len(steps)} checkpoints are too few to separate events from noise: score at least "
+            f"{FEWEST}"
         )
     place = np.log10(1.0 + steps)
     noise = noises.estimate(place, values)
@@ -121,13 +157,13 @@ def _rise(place: np.ndarray, values: np.ndarray, peak: int, ratio: float, p_valu
 
 
 def _around(values: np.ndarray, peak: int, depth: float) -> tuple[int, int]:
-    """The nearest columns on both sides of a peak that are `depth` below it."""
+    """The nearest columns on both sides of a peak that are at least `depth` below it."""
     low = np.flatnonzero(values <= values[peak] - depth * (1 - 1e-12))
     return int(low[low < peak].max()), int(low[low > peak].min())
 
 
 def _within(rises: list[Event], n: int) -> np.ndarray:
-    """Is a column inside of a spike? bool (n,)"""
+    """Which columns are inside a spike, bool (n,)."""
     inside = np.zeros(n, dtype=bool)
     for event in rises:
         if event.kind == "spike":
@@ -147,8 +183,8 @@ def _fastest(place: np.ndarray, segments: list[Segment]) -> Iterator[Event]:
     steepest = segments[at]
     if steepest.slope >= 0:
         return
-    alike = [s.slope <= steepest.slope / 2 for s in segments]
-    start, end = _run(alike, at)
+    steep = [s.slope <= steepest.slope / 2 for s in segments]
+    start, end = _run(steep, at)
     one, two = segments[start], segments[end]
     size = one.at(place[one.first]) - two.at(place[two.last])
     ratio = -steepest.slope / steepest.slope_error
@@ -190,7 +226,7 @@ def _change(place: np.ndarray, lines: Lines, one: Segment, two: Segment) -> Even
 
 
 def _run(flags: list[bool], at: int) -> tuple[int, int]:
-    """First and last of the neighbouring true flags around `at`."""
+    """First and last place of the run of true flags around `at`."""
     first, last = at, at
     while first > 0 and flags[first - 1]:
         first -= 1
@@ -205,7 +241,7 @@ def _middle(place: np.ndarray, first: int, last: int) -> int:
 
 
 def _moved(event: Event, columns: np.ndarray) -> Event:
-    """The event in columns of the whole trajectory."""
+    """The event, its places given in columns of the whole trajectory."""
     first, peak, last = (int(columns[c]) for c in (event.first, event.peak, event.last))
     return Event(event.kind, first, peak, last, event.size, event.noise_ratio, event.p_value)
 
@@ -215,6 +251,6 @@ def _bonferroni(p_value: float, n: int) -> float:
 
 
 def _no_zeros(scale: np.ndarray) -> np.ndarray:
-    """A trajectory without any noise, as a made-up one, is told from one with hardly any."""
+    """At least 1e-9 nats, so that simulated trajectories without noise cause no division by 0."""
     result: np.ndarray = np.maximum(scale, 1e-9)
     return result

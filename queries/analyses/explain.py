@@ -1,67 +1,99 @@
-"""Which groups explain a region of training: of all there are, which moved unlike the rest?"""
+"""Which groups explain a region of training: of all candidates, which changed differently?"""
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from queries.analyses.base import Between, Chart, WithScript, python_script
 from queries.errors import QueryError
 from queries.groups.candidates import DOCUMENT, Candidates, candidates
-from queries.stats.changes import region_change
+from queries.stats.changes import Region, region_change
 from queries.store import Store
 
-_AT_ONCE = 128  # groups, times thousands of source documents: some megabytes
+_GROUPS = 128  # evaluated at a time; times thousands of source documents, some megabytes
+
+
+@dataclass(frozen=True)
+class Explanation(WithScript):
+    """Groups and how differently from the rest they changed in a region."""
+
+    frame: pd.DataFrame
+    """kind, token_group, clause, n_tokens, n_docs, mean_change and rest_change (nats, last minus
+    first), difference (of the two), standard_error, p_value, q_value; smallest p_value first."""
+    region: Region
+
+    def chart(self) -> Chart:
+        from queries.charts import analyses
+
+        return analyses.explain(self.frame, *self.region)
 
 
 def explain(
-    store: Store, first: int, last: int, min_count: int = 20, min_docs: int = 10
-) -> pd.DataFrame:
-    """How differently from all other tokens each group moved from checkpoint `first` to `last`.
+    store: Store,
+    region: Annotated[Region, Between("the region")],
+    *,
+    min_count: Annotated[int, "minimum number of tokens in a group"] = 20,
+    min_docs: Annotated[int, "minimum number of source documents of a group"] = 10,
+) -> Explanation:
+    """How differently from all other tokens each group changed in `region`.
 
-    Tries the named groups, and bands of corpus frequency, position, earlier occurrences and parts
-    of words, copyable tokens, token types and source documents, where at least `min_count` tokens
-    are in the group and `min_docs` source documents have some of it (and of the rest).
+    Tries the named groups; bands of corpus frequency, position, earlier occurrences and parts of
+    words; copyable tokens, token types and source documents. A group is tried if it has at least
+    `min_count` tokens, and if it and the rest each have tokens in `min_docs` source documents.
+    Of groups with the same tokens the first is kept; named groups come first.
 
-    Returns kind, token_group, clause, n_tokens, n_docs, mean_change and rest_change (nats, last
-    minus first), difference (of the two), standard_error, p_value, q_value; the least p_value
-    first. Of groups with the same tokens the first is kept, named ones before others.
+    The standard error is that of `stats.bands.difference_band`, paired by source document, or that
+    of arbitrary tokens of the same documents if that is larger: a few tokens can look more similar
+    than they are, and a single document has no error of its own. The second is the root of
+    s^2 (1 / n + 1 / n_rest) + t^2 * sum over documents of (share of the group's tokens minus share
+    of the rest's)^2, with t^2 and s^2 from `variances`. The t quantile has n - 1 degrees of
+    freedom, where n is the smaller of the two sides' numbers of documents; for a single document,
+    the number of all documents minus 2.
 
-    The standard error is that of `statistics.difference_band`, paired by source document, or that
-    of any tokens of the same documents, where that is larger: few tokens can look more alike than
-    they are, and a single document has no error of its own. The second is the root of s^2 (1 / n
-    + 1 / n_rest) + t^2 * sum over documents of (share of the group's tokens less share of the
-    rest's)^2, with `variances` t^2 and s^2. The t quantile has the lesser number of documents of
-    the two sides less 1 as degrees of freedom; all documents less 2 where the group is one.
-    A q_value is the share of false lines to be expected among those up to it
-    (Benjamini and Hochberg 1995, J. R. Stat. Soc. B 57:289). Groups overlap: a line says that a
-    group moved differently, not that what it is named for is why. Raises QueryError.
+    q_value is the expected share of false rows among those up to it (Benjamini and Hochberg 1995,
+    J. R. Stat. Soc. B 57:289). Groups overlap: a row says that a group changed differently, not
+    that the property in its name is the reason. Raises QueryError.
     """
     tried, source = candidates(store, min_count)
-    rows = np.arange(store.manifest.n_tokens)
-    change = region_change(store.matrix, rows, (first, last)).astype(np.float64)
-    lines = pd.concat([_lines(c, change, source) for c in tried if c.names], ignore_index=True)
-    spread = (lines["n_docs"] >= min_docs) & (lines["rest_docs"] >= min_docs)
-    wanted = (lines["kind"] == DOCUMENT) | spread
-    lines = lines[wanted & (lines["n_tokens"] >= min_count) & lines["p_value"].notna()]
-    if lines.empty:
+    change = region_change(store.matrix, np.arange(store.manifest.n_tokens), region)
+    found = explanations(tried, change.astype(np.float64), source, min_count, min_docs)
+    code = python_script(store, explain, region=region, min_count=min_count, min_docs=min_docs)
+    return Explanation(found, region, code=code)
+
+
+def explanations(
+    tried: list[Candidates], change: np.ndarray, source: np.ndarray, min_count: int, min_docs: int
+) -> pd.DataFrame:
+    """`Explanation.frame` of the candidates, for `change` float64 (tokens,) in nats.
+
+    `source` int64 (tokens,) is each token's source document. Raises QueryError if no group is
+    large enough.
+    """
+    rows = pd.concat([_rows(c, change, source) for c in tried if c.names], ignore_index=True)
+    spread = (rows["n_docs"] >= min_docs) & (rows["rest_docs"] >= min_docs)
+    wanted = (rows["kind"] == DOCUMENT) | spread
+    rows = rows[wanted & (rows["n_tokens"] >= min_count) & rows["p_value"].notna()]
+    if rows.empty:
         raise QueryError(
-            f"no group of {min_count:,} tokens or more is in {min_docs:,} source documents, as is "
-            "the rest: ask for fewer, though little can be told from them"
+            f"no group with {min_count:,} or more tokens is spread over {min_docs:,} source "
+            "documents, or its rest is not: lower the minimum, but expect little evidence"
         )
-    lines = lines.drop_duplicates(["n_tokens", "n_docs", "mean_change"]).drop(columns="rest_docs")
-    lines["q_value"] = stats.false_discovery_control(lines["p_value"])
-    return lines.sort_values("p_value", kind="stable", ignore_index=True)
+    rows = rows.drop_duplicates(["n_tokens", "n_docs", "mean_change"]).drop(columns="rest_docs")
+    rows["q_value"] = stats.false_discovery_control(rows["p_value"])
+    return rows.sort_values("p_value", kind="stable", ignore_index=True)
 
 
-def _lines(of_kind: Candidates, change: np.ndarray, source: np.ndarray) -> pd.DataFrame:
-    frame = group_differences(of_kind.label, len(of_kind.names), change, source)
+def _rows(groups: Candidates, change: np.ndarray, source: np.ndarray) -> pd.DataFrame:
+    frame = group_differences(groups.label, len(groups.names), change, source)
     ratio = frame["difference"].abs() / frame["standard_error"]
     frame["p_value"] = 2 * stats.t.sf(ratio, frame.pop("degrees"))
-    frame.insert(0, "kind", of_kind.kind)
-    frame.insert(1, "token_group", of_kind.names)
-    frame.insert(2, "clause", of_kind.clauses)
+    frame.insert(0, "kind", groups.kind)
+    frame.insert(1, "token_group", groups.names)
+    frame.insert(2, "clause", groups.clauses)
     return frame
 
 
@@ -71,18 +103,18 @@ def group_differences(
     """Each group's mean change, that of all other tokens, their difference and its error.
 
     `label` int64 (tokens,), below `n_groups`, -1 for tokens of no group; `change` float64 (tokens,)
-    in nats; `source` int64 (tokens,) from 0, each with a token. Returns n_tokens, n_docs,
-    rest_docs, mean_change, rest_change, difference, standard_error, degrees (of freedom); NaN
-    where there is no group or no rest.
+    in nats; `source` int64 (tokens,) from 0 without gaps. Returns n_tokens, n_docs, rest_docs,
+    mean_change, rest_change, difference, standard_error, degrees (of freedom); NaN if the group or
+    the rest is empty.
     """
     n_sources = int(source.max()) + 1
     every = _Cells(*_cells(source, change, n_sources), variances(change, source))
     order = np.argsort(label, kind="stable")
-    starts = np.searchsorted(label[order], np.arange(0, n_groups + _AT_ONCE, _AT_ONCE))
+    starts = np.searchsorted(label[order], np.arange(0, n_groups + _GROUPS, _GROUPS))
     parts = []
     for at, (start, end) in enumerate(pairwise(starts)):
-        rows, n = order[start:end], min(_AT_ONCE, n_groups - at * _AT_ONCE)
-        slots = (label[rows] - at * _AT_ONCE) * n_sources + source[rows]
+        rows, n = order[start:end], min(_GROUPS, n_groups - at * _GROUPS)
+        slots = (label[rows] - at * _GROUPS) * n_sources + source[rows]
         counts, sums = _cells(slots, change[rows], n * n_sources)
         parts.append(_compared(counts.reshape(n, -1), sums.reshape(n, -1), every))
     return pd.concat(parts, ignore_index=True)
@@ -103,7 +135,7 @@ def _cells(slot: np.ndarray, change: np.ndarray, n: int) -> tuple[np.ndarray, np
 
 
 def _compared(counts: np.ndarray, sums: np.ndarray, every: _Cells) -> pd.DataFrame:
-    """Of groups (lines) by source document (columns), against what is left of all tokens."""
+    """Groups (rows) by source document (columns), compared with all other tokens."""
     rest_counts = every.counts - counts
     mean, share, influence = _mean(counts, sums)
     rest, rest_share, rest_influence = _mean(rest_counts, every.sums - sums)
@@ -129,7 +161,7 @@ def _compared(counts: np.ndarray, sums: np.ndarray, every: _Cells) -> pd.DataFra
 
 
 def _mean(counts: np.ndarray, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean change of each line, documents' shares of its tokens and influences; NaN for none."""
+    """Each row's mean change, its documents' shares of tokens, and influences; NaN if empty."""
     n = counts.sum(axis=1, keepdims=True).astype(np.float64)
     n[n == 0] = np.nan
     mean = sums.sum(axis=1, keepdims=True) / n
@@ -137,10 +169,10 @@ def _mean(counts: np.ndarray, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray,
 
 
 def variances(change: np.ndarray, source: np.ndarray) -> tuple[float, float]:
-    """Of change, in nats squared: between documents' means, and between tokens of a document.
+    """Variances of the change between documents' means and between tokens of a document (nats^2).
 
     By moments (DerSimonian and Laird 1986, Controlled Clinical Trials 7:177). `change` float64
-    (tokens,), `source` int64 (tokens,) from 0, each with a token. Between is 0 for one document.
+    (tokens,), `source` int64 (tokens,) from 0 without gaps. The first is 0 for one document.
     """
     counts, sums = _cells(source, change, int(source.max()) + 1)
     means = sums / counts

@@ -1,11 +1,21 @@
-"""Evidence for the mechanism: probes beside a group's curve, and which of them moves first."""
+"""Mechanism: probes of attention heads next to a group's loss, and which of them changes first."""
 
 from dataclasses import astuple, dataclass, fields
 from functools import cached_property
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pandas as pd
 
+from queries.analyses.base import (
+    Between,
+    Chart,
+    Group,
+    OpenRegion,
+    Tables,
+    WithScript,
+    python_script,
+)
 from queries.errors import QueryError, StoreError
 from queries.stats.lags import Lag, lag
 from queries.store import Store
@@ -17,56 +27,74 @@ GROUP = "group"
 
 
 @dataclass(frozen=True)
-class Mechanism:
-    """Probes and a group of tokens on one axis of checkpoints."""
+class Mechanism(WithScript):
+    """Probes and a group of tokens at the same checkpoints."""
 
     wide: pd.DataFrame
     """The same as `curves`, one column per curve, by checkpoint."""
     curves: pd.DataFrame
-    """checkpoint, curve, value, low, high: loss_first and loss_second on repeats and repeat_gain,
-    the first minus the second (nats); prefix_matching_layer_0, …, the highest score of the layer's
-    heads (0 to 1); and group, its mean loss, or that minus the baseline's (nats), with its band."""
+    """checkpoint, curve, value, low, high. The curves are loss_first and loss_second (mean losses
+    on a random segment and on its repetition), repeat_gain (the first minus the second; nats);
+    prefix_matching_layer_0, … (the highest score of the layer's heads, 0 to 1); and group: its
+    mean loss, or that minus the baseline's (nats), with its band."""
+    tables: ClassVar[Tables] = {
+        "lags": lambda found: found.lags,
+        "curves": lambda found: found.curves,
+    }
 
     @cached_property
     def lags(self) -> pd.DataFrame:
-        """One line per probe that may come before the group: probe, probe_change, group_change
+        """One row per probe that may come before the group: probe, probe_change, group_change
         (from the first checkpoint to the farthest value), half_way_probe, half_way_group (steps),
-        and lead, lag in decades of the step, above 0 where the probe moves first; see
-        `queries.stats.lags.Lag`. Raises QueryError for under 20 checkpoints."""
-        return _lags(self.wide)
+        and lead and lag in log10 steps, above 0 if the probe changes first; see
+        `queries.stats.lags.Lag`. Raises QueryError for fewer than 20 checkpoints."""
+        return lags(self.wide)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """`lags`."""
+        return self.lags
+
+    def chart(self) -> Chart:
+        from queries.charts import analyses
+
+        return analyses.mechanism(self.curves)
 
 
 def mechanism(
     store: Store,
-    group: str = "copyable",
-    baseline: str | None = None,
-    first: int | None = None,
-    last: int | None = None,
+    group: Annotated[str, Group("group to analyse")] = "copyable",
+    baseline: Annotated[str | None, Group("group to subtract")] = None,
+    *,
+    between: Annotated[OpenRegion, Between("the region (default: all)")] = (None, None),
 ) -> Mechanism:
-    """Does a group's loss move when the heads that copying needs appear, before or after?
+    """Does a group's loss change when the heads that copying needs appear, before or after?
 
-    With `baseline` the group's mean loss minus the baseline's, which leaves out what all tokens
-    have in common. `first` and `last` are steps between which to look (all). A score says where a
-    head looks, a lead that something came first: neither is a proof of cause. Raises StoreError
-    for a store without probes, GroupError, and QueryError where there is no probe between.
+    With `baseline`, the group's mean loss minus the baseline's, which removes what all tokens have
+    in common. A score says what a head attends to, a lead that something came first: neither
+    proves a cause. Raises StoreError for a store without probes, GroupError, and QueryError if
+    there is no probe in the region.
     """
-    found = store.probes
-    if found is None or found.empty:
+    probes = store.probes
+    if probes is None or probes.empty:
         raise StoreError(
-            f"{store.path} has no probes: add --probes to the `python -m ingest run` that made it; "
-            "nothing is scored again"
+            f"{store.path} has no probes: add --probes to the `python -m ingest run` command that "
+            "made it; no checkpoint is scored again"
         )
-    asked = _of_group(store, group, baseline)
-    wide = _wide(found).join(asked.set_index("checkpoint"), how="inner").loc[slice(first, last)]
+    curve = _group_curve(store, group, baseline).set_index("checkpoint")
+    wide = probe_curves(probes).join(curve, how="inner").loc[slice(*between)]
     if wide.empty:
+        first, last = between
         raise QueryError(
             f"no checkpoint between {first or 'the first'} and {last or 'the last'} has probes and "
-            f"losses: probes are at {found['checkpoint'].min():,} to {found['checkpoint'].max():,}"
+            f"losses: there are probes of {probes['checkpoint'].min():,} to "
+            f"{probes['checkpoint'].max():,}"
         )
-    return Mechanism(wide, _curves(wide))
+    code = python_script(store, mechanism, group=group, baseline=baseline, between=between)
+    return Mechanism(wide, _long(wide), code=code)
 
 
-def _of_group(store: Store, group: str, baseline: str | None) -> pd.DataFrame:
+def _group_curve(store: Store, group: str, baseline: str | None) -> pd.DataFrame:
     """checkpoint, group, low, high."""
     if baseline is None:
         frame = store.trajectories({"": group}).rename(columns={"mean_loss": GROUP})
@@ -75,8 +103,11 @@ def _of_group(store: Store, group: str, baseline: str | None) -> pd.DataFrame:
     return frame[["checkpoint", GROUP, "low", "high"]]
 
 
-def _wide(probes: pd.DataFrame) -> pd.DataFrame:
-    """One column per curve, by checkpoint: losses, their difference, each layer's highest score."""
+def probe_curves(probes: pd.DataFrame) -> pd.DataFrame:
+    """One column per curve, by checkpoint: losses, their difference, each layer's highest score.
+
+    `probes` is `Store.probes`: checkpoint, probe, layer, head, value.
+    """
     on_repeats = probes[probes["probe"].isin(LOSSES)]
     wide = on_repeats.pivot(index="checkpoint", columns="probe", values="value")
     wide[GAIN] = wide[LOSSES[0]] - wide[LOSSES[1]]
@@ -86,14 +117,15 @@ def _wide(probes: pd.DataFrame) -> pd.DataFrame:
     return wide.join(highest)
 
 
-def _curves(wide: pd.DataFrame) -> pd.DataFrame:
+def _long(wide: pd.DataFrame) -> pd.DataFrame:
     names = [name for name in wide.columns if name not in ("low", "high")]
     long = wide.reset_index().melt("checkpoint", names, var_name="curve")
     bands = wide[["low", "high"]].reset_index().assign(curve=GROUP)
     return long.merge(bands, on=["checkpoint", "curve"], how="left")
 
 
-def _lags(wide: pd.DataFrame) -> pd.DataFrame:
+def lags(wide: pd.DataFrame) -> pd.DataFrame:
+    """`Mechanism.lags` of `Mechanism.wide`."""
     steps, of_group = wide.index.to_numpy(np.int64), wide[GROUP].to_numpy()
     names = [name for name in wide.columns if name == GAIN or name.startswith(SCORE)]
     rows = []
@@ -104,10 +136,11 @@ def _lags(wide: pd.DataFrame) -> pd.DataFrame:
         changes = _change(curve[known]), _change(of_group[known])
         rows.append((name, *changes, *astuple(found)))
     columns = ["probe", "probe_change", "group_change", *(f.name for f in fields(Lag))]
-    named = {"half_way_one": "half_way_probe", "half_way_two": "half_way_group"}
-    return pd.DataFrame(rows, columns=columns).rename(columns=named)
+    renamed = {"half_way_one": "half_way_probe", "half_way_two": "half_way_group"}
+    return pd.DataFrame(rows, columns=columns).rename(columns=renamed)
 
 
 def _change(curve: np.ndarray) -> float:
+    """From the first value to the value farthest from it."""
     away = curve - curve[0]
     return float(away[np.abs(away).argmax()])

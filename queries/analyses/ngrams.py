@@ -1,118 +1,137 @@
-"""Is the model learning n-gram statistics here, or something else? Its losses beside theirs."""
+"""N-grams: is the model learning n-gram statistics, or something else?"""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 from scipy import sparse
 
+from queries.analyses.base import Chart, Group, WithScript, python_script
+from queries.engine.matrix import LossMatrix
 from queries.engine.sums import Summation
 from queries.errors import QueryError
 from queries.stats.bands import Band, band
 from queries.store import Store
+from store import ngrams as models
 from store.layout import Layout
-from store.ngrams import BIGRAM, UNIGRAM, bigrams_of_store, ngram_losses
+from store.ngrams import BIGRAM, UNIGRAM
 
-_AT_ONCE = 4_096  # rows; 20 MB at 609 checkpoints
-_ROUNDING = 1e-12  # of the squares: what is left of losses that do not vary
+_ROWS = 4_096  # read at a time; 20 MB at 609 checkpoints
+_ROUNDING = 1e-12  # share of the squares that is left, by rounding, of losses that do not vary
 NAMES = (UNIGRAM, BIGRAM)
 
 
 @dataclass(frozen=True)
-class Baseline:
-    """A column of tokens with each token's loss under a simpler model, in nats."""
+class Ngrams(WithScript):
+    """A group's loss next to the n-gram losses of its tokens."""
 
-    name: str
-    values: np.ndarray
-    """float64 (tokens,)"""
+    frame: pd.DataFrame
+    """checkpoint, mean_loss, low, high, n_tokens, n_docs; unigram_loss and bigram_loss, the group's
+    means (the same at every checkpoint: reference lines); unigram_correlation, bigram_correlation
+    (Pearson's r over the group's tokens), each with …_low and …_high."""
+
+    def chart(self) -> Chart:
+        from queries.charts import analyses
+
+        return analyses.ngrams(self.frame)
 
 
-def ngrams(store: Store) -> pd.DataFrame:
+def ngrams(
+    store: Store,
+    group: Annotated[str, Group("group to analyse")] = "true",
+    *,
+    save: Annotated[bool, "first save unigram_loss and bigram_loss as features"] = False,
+    overwrite: Annotated[bool, "replace the existing features"] = False,
+) -> Ngrams:
+    """A group's mean loss next to its n-gram losses, and its tokens' correlation with them.
+
+    Uses the features unigram_loss and bigram_loss if the store has them, otherwise
+    `ngram_losses`. After Chang and Bergen 2022 (TACL 10:1), whose models first approach unigram,
+    then bigram losses, and then depart from both; a correlation that rises and then falls says the
+    same.
+
+    Bands are cluster-robust by source document: with z standardized, a token's influence on r is
+    (z1 z2 - r (z1^2 + z2^2) / 2) / n (delta method; Hampel 1974, J. Am. Stat. Assoc. 69:383, for
+    influences). The baselines are taken as given, although they were estimated. A loss equal to a
+    baseline does not prove that the model learned that baseline. Raises GroupError, and QueryError
+    if a baseline has no value for some of the tokens.
+    """
+    if save:
+        save_ngrams(store, overwrite=overwrite)
+    rows = store.nonempty_members(group)
+    frame = store.trajectory(rows)
+    for name, losses in _baselines(store).items():
+        values = losses[rows]
+        if np.isnan(values).any():
+            raise QueryError(f"{name} has no value for some tokens of `{group}`")
+        short = name.removesuffix("_loss")
+        found = correlation(store.matrix, store.source_of_row, rows, values)
+        frame[name] = values.mean()
+        frame[f"{short}_correlation"] = found.estimate
+        frame[f"{short}_low"], frame[f"{short}_high"] = found.low, found.high
+    return Ngrams(frame, code=python_script(store, ngrams, group=group))
+
+
+def ngram_losses(store: Store) -> pd.DataFrame:
     """Unigram and bigram losses of each token, estimated from the other documents of the text.
 
-    Interpolated Kneser-Ney, with the token's own source document left out: `store.ngrams` has the
-    formulas. Token types are counted up to the largest id in the store. So small a text knows few
-    bigrams: for a better baseline, `python -m ingest ngrams` estimates them from another text.
+    Interpolated Kneser-Ney without the token's own source document: `store.ngrams` has the
+    formulas. Token types are counted up to the largest id in the store. So small a text contains
+    few bigrams: for a better baseline, `python -m ingest ngrams` estimates them from another text.
     Returns row, unigram_loss, bigram_loss (nats). Raises QueryError for a single document.
     """
     layout = Layout(store.path)
-    text = bigrams_of_store(
+    text = models.bigrams_of_store(
         pq.read_table(layout.tokens), pq.read_table(layout.docs), store.manifest.bos_id
     )
     if text.source.max() == 0:
         raise QueryError(
-            "one source document leaves no other text to estimate from: use another text, with "
-            "`python -m ingest ngrams`"
+            "the text has one source document, so there is no other to estimate n-grams from: use "
+            "another text with `python -m ingest ngrams`"
         )
-    losses = ngram_losses(text, text, int(text.token.max()) + 1, leave_out=True)
+    losses = models.ngram_losses(text, text, int(text.token.max()) + 1, leave_out=True)
     columns = dict(zip(NAMES, losses, strict=True))
     return pd.DataFrame({"row": np.arange(len(text.token)), **columns})
 
 
 def save_ngrams(store: Store, *, overwrite: bool = False) -> None:
-    """Keep `ngrams` as the features unigram_loss and bigram_loss. Raises QueryError."""
+    """Save `ngram_losses` as the features unigram_loss and bigram_loss. Raises QueryError."""
     for name in NAMES:
         store.features.refuse(name, overwrite=overwrite)
-    found = ngrams(store)
+    found = ngram_losses(store)
     for name in NAMES:
         about = f"{name.replace('_', ' ')} in nats, from the store's other documents (Kneser-Ney)"
         store.features.save(name, found[name], about, overwrite=overwrite)
 
 
-def baselines(store: Store, group: str = "true") -> pd.DataFrame:
-    """A group's mean loss beside its n-gram losses, and how the tokens' losses go with those.
-
-    Takes the features unigram_loss and bigram_loss where the store has them, else `ngrams`.
-    Returns checkpoint, mean_loss, low, high, n_tokens, n_docs; unigram_loss and bigram_loss, the
-    group's means (the same at every checkpoint: reference lines); and unigram_correlation,
-    bigram_correlation (Pearson's r over the group's tokens), each with …_low and …_high. After
-    Chang and Bergen 2022 (TACL 10:1), in whose runs models first come close to unigram, then to
-    bigram losses, and leave both. A correlation that rises and then falls says the same.
-
-    Bands are cluster-robust by source document: with z standardized, a token's influence on r is
-    (z1 z2 - r (z1^2 + z2^2) / 2) / n (delta method; Hampel 1974, J. Am. Stat. Assoc. 69:383, for
-    influences). The baselines are taken as given, though they were estimated. Losses at the level
-    of a baseline are no proof that it is what was learned. Raises GroupError, and QueryError where
-    a baseline has no value for some of the tokens.
-    """
-    rows = store.some_members(group)
-    frame = store.trajectory(rows)
-    for baseline in _baselines(store):
-        values = baseline.values[rows]
-        if np.isnan(values).any():
-            raise QueryError(f"{baseline.name} has no value for some tokens of `{group}`")
-        short = baseline.name.removesuffix("_loss")
-        found = correlation(store, rows, values)
-        frame[baseline.name] = values.mean()
-        frame[f"{short}_correlation"] = found.estimate
-        frame[f"{short}_low"], frame[f"{short}_high"] = found.low, found.high
-    return frame
+def _baselines(store: Store) -> dict[str, np.ndarray]:
+    """Each token's loss under the n-gram models, float64 (tokens,) in nats."""
+    saved = store.features.all()
+    if set(NAMES) <= set(saved.loc[saved["problem"].isna(), "name"]):
+        return {name: store.evaluate(name).to_numpy(np.float64, na_value=np.nan) for name in NAMES}
+    found = ngram_losses(store)
+    return {name: found[name].to_numpy() for name in NAMES}
 
 
-def _baselines(store: Store) -> list[Baseline]:
-    there = store.features.all()
-    if set(NAMES) <= set(there.loc[there["problem"].isna(), "name"]):
-        values = [store.evaluate(name).to_numpy(np.float64, na_value=np.nan) for name in NAMES]
-    else:
-        found = ngrams(store)
-        values = [found[name].to_numpy() for name in NAMES]
-    return [Baseline(name, v) for name, v in zip(NAMES, values, strict=True)]
-
-
-def correlation(store: Store, rows: np.ndarray, values: np.ndarray) -> Band:
+def correlation(
+    matrix: LossMatrix, source_of_row: np.ndarray, rows: np.ndarray, values: np.ndarray
+) -> Band:
     """Pearson's r of the tokens' losses at each checkpoint with `values`, float64 (rows,).
 
-    NaN where either does not vary. The band is that of `baselines`.
+    `source_of_row` int64 (tokens,) as in `Summation`. NaN if either does not vary. `ngrams` says
+    what the band is.
     """
-    documents, at = np.unique(store.source_of_row[rows], return_inverse=True)
+    documents, at = np.unique(source_of_row[rows], return_inverse=True)
     n, n_docs = len(rows), len(documents)
     other = _standardized(values)
-    # All that is needed of the losses: by document their sum, with `other`, and of their squares.
-    summation = Summation(store.matrix, store.source_of_row)
+    # Three sums by document are enough: of the losses, of their products with `other`, and of
+    # their squares.
+    summation = Summation(matrix, source_of_row)
     sums = summation.by_slot(rows, at, n_docs)
     products = summation.by_slot(rows, at, n_docs, other)
-    squares = _squares(store, rows, at, n_docs)
+    squares = _squares(matrix, rows, at, n_docs)
     mean = sums.sum(axis=0) / n
     variance = squares.sum(axis=0) / n - mean**2
     variance[variance < _ROUNDING * squares.sum(axis=0) / n] = np.nan
@@ -124,14 +143,14 @@ def correlation(store: Store, rows: np.ndarray, values: np.ndarray) -> Band:
     return band(r, (own_other - r * (own_own + other_other) / 2) / n, n_docs)
 
 
-def _squares(store: Store, rows: np.ndarray, at: np.ndarray, n_docs: int) -> np.ndarray:
+def _squares(matrix: LossMatrix, rows: np.ndarray, at: np.ndarray, n_docs: int) -> np.ndarray:
     """Sums of squared losses by document, float64 (documents, checkpoints)."""
-    sums = np.zeros((n_docs, len(store.steps)))
-    for start in range(0, len(rows), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
+    sums = np.zeros((n_docs, len(matrix.checkpoints)))
+    for start in range(0, len(rows), _ROWS):
+        part = slice(start, start + _ROWS)
         n = len(rows[part])
         by_document = sparse.csr_array((np.ones(n), (at[part], np.arange(n))), shape=(n_docs, n))
-        squared = store.matrix.rows(rows[part]).astype(np.float64) ** 2
+        squared = matrix.rows(rows[part]).astype(np.float64) ** 2
         sums += np.asarray(by_document @ squared)
     return sums
 

@@ -1,36 +1,57 @@
 """Loss by position and step: does a longer context help, by how much, and since when?"""
 
+from dataclasses import dataclass
+from typing import Annotated
+
 import numpy as np
 import pandas as pd
 
+from queries import sql
+from queries.analyses.base import Chart, Group, WithScript, sql_script
+from queries.catalog import sql_scripts
 from queries.engine.sums import Summation
 from queries.errors import GroupError
 from queries.stats.bands import band
 from queries.store import Store
 
 PER_DOUBLING = 2
-"""Ranges of positions for each doubling of the position."""
+"""Ranges of positions per doubling of the position."""
 
 
-def loss_by_position(
-    store: Store, where: str = "true", per_doubling: int = PER_DOUBLING
-) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Positions(WithScript):
+    """Mean loss in ranges of positions."""
+
+    frame: pd.DataFrame
+    """first_position, last_position, checkpoint, mean_loss (nats), n_tokens (of the range)."""
+
+    def chart(self) -> Chart:
+        from queries.charts import analyses
+
+        return analyses.positions(self.frame)
+
+
+def positions(
+    store: Store,
+    *,
+    where: Annotated[str, Group("group to analyse")] = "true",
+    per_doubling: Annotated[int, "ranges per doubling of the position"] = PER_DOUBLING,
+) -> Positions:
     """Mean loss of the group's tokens in ranges of positions, at each checkpoint.
 
-    Ranges are of equal width in the log of the position, whole positions at least. Returns
-    first_position, last_position, checkpoint, mean_loss (nats), n_tokens (of the range); ranges
+    Ranges have equal width in the log of the position, but hold at least one position; ranges
     without a token are left out. After Olsson et al. 2022 (In-context Learning and Induction
-    Heads), whose in-context score is one difference of this table. Raises GroupError.
+    Heads), whose in-context score is one difference in this table. Raises GroupError.
     """
     if per_doubling < 1:
-        raise GroupError(f"asked for {per_doubling} ranges a doubling: expected at least 1")
+        raise GroupError(f"got {per_doubling} ranges per doubling: expected at least 1")
     rows, position = _positions(store, where)
     edges = position_edges(int(position.max()), per_doubling)
     found = np.searchsorted(edges, position, side="right") - 1
     used, slot, counts = np.unique(found, return_inverse=True, return_counts=True)
-    sums = _summation(store).by_slot(rows, slot, len(used))
+    sums = Summation(store.matrix, store.source_of_row).by_slot(rows, slot, len(used))
     n_steps = len(store.steps)
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             "first_position": np.repeat(edges[used], n_steps),
             "last_position": np.repeat(edges[used + 1] - 1, n_steps),
@@ -39,6 +60,9 @@ def loss_by_position(
             "n_tokens": np.repeat(counts, n_steps),
         }
     )
+    query = sql_scripts.filled("analyses/positions", {"edges": ", ".join(map(str, edges.tolist()))})
+    code = sql_script(sql_scripts.script(store, {"token_group": where}, query))
+    return Positions(frame, code=code)
 
 
 def position_edges(last: int, per_doubling: int) -> np.ndarray:
@@ -48,57 +72,94 @@ def position_edges(last: int, per_doubling: int) -> np.ndarray:
     return edges[: int(np.searchsorted(edges, last, side="right")) + 1]
 
 
-def position_slope(store: Store, where: str = "true") -> pd.DataFrame:
+@dataclass(frozen=True)
+class PositionSlope(WithScript):
+    """The slope of the loss over the log of the position."""
+
+    frame: pd.DataFrame
+    """checkpoint, slope, low, high (nats per doubling; negative: later tokens are easier)."""
+
+    def chart(self) -> Chart:
+        from queries.charts import curves
+
+        return curves.relative(self.frame, "slope", "slope (nats per doubling)", 0)
+
+
+def position_slope(
+    store: Store, *, where: Annotated[str, Group("group to analyse")] = "true"
+) -> PositionSlope:
     """How much the loss changes with each doubling of the position, at each checkpoint.
 
     The slope of loss on log2(position) over the group's tokens by least squares, with a 95 % band
     clustered by source document: the influence of a token is (x - mean x) (loss - fitted) / sum of
     (x - mean x)^2 (Liang and Zeger 1986, Biometrika 73:13), t quantile as in `queries.stats.bands`.
-    Returns checkpoint, slope, low, high (nats per doubling; negative: later tokens are easier).
-    A slope is one number for a curve that need not be straight, and later positions have other
-    tokens: compare with matched ones. Raises GroupError, also for tokens of a single position.
+    The curve need not be straight, and later positions hold other tokens: compare with matched
+    ones. Raises GroupError, also if all tokens have the same position.
     """
     rows, position = _positions(store, where)
     if position.min() == position.max():
         raise GroupError(f"all tokens of `{where}` have position {position[0]}: widen the group")
-    x = np.log2(position)
+    summation = Summation(store.matrix, store.source_of_row)
+    slope, influence = _slopes(summation, rows, np.log2(position))
+    n_docs = len(np.unique(store.source_of_row[rows]))
+    frame = band(slope, influence, n_docs).frame(np.array(store.steps), "slope")
+    query = sql.read("analyses/position_slope")
+    code = sql_script(sql_scripts.script(store, {"token_group": where}, query))
+    return PositionSlope(frame, code=code)
+
+
+def _slopes(summation: Summation, rows: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Least-squares slopes of loss on `x`, float64 (rows,), with the influence of each source.
+
+    float64 (checkpoints,) and (sources, checkpoints).
+    """
     off = x - x.mean()
     weights = off / (off**2).sum()
-    source, n_sources = store.source_of_row[rows], int(store.source_of_row.max()) + 1
-    summation = _summation(store)
+    source, n_sources = summation.source_of_row[rows], summation.n_sources
     weighted = summation.by_slot(rows, source, n_sources, weights)
     slope = weighted.sum(axis=0)
     mean = summation.group(rows).mean
     of_source = np.bincount(source, weights, n_sources)[:, None]
     of_fit = np.bincount(source, weights * off, n_sources)[:, None]
-    influence = weighted - of_source * mean - of_fit * slope
-    n_docs = len(np.unique(source))
-    return band(slope, influence, n_docs).frame(np.array(store.steps), "slope")
+    return slope, weighted - of_source * mean - of_fit * slope
+
+
+@dataclass(frozen=True)
+class InContextScore(WithScript):
+    """Mean loss at a late position minus that at an early one."""
+
+    frame: pd.DataFrame
+    """checkpoint, difference, low, high (nats); more negative: more in-context learning."""
+    late: int
+    early: int
+
+    def chart(self) -> Chart:
+        from queries.charts import curves
+
+        title = f"position {self.late:,} minus {self.early:,} (nats)"
+        return curves.relative(self.frame, "difference", title, 0)
 
 
 def in_context_score(
-    store: Store, late: int = 500, early: int = 50, where: str = "true"
-) -> pd.DataFrame:
-    """Mean loss at one position minus at an earlier one (Olsson et al. 2022), at each checkpoint.
+    store: Store,
+    *,
+    late: Annotated[int, "late position"] = 500,
+    early: Annotated[int, "early position"] = 50,
+    where: Annotated[str, Group("group to analyse")] = "true",
+) -> InContextScore:
+    """Mean loss at one position minus that at an earlier one (Olsson et al. 2022).
 
-    Returns checkpoint, difference, low, high (nats), as `Store.difference`; more negative is more
-    in-context learning. Raises GroupError where no token stands at such a position.
+    `Store.difference` of the group's tokens at the two positions. Raises GroupError if no token of
+    the group has such a position.
     """
-    return store.difference(*position_clauses(store, late, early, where))
-
-
-def position_clauses(store: Store, late: int, early: int, where: str) -> tuple[str, str]:
-    """The groups that `in_context_score` compares."""
     clause = store.groups.clause(where)
     first, second = (f"position = {int(at)} and (\n{clause}\n)" for at in (late, early))
-    return first, second
+    query = "from difference('late', 'early')\norder by checkpoint;\n"
+    code = sql_script(sql_scripts.script(store, {"late": first, "early": second}, query))
+    return InContextScore(store.difference(first, second), late, early, code=code)
 
 
 def _positions(store: Store, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """The group's rows and their positions, int64; there is no position 0 in a store."""
-    rows = store.some_members(where)
+    """The group's rows and their positions, int64; no token has position 0."""
+    rows = store.nonempty_members(where)
     return rows, store.evaluate("position").to_numpy(np.int64)[rows]
-
-
-def _summation(store: Store) -> Summation:
-    return Summation(store.matrix, store.source_of_row)

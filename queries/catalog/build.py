@@ -1,7 +1,7 @@
 """catalog.duckdb: a store's views, named groups and macros for any DuckDB, without Python.
 
-It is generated and never the truth: its views read the store's Parquet files, new loss files
-included, under absolute paths, so it is made again where the store has moved or its groups changed.
+It is generated and never the truth: its views read the store's Parquet files, including new loss
+files, by absolute paths, so it is rebuilt if the store has moved or its groups have changed.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import pandas as pd
 
 from queries import sql
 from queries.engine import database as relations
-from queries.engine.clauses import check_clause
+from queries.engine.clauses import Expression, check_clause
 from queries.engine.database import Database
 from queries.errors import QueryError
 from queries.groups.named_groups import NamedGroup
@@ -25,18 +25,17 @@ from store.layout import Layout
 
 # The oldest format that table macros need: DuckDB 1.5 cannot open what 2.x writes by itself.
 CONFIGURATION = {"storage_compatibility_version": "v1.0.0"}
-PROBES = "catalog/probes"  # where the store has any
+PROBES = "catalog/probes"  # if the store has any
 MACROS = (*relations.MACROS, "catalog/loss_at")  # in the app, loss_at is a Python function
-_making = threading.Lock()  # two sessions that open a store would make it twice
+_making = threading.Lock()  # two sessions that open a store would build it twice
 
 
 def refresh(
     layout: Layout, database: Database, read_groups: Callable[[], Iterable[NamedGroup]]
 ) -> None:
-    """Make the catalog where there is none for this store as it is.
+    """Build the catalog unless there is one for the present state of the store.
 
-    Silent where that fails, be it for a group's file: it is a convenience, and many a store may
-    only be read.
+    Failures are ignored, since the catalog is a convenience and many stores are read-only.
     """
     with contextlib.suppress(OSError, duckdb.Error, QueryError), _making:
         groups = list(read_groups())
@@ -45,17 +44,17 @@ def refresh(
 
 
 def make(layout: Layout, database: Database, groups: Iterable[NamedGroup]) -> pd.DataFrame:
-    """Make the catalog, whatever there is; returns name, kind: view, macro, or a group left out.
+    """Build the catalog; returns name, kind ("view", "macro", or "left out" for a group).
 
-    Raises QueryError where it cannot be written.
+    Raises QueryError if it cannot be written.
     """
     try:
         with _making:
             return _make(layout, database, list(groups))
     except (OSError, duckdb.Error) as error:
         raise QueryError(
-            f"{layout.catalog} cannot be written ({error}): make the folder writable, or ask "
-            "with `python -m queries`, which needs no catalog"
+            f"{layout.catalog} cannot be written ({error}): make the folder writable, or use "
+            "`python -m queries`, which needs no catalog"
         ) from error
 
 
@@ -66,7 +65,7 @@ def _make(layout: Layout, database: Database, groups: list[NamedGroup]) -> pd.Da
             _create_relations(connection, root, _features(layout, database))
             left_out = [g.name for g in groups if not _create_group(connection, database, g)]
             made: pd.DataFrame = connection.sql(sql.read("catalog/contents")).df()
-        # A journal that somebody's DuckDB left belongs to the file that is replaced here.
+        # A journal that another DuckDB left behind belongs to the file that is replaced here.
         layout.catalog.with_name(f"{layout.catalog.name}.wal").unlink(missing_ok=True)
     with whole_file(_note(layout)) as temporary:
         temporary.write_text(_digest(layout, database, groups), encoding="utf-8")
@@ -76,7 +75,7 @@ def _make(layout: Layout, database: Database, groups: list[NamedGroup]) -> pd.Da
 def _create_relations(
     connection: duckdb.DuckDBPyConnection, root: Layout, features: list[Path]
 ) -> None:
-    # A view's SQL takes no bound values. The star finds what is scored after the catalog was made.
+    # A view's SQL takes no bound values. The star finds checkpoints that are scored later.
     losses = escape(str(root.losses)) + "/checkpoint-*.parquet"
     connection.read_parquet(losses, file_row_number=True).create_view("loss_files")
     for name, path in (("doc_rows", root.docs), ("checkpoints", root.checkpoints)):
@@ -88,19 +87,20 @@ def _create_relations(
     for path in features:
         tokens = tokens.join(connection.read_parquet(escape(str(path))), "row")
     tokens.create_view("token_rows")
-    relations.create(connection)
+    relations.create_relations(connection)
     connection.execute(sql.read("catalog/loss_at"))
 
 
 def _create_group(
     connection: duckdb.DuckDBPyConnection, database: Database, group: NamedGroup
 ) -> bool:
-    """A view of the group's tokens. False if it needs Python functions, which this DuckDB lacks.
+    """Create a view of the group's tokens; False if it cannot be created.
 
-    False as well for a clause that is none, and for a name that is taken by one of our own.
+    That is so if the clause needs Python functions, which this DuckDB lacks, or is invalid, and if
+    one of our own relations has its name.
     """
     try:
-        check_clause(database, group.clause)
+        check_clause(database, Expression(group.clause))
         members = sql.read("catalog/group").replace("{clause}", group.clause)
         connection.sql(members).create_view(group.name, replace=False)
     except (duckdb.Error, QueryError):
@@ -109,12 +109,12 @@ def _create_group(
 
 
 def _features(layout: Layout, database: Database) -> list[Path]:
-    """Files of the features that are columns of tokens."""
+    """The files of the features that are columns of tokens."""
     return [layout.features.resolve() / f"{name}.parquet" for name in database.features]
 
 
 def _digest(layout: Layout, database: Database, groups: list[NamedGroup]) -> str:
-    """Changes with the store's place, tokens, docs, features, groups, our SQL; and with probes."""
+    """Changes with the store's path, tokens, docs, features, groups, probes, and with our SQL."""
     paths = [layout.tokens, layout.docs, *_features(layout, database)]
     files = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
     ours = (*relations.VIEWS, *MACROS, PROBES, "catalog/group", "catalog/t_quantiles")
@@ -125,7 +125,7 @@ def _digest(layout: Layout, database: Database, groups: list[NamedGroup]) -> str
 
 
 def _made_from(layout: Layout) -> str | None:
-    # Beside the catalog, not in it: another DuckDB may hold its lock, and opening it takes 50 ms.
+    # In a separate file: another DuckDB may hold the catalog's lock, and opening it takes 50 ms.
     note = _note(layout)
     return note.read_text(encoding="utf-8") if note.exists() else None
 

@@ -1,138 +1,313 @@
-"""Small charts of single analyses: leads, covariate balance, cluster stability, one token."""
+"""One chart per analysis, named like it, and the detail charts that some of them have.
 
-from collections.abc import Sequence
+The functions take the analyses' data frames as they are.
+"""
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
-from queries.charts import theme
+from queries.charts import curves, heat_map, theme
+from queries.charts.theme import BLUE, GREY, ORANGE
 
-_KINDS = {"lead": "half-way points", "lag": "increments"}
+UPPER, LOWER = 300, 200
+"""Pixels of stacked panels."""
+SHOWN = 30
+"""Rows of a leaderboard that are drawn."""
+BALANCED = 0.1
+"""Standard deviations: a standardized difference below this is usually called balanced."""
+_BY = {"lead": "half-way points", "lag": "increments"}
+_SIDES = {"before": "before matching", "after": "after matching"}
+_REFERENCES = {"stability": "these tokens", "cloud_stability": "a Gaussian cloud without clusters"}
+
+
+def events(
+    events: pd.DataFrame, steps: np.ndarray, values: np.ndarray, title: str = "mean loss (nats)"
+) -> alt.VConcatChart:
+    """The trajectory (`values` at `steps`) above bars of the events: kind, first, peak, last, …"""
+    curve = pd.DataFrame({"checkpoint": steps, "value": values})
+    line = curves.relative(curve, "value", title, None, height=UPPER)
+    shown = events.assign(kind=events["kind"].str.replace("_", " "), checkpoint=events["first"])
+    kinds = list(dict.fromkeys(shown["kind"]))
+    bars = (
+        alt.Chart(shown)
+        .mark_bar(minBandSize=3)
+        .encode(
+            x=theme.step(curve),
+            x2="last:Q",
+            y=alt.Y("kind:N", title=None).axis(minExtent=theme.AXIS_WIDTH),
+            color=theme.color("kind", kinds, legend=None),
+            tooltip=[alt.Tooltip(name) for name in events.columns],
+        )
+    )
+    return theme.stack(line, bars)
+
+
+def explain(rows: pd.DataFrame, first: int, last: int) -> alt.LayerChart:
+    """Groups that changed differently from all other tokens, with two standard errors.
+
+    kind, token_group, difference, standard_error (nats); the first SHOWN rows.
+    """
+    shown = rows.head(SHOWN)
+    reach = 2 * shown["standard_error"]
+    shown = shown.assign(
+        low=shown["difference"] - reach,
+        high=shown["difference"] + reach,
+        label=shown["kind"] + ": " + shown["token_group"],
+    )
+    title = f"change from step {first:,} to {last:,}, minus that of all other tokens (nats)"
+    y = _category("label")
+    base = alt.Chart(shown)
+    kinds = list(dict.fromkeys(shown["kind"]))
+    rules = base.mark_rule(color=GREY).encode(x=alt.X("low:Q", title=title), x2="high:Q", y=y)
+    points = base.mark_point(filled=True, size=60, opacity=1).encode(
+        x=alt.X("difference:Q", title=title),
+        y=y,
+        color=theme.color("kind", kinds),
+        tooltip=[
+            alt.Tooltip("token_group:N", title="group"),
+            alt.Tooltip("difference:Q", title="difference (nats)", format="+.3f"),
+            alt.Tooltip("standard_error:Q", title="standard error", format=".3f"),
+        ],
+    )
+    layers = [theme.rule_at(0, "x"), rules, points]
+    return theme.overlay(layers, 40 + 20 * max(len(shown), 1), "Groups that changed differently")
+
+
+def overlap(rows: pd.DataFrame) -> alt.Chart:
+    """Tokens in both lists, next to what chance would give.
+
+    set_in_first, set_in_second, shared, expected, expected_usual.
+    """
+    names = {"shared": "shared", "expected": "by chance", "expected_usual": "usual"}
+    pairs = rows["set_in_first"] + ", then " + rows["set_in_second"]
+    long = pd.concat(
+        [
+            pd.DataFrame({"pair": pairs, "tokens": name, "n": rows[column]})
+            for column, name in names.items()
+        ]
+    )
+    bars = alt.Chart(long).mark_bar()
+    drawn: alt.Chart = bars.encode(
+        x=alt.X("n:Q", title="tokens in both lists"),
+        y=_category("pair"),
+        yOffset=alt.YOffset("tokens:N", sort=list(names.values())),
+        color=theme.color("tokens", list(names.values()), [BLUE, GREY, ORANGE]),
+        tooltip=[alt.Tooltip("pair:N"), alt.Tooltip("tokens:N"), alt.Tooltip("n:Q", format=".2f")],
+    )
+    return theme.finish(drawn, 60 * max(len(rows), 1), "Tokens that changed in both regions")
+
+
+def type_changes(types: pd.DataFrame) -> alt.LayerChart:
+    """Token types by how often they occur and how they changed: token_str, n_tokens, change."""
+    points = alt.Chart(types.assign(token="⟦" + types["token_str"] + "⟧"))
+    drawn = points.mark_point(filled=True, size=28, opacity=0.6, color=BLUE).encode(
+        x=alt.X("n_tokens:Q", title="occurrences (log)").scale(type="log", nice=False),
+        y=theme.loss("change", "mean change (nats)"),
+        tooltip=[
+            alt.Tooltip("token:N"),
+            alt.Tooltip("n_tokens:Q", title="occurrences", format=","),
+            alt.Tooltip("change:Q", title="mean change (nats)", format="+.3f"),
+        ],
+    )
+    layers = [theme.rule_at(0), drawn]
+    return theme.overlay(layers, UPPER, "Mean change in loss of every token type")
+
+
+def mechanism(found: pd.DataFrame) -> alt.VConcatChart:
+    """Losses on repeated text, highest prefix-matching scores, and the group's loss below.
+
+    curve, checkpoint, value, low, high; `curve` is "loss_…", "prefix_matching_…" or "group".
+    """
+    panels = {
+        "loss on repeated tokens (nats)": found["curve"].str.startswith("loss_"),
+        "highest prefix-matching score": found["curve"].str.startswith("prefix_matching"),
+        "the group's loss (nats)": found["curve"] == "group",
+    }
+    frames = {title: found[chosen] for title, chosen in panels.items() if chosen.any()}
+    return theme.stack(
+        *(
+            curves.relative(
+                frame.rename(columns={"curve": "token_group"}), "value", title, None, height=180
+            )
+            for title, frame in frames.items()
+        )
+    )
 
 
 def leads(frame: pd.DataFrame) -> alt.LayerChart:
-    """probe, and lead, lag (decades of the step) each with …_low and …_high."""
+    """probe, and lead, lag (log10 of the factor between steps), each with …_low and …_high."""
     parts = [
         frame[["probe", name, f"{name}_low", f"{name}_high"]]
         .set_axis(["probe", "value", "low", "high"], axis=1)
         .assign(by=title)
-        for name, title in _KINDS.items()
+        for name, title in _BY.items()
     ]
-    long = pd.concat(parts, ignore_index=True)
-    titles = list(_KINDS.values())
-    base = alt.Chart(long).encode(
-        y=alt.Y("probe:N", sort=None, title=None).axis(labelLimit=240, labelOverlap=False),
+    titles = list(_BY.values())
+    base = alt.Chart(pd.concat(parts, ignore_index=True)).encode(
+        y=_category("probe"),
         yOffset=alt.YOffset("by:N", sort=titles),
-        color=alt.Color("by:N", title=None, sort=titles)
-        .scale(domain=titles, range=[theme.BLUE, theme.ORANGE])
-        .legend(orient="top"),
+        color=theme.color("by", titles, [BLUE, ORANGE]),
         tooltip=[
             alt.Tooltip("probe:N"),
             alt.Tooltip("by:N"),
-            alt.Tooltip("value:Q", title="decades", format="+.3f"),
+            alt.Tooltip("value:Q", title="log10 step", format="+.3f"),
             alt.Tooltip("low:Q", title="from", format="+.3f"),
             alt.Tooltip("high:Q", title="to", format="+.3f"),
         ],
     )
-    title = "decades of the step by which the group is behind (above 0: the probe moves first)"
-    points = base.mark_point(filled=True, size=80, opacity=1).encode(
-        x=alt.X("value:Q", title=title)
-    )
+    title = "log10 step by which the group is behind (above 0: the probe moves first)"
+    points = base.mark_point(filled=True, size=80, opacity=1)
     bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q")
-    zero = alt.Chart(pd.DataFrame({"x": [0]})).mark_rule(strokeDash=[4, 4], color=theme.GREY)
-    layers = alt.layer(zero.encode(x="x:Q"), bars, points)
-    return theme.finish(layers, 120 + 44 * len(frame), "Leads and lags of the probes")
+    layers = [theme.rule_at(0, "x"), bars, points.encode(x=alt.X("value:Q", title=title))]
+    return theme.overlay(layers, 120 + 44 * len(frame), "Leads and lags of the probes")
 
 
-# What matching changed: how alike a group and its controls are, before and after.
+def matched(trajectories: pd.DataFrame, difference: pd.DataFrame) -> alt.VConcatChart:
+    """The group and its controls, above their difference before and after matching.
 
-BALANCED = 0.1
-_SIDES = {"before": "before matching", "after": "after matching"}
+    `trajectories`: checkpoint, token_group, mean_loss, low, high. `difference`: checkpoint,
+    difference, low, high, and the same before matching: before, before_low, before_high.
+    """
+    names = {"before": "difference", "before_low": "low", "before_high": "high"}
+    after = difference[["checkpoint", "difference", "low", "high"]]
+    before = difference[["checkpoint", *names]].rename(columns=names)
+    both = pd.concat(
+        [after.assign(token_group="after matching"), before.assign(token_group="before matching")]
+    )
+    return theme.stack(
+        curves.trajectories(trajectories).properties(height=UPPER),
+        curves.relative(both, "difference", "group minus controls (nats)", 0, height=LOWER),
+    )
 
 
 def balance(frame: pd.DataFrame) -> alt.LayerChart:
-    """Of each feature the size of the difference: feature, measure, before, after."""
+    """How similar a group and its controls are: feature, measure, before, after."""
     long = frame.melt(["feature", "measure"], list(_SIDES), "side", "signed")
     long = long.assign(size=long["signed"].abs(), side=long["side"].map(_SIDES))
-    y = alt.Y("feature:N", sort=None, title=None).axis(
-        labelLimit=220, labelOverlap=False, domain=False, ticks=False
-    )
+    y = _category("feature").axis(domain=False, ticks=False, labelLimit=220, labelOverlap=False)
     x = alt.X("size:Q", title="size of the difference (standard deviations; of texts, a distance)")
     x = x.scale(domainMin=0, nice=True)
     ends = frame.assign(one=frame["before"].abs(), two=frame["after"].abs())
-    way = alt.Chart(ends).mark_rule(color=theme.GREY, strokeWidth=2, opacity=0.6)
-    points = alt.Chart(long).mark_point(filled=True, size=110, opacity=1).encode(
-        y=y, x=x,
-        color=alt.Color("side:N", title=None, sort=list(_SIDES.values())).scale(
-            domain=list(_SIDES.values()), range=[theme.ORANGE, theme.BLUE]
-        ).legend(orient="top"),
-        tooltip=[alt.Tooltip("feature:N"), alt.Tooltip("measure:N"), alt.Tooltip("side:N"),
-                 alt.Tooltip("signed:Q", title="difference", format="+.3f")],
-    )  # fmt: skip
-    limit = (
-        alt.Chart(pd.DataFrame({"x": [BALANCED]}))
-        .mark_rule(strokeDash=[4, 4], color=theme.GREY)
-        .encode(x="x:Q")
+    way = alt.Chart(ends).mark_rule(color=GREY, strokeWidth=2, opacity=0.6)
+    points = alt.Chart(long).mark_point(filled=True, size=110, opacity=1)
+    points = points.encode(
+        y=y,
+        x=x,
+        color=theme.color("side", list(_SIDES.values()), [ORANGE, BLUE]),
+        tooltip=[
+            alt.Tooltip("feature:N"),
+            alt.Tooltip("measure:N"),
+            alt.Tooltip("side:N"),
+            alt.Tooltip("signed:Q", title="difference", format="+.3f"),
+        ],
     )
-    layers = alt.layer(limit, way.encode(y=y, x=alt.X("one:Q"), x2="two:Q"), points)
-    return theme.finish(layers, 120 + 30 * len(frame), "How alike group and controls are")
+    way = way.encode(y=y, x=alt.X("one:Q"), x2="two:Q")
+    layers = [theme.rule_at(BALANCED, "x"), way, points]
+    return theme.overlay(layers, 120 + 30 * len(frame), "How similar group and controls are")
 
 
-# How stable kinds of trajectories are, for each number of kinds that was tried.
+def clusters(means: pd.DataFrame) -> alt.VConcatChart:
+    """Mean losses of the clusters with their bands, above their mean shapes.
 
-_NAMES = {"stability": "these tokens", "cloud_stability": "a cloud without any kinds"}
+    cluster, checkpoint, mean_loss, low, high (nats), shape (standard deviations).
+    """
+    frame = means.assign(token_group="cluster " + means["cluster"].astype(str))
+    return theme.stack(
+        curves.trajectories(frame).properties(height=UPPER),
+        curves.relative(
+            frame.drop(columns=["low", "high"]),  # that band is the loss's
+            "shape",
+            "mean shape (standard deviations)",
+            0,
+            height=LOWER,
+        ),
+    )
 
 
 def stability(frame: pd.DataFrame, chosen: int) -> alt.LayerChart:
-    """Lines over the number of kinds: k, stability, cloud_stability; `chosen` is ringed."""
-    long = frame.melt("k", list(_NAMES), "of", "index")
-    long = long.assign(of=long["of"].map(_NAMES))
+    """Stability over the number of clusters: k, stability, cloud_stability; `chosen` is ringed."""
+    long = frame.melt("k", list(_REFERENCES), "of", "index")
+    long = long.assign(of=long["of"].map(_REFERENCES))
     base = alt.Chart(long).encode(
-        x=alt.X("k:O", title="number of kinds").axis(labelAngle=0),
-        y=alt.Y("index:Q", title="stability (adjusted Rand index)")
-        .scale(domain=[0, 1])
-        .axis(minExtent=theme.AXIS_WIDTH, maxExtent=theme.AXIS_WIDTH, titlePadding=8),
-        color=alt.Color("of:N", title=None, sort=list(_NAMES.values()))
-        .scale(domain=list(_NAMES.values()), range=[theme.BLUE, theme.GREY])
-        .legend(orient="top"),
+        x=alt.X("k:O", title="number of clusters").axis(labelAngle=0),
+        y=theme.loss("index", "stability (adjusted Rand index)").scale(domain=[0, 1]),
+        color=theme.color("of", list(_REFERENCES.values()), [BLUE, GREY]),
         tooltip=[
-            alt.Tooltip("k:O", title="kinds"),
+            alt.Tooltip("k:O", title="clusters"),
             alt.Tooltip("of:N"),
             alt.Tooltip("index:Q", title="adjusted Rand index", format=".2f"),
         ],
     )
-    ring = base.transform_filter(
-        (alt.datum.k == chosen) & (alt.datum.of == _NAMES["stability"])
-    ).mark_point(size=260, strokeWidth=2, filled=False)
-    layers = alt.layer(base.mark_line(strokeWidth=1.8), base.mark_point(filled=True, size=50), ring)
-    return theme.finish(layers, 230, "Stability of each number of kinds")
+    is_chosen = (alt.datum.k == chosen) & (alt.datum.of == _REFERENCES["stability"])
+    ring = base.transform_filter(is_chosen).mark_point(size=260, strokeWidth=2, filled=False)
+    layers = [base.mark_line(strokeWidth=1.8), base.mark_point(filled=True, size=50), ring]
+    return theme.overlay(layers, 230, "Stability of each number of clusters")
 
 
-# One token's loss over training, and the largest values as a table to read.
+def rho_1(summary: pd.DataFrame) -> alt.Chart:
+    """The fitted lines of Rho-1's categories, as thick as they are frequent.
+
+    category, share, mean_start, mean_end (nats).
+    """
+    ends = {"start": summary["mean_start"], "end": summary["mean_end"]}
+    frame = pd.concat([summary.assign(at=at, loss=loss) for at, loss in ends.items()])
+    width = alt.StrokeWidth("share:Q", title="share of tokens")
+    lines = alt.Chart(frame).mark_line()
+    drawn: alt.Chart = lines.encode(
+        x=alt.X("at:O", sort=None, title=None).axis(labelAngle=0),
+        y=theme.loss("loss", "mean of the fitted lines (nats)"),
+        strokeWidth=width.scale(domain=[0, 1], range=[1, 20]),
+        color=theme.color("category", list(summary["category"])),
+    )
+    return theme.finish(drawn, UPPER, "Fitted lines of Rho-1's four categories")
 
 
-def one_token(frame: pd.DataFrame, steps: Sequence[int]) -> alt.LayerChart:
-    """A token's losses: checkpoint, loss. Rules stand at `steps`."""
-    line = alt.Chart(frame).encode(
-        x=theme.step(frame, theme.LOG_LIKE), y=theme.loss("loss", "loss (nats)")
+def positions(losses: pd.DataFrame) -> alt.Chart:
+    """`heat_map.loss_by_position`, coloured by the mean loss."""
+    return heat_map.loss_by_position(losses)
+
+
+def ngrams(frame: pd.DataFrame) -> alt.VConcatChart:
+    """The model's loss and the n-gram models', above the correlations with them.
+
+    checkpoint, mean_loss, low, high, and for unigram and bigram …_loss, …_correlation, …_low,
+    …_high.
+    """
+    losses = [frame[["checkpoint", "mean_loss", "low", "high"]].assign(token_group="the model")]
+    correlations = []
+    for name in ("unigram", "bigram"):
+        group = {"checkpoint": frame["checkpoint"], "token_group": f"{name}s"}
+        losses.append(pd.DataFrame({**group, "mean_loss": frame[f"{name}_loss"]}))
+        facts = {part: frame[f"{name}_{part}"] for part in ("correlation", "low", "high")}
+        correlations.append(pd.DataFrame({**group, **facts}))
+    return theme.stack(
+        curves.trajectories(pd.concat(losses)).properties(height=UPPER),
+        curves.relative(
+            pd.concat(correlations), "correlation", "correlation with", 0, height=LOWER
+        ),
     )
-    points = line.mark_point(opacity=0, size=60).encode(
-        tooltip=[
-            alt.Tooltip("checkpoint:Q", title="step", format=","),
-            alt.Tooltip("loss:Q", title="loss (nats)", format=".3f"),
-        ]
+
+
+def compare(runs: pd.DataFrame, spread: pd.DataFrame, by: str) -> alt.VConcatChart:
+    """The runs, above their mean with the lowest and the highest run as its band.
+
+    `runs`: run, at, checkpoint, mean_loss, low, high. `spread`: at, mean_loss, lowest, highest.
+    `by` is "step" or "tokens_seen", what `at` holds.
+    """
+    axis = theme.TOKENS_SEEN if by == "tokens_seen" else theme.SYMLOG
+    title = "mean of the runs, lowest to highest (nats)"
+    band = spread.rename(columns={"lowest": "low", "highest": "high"})
+    band = band if "checkpoint" in band else band.assign(checkpoint=band["at"])
+    return theme.stack(
+        curves.trajectories(runs.rename(columns={"run": "token_group"}), axis).properties(
+            height=UPPER
+        ),
+        curves.relative(band, "mean_loss", title, None, axis, height=LOWER),
     )
-    marked = frame[frame["checkpoint"].isin(steps)]
-    rules = (
-        alt.Chart(marked)
-        .mark_rule(color=theme.GREY, strokeDash=[4, 3])
-        .encode(x=theme.step(frame, theme.LOG_LIKE))
-    )
-    ends = (
-        alt.Chart(marked)
-        .mark_point(filled=True, size=70, opacity=1, color=theme.ORANGE)
-        .encode(x=theme.step(frame, theme.LOG_LIKE), y=theme.loss("loss", "loss (nats)"))
-    )
-    chart = alt.layer(rules, line.mark_line(strokeWidth=1.8, color=theme.BLUE), ends, points)
-    told = " and ".join(f"{step:,}" for step in steps)
-    return theme.finish(chart, 260, f"Loss of one token over training, steps {told} marked")
+
+
+def _category(column: str) -> alt.Y:
+    """Names on the vertical axis, in the frame's order."""
+    y: alt.Y = alt.Y(f"{column}:N", sort=None, title=None).axis(labelLimit=300, labelOverlap=False)
+    return y

@@ -1,82 +1,87 @@
-"""How single tokens changed in a region of training."""
+"""Single tokens: how much they changed in a region of training, and their own trajectories."""
+
+from collections.abc import Sequence
 
 import altair as alt
 import pandas as pd
 
 from queries.charts import theme
+from queries.charts.theme import BLUE, GREY, ORANGE, SYMLOG
 
-LIST_COLORS = [theme.BLUE, theme.ORANGE, theme.GREY]
+LISTS = {"Most decreased": BLUE, "Most increased": ORANGE, "Random": GREY}
+"""Lists of tokens, and their colours."""
+FELL, ROSE = "fell", "rose"
 
 
 def histogram(frame: pd.DataFrame) -> alt.LayerChart:
-    """Tokens by change in loss: low, high, n_tokens. The count axis is log-like."""
-    shown = frame.assign(direction=["fell" if h <= 0 else "rose" for h in frame["high"]])
-    bars = (
-        alt.Chart(shown)
-        .mark_bar(binSpacing=0.5)
-        .encode(
-            x=alt.X("low:Q", title="change in loss (nats), last minus first").bin("binned"),
-            x2="high:Q",
-            y=alt.Y("n_tokens:Q", title="tokens (log-like)")
-            .scale(type="symlog")
-            .axis(values=[0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000], labelExpr=theme.PLAIN),
-            color=alt.Color("direction:N", title=None, legend=alt.Legend(orient="top")).scale(
-                domain=["fell", "rose"], range=[theme.BLUE, theme.ORANGE]
-            ),
-            tooltip=[
-                alt.Tooltip("low:Q", title="from (nats)", format="+.2f"),
-                alt.Tooltip("high:Q", title="to (nats)", format="+.2f"),
-                alt.Tooltip("n_tokens:Q", title="tokens", format=","),
-            ],
-        )
+    """Tokens by change in loss (nats): low, high, n_tokens. The count axis is symlog."""
+    shown = frame.assign(direction=[FELL if high <= 0 else ROSE for high in frame["high"]])
+    x = alt.X("low:Q", title="change in loss (nats), last minus first").bin("binned")
+    y = (
+        alt.Y("n_tokens:Q", title="tokens (symlog)")
+        .scale(type="symlog")
+        .axis(values=theme.COUNTS, labelExpr=theme.PLAIN)
     )
-    zero = alt.Chart(pd.DataFrame({"x": [0]})).mark_rule(color=theme.GREY).encode(x="x:Q")
-    brush = alt.selection_interval(name=theme.BRUSH, encodings=["x"])
-    return theme.finish(
-        alt.layer(bars.add_params(brush), zero), 260, "Histogram of the change in loss per token"
-    )
+    bars = alt.Chart(shown).mark_bar(binSpacing=0.5)
+    bars = bars.encode(
+        x=x,
+        x2="high:Q",
+        y=y,
+        color=theme.color("direction", [FELL, ROSE], [BLUE, ORANGE]),
+        tooltip=[
+            alt.Tooltip("low:Q", title="from (nats)", format="+.2f"),
+            alt.Tooltip("high:Q", title="to (nats)", format="+.2f"),
+            alt.Tooltip("n_tokens:Q", title="tokens", format=","),
+        ],
+    ).add_params(alt.selection_interval(name=theme.BRUSH, encodings=["x"]))
+    zero = alt.Chart(pd.DataFrame({"x": [0]})).mark_rule(color=GREY).encode(x="x:Q")
+    return theme.overlay([bars, zero], 260, "Histogram of the change in loss of every token")
 
 
-def token_trajectories(frame: pd.DataFrame, axis: str, region: tuple[int, int]) -> alt.LayerChart:
-    """Single tokens' losses: row, token_str, token_list, checkpoint, loss; the region is shaded."""
-    color = (
-        alt.Color("token_list:N", title=None)
-        .scale(domain=["Most decreased", "Most increased", "Random"], range=LIST_COLORS)
-        .legend(orient="top")
-    )
-    shade = (
-        alt.Chart(pd.DataFrame([{"first": region[0], "last": region[1]}]))
-        .mark_rect(opacity=0.12, color=theme.GREY)
-        .encode(x="first:Q", x2="last:Q")
-    )
-    lines = (
-        alt.Chart(frame)
-        .mark_line(strokeWidth=1.4, opacity=0.85)
-        .encode(
-            x=theme.step(frame, axis),
-            y=theme.loss("loss", "loss (nats)"),
-            detail="row:N",
-            color=color,
-            tooltip=[
-                alt.Tooltip("token_list:N", title="list"),
-                alt.Tooltip("token_str:N", title="token"),
-                alt.Tooltip("row:Q", title="row"),
-                alt.Tooltip("checkpoint:Q", title="step", format=","),
-                alt.Tooltip("loss:Q", title="loss (nats)", format=".3f"),
-            ],
-        )
-    )
-    points = lines.mark_point(opacity=0, size=60)
-    return theme.finish(
-        alt.layer(shade, lines, points), 320, "Losses of single tokens over training"
-    )
+def token_trajectories(
+    frame: pd.DataFrame, region: tuple[int, int], axis: str = SYMLOG
+) -> alt.LayerChart:
+    """Losses of single tokens (nats): row, token_list, checkpoint, loss; the region is shaded.
 
-
-def in_context(tokens: pd.DataFrame) -> pd.DataFrame:
-    """A table to read: change, text with the token marked, source, position, row.
-
-    `tokens` has change, before, token, after, source, position, row.
+    `token_list` is one of LISTS. With `token_str` the tooltip shows the token.
     """
-    line = tokens["before"] + "⟦" + tokens["token"] + "⟧" + tokens["after"]
-    shown = tokens.assign(text=line.str.replace(r"\s+", " ", regex=True))
-    return shown[["change", "text", "source", "position", "row"]]
+    token = ["token_str"] if "token_str" in frame else []
+    tooltip = [
+        alt.Tooltip("token_list:N", title="list"),
+        *(alt.Tooltip(f"{column}:N", title="token") for column in token),
+        alt.Tooltip("row:Q", title="row"),
+        alt.Tooltip("checkpoint:Q", title="step", format=","),
+        alt.Tooltip("loss:Q", title="loss (nats)", format=".3f"),
+    ]
+    lines = alt.Chart(frame).encode(
+        x=theme.step(frame, axis),
+        y=theme.loss("loss", "loss (nats)"),
+        detail="row:N",
+        color=theme.color("token_list", list(LISTS), list(LISTS.values())),
+        tooltip=tooltip,
+    )
+    layers = [
+        theme.shade(region),
+        lines.mark_line(strokeWidth=1.4, opacity=0.85),
+        lines.mark_point(opacity=0, size=60).properties(name="hover_points"),
+    ]
+    return theme.overlay(layers, 320, "Losses of single tokens over training")
+
+
+def one_token(frame: pd.DataFrame, steps: Sequence[int]) -> alt.LayerChart:
+    """One token's losses (nats): checkpoint, loss. `steps` are marked by rules and points."""
+    x, y = theme.step(frame), theme.loss("loss", "loss (nats)")
+    line = alt.Chart(frame).encode(x=x, y=y)
+    facts = [
+        alt.Tooltip("checkpoint:Q", title="step", format=","),
+        alt.Tooltip("loss:Q", title="loss (nats)", format=".3f"),
+    ]
+    marked = alt.Chart(frame[frame["checkpoint"].isin(steps)])
+    layers = [
+        marked.mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=x),
+        line.mark_line(strokeWidth=1.8, color=BLUE),
+        marked.mark_point(filled=True, size=70, opacity=1, color=ORANGE).encode(x=x, y=y),
+        line.mark_point(opacity=0, size=60).encode(tooltip=facts).properties(name="hover_points"),
+    ]
+    at = " and ".join(f"{step:,}" for step in steps)
+    return theme.overlay(layers, 260, f"Loss of one token over training; steps {at} are marked")

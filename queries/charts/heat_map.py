@@ -8,22 +8,41 @@ import pandas as pd
 
 from queries.charts import theme
 
-_TITLES = {"mean_loss": "mean loss (nats)", "less_mean": "nats from the step's mean"}
+TITLES = {"mean_loss": "mean loss (nats)", "less_mean": "loss minus the step's mean (nats)"}
 _TICKS = [m * 10**n for n in range(6) for m in (1, 2, 5)]
 
 
-def heat_map(frame: pd.DataFrame, axis: str, value: str) -> alt.Chart:
-    """at, checkpoint, first_position, last_position, n_tokens, mean_loss, less_mean.
+def loss_by_position(
+    frame: pd.DataFrame, axis: str = theme.SYMLOG, value: str = "mean_loss"
+) -> alt.Chart:
+    """checkpoint, first_position, last_position, n_tokens, mean_loss; optional: at, less_mean.
 
-    Coloured by `value`, one of the last two. A cell reaches half-way to the next checkpoints.
+    Coloured by `value`, one of TITLES. A cell reaches half-way to the neighbouring checkpoints.
     """
+    frame = frame if "at" in frame else frame.assign(at=frame["checkpoint"])
     cells = _cells(frame, axis)
-    last = int(cells["above"].max())
-    y = (
+    legend = alt.Legend(orient="top", gradientLength=220)
+    color = alt.Color(f"{value}:Q", title=TITLES[value], scale=_scale(frame, value), legend=legend)
+    # Without an overlap the page shines through between neighbours.
+    rectangles = alt.Chart(cells).mark_rect(strokeWidth=0, x2Offset=0.7, y2Offset=-0.7)
+    chart: alt.Chart = rectangles.encode(
+        x=theme.step(frame.rename(columns={"at": "since"}), axis, "since"),
+        x2="until:Q",
+        y=_position(int(cells["above"].max())),
+        y2="above:Q",
+        color=color,
+        tooltip=_tooltip(frame),
+    )
+    return theme.finish(chart, 360, "Heat map of the mean loss by position and training step")
+
+
+def _position(last: int) -> alt.Y:
+    ticks = [tick for tick in _TICKS if tick < last]
+    y: alt.Y = (
         alt.Y("first_position:Q", title="position in the doc (log)")
         .scale(type="log", domain=[1, last], nice=False)
         .axis(
-            values=[tick for tick in _TICKS if tick < last],
+            values=ticks,
             labelExpr=theme.PLAIN,
             grid=False,
             minExtent=theme.AXIS_WIDTH,
@@ -31,27 +50,24 @@ def heat_map(frame: pd.DataFrame, axis: str, value: str) -> alt.Chart:
             titlePadding=8,
         )
     )
-    scale = _scale(frame, value)
-    # Without an overlap the page shines through between neighbours.
-    rectangle = {"strokeWidth": 0, "x2Offset": 0.7, "y2Offset": -0.7}
-    chart = alt.Chart(cells).mark_rect(**rectangle).encode(
-        x=theme.step(frame.rename(columns={"at": "since"}), axis, "since"), x2="until:Q",
-        y=y, y2="above:Q",
-        color=alt.Color(f"{value}:Q", title=_TITLES[value], scale=scale,
-                        legend=alt.Legend(orient="top", gradientLength=220)),
-        tooltip=[
-            alt.Tooltip("checkpoint:Q", title="step", format=","),
-            alt.Tooltip("first_position:Q", title="from position", format=","),
-            alt.Tooltip("last_position:Q", title="to position", format=","),
-            alt.Tooltip("mean_loss:Q", title=_TITLES["mean_loss"], format=".3f"),
-            alt.Tooltip("less_mean:Q", title=_TITLES["less_mean"], format="+.3f"),
-            alt.Tooltip("n_tokens:Q", title="tokens", format=","),
-        ],
-    )  # fmt: skip
-    return theme.finish(chart, 360, "Heat map of the mean loss by position and training step")
+    return y
+
+
+def _tooltip(frame: pd.DataFrame) -> list[alt.Tooltip]:
+    facts = [
+        alt.Tooltip("checkpoint:Q", title="step", format=","),
+        alt.Tooltip("first_position:Q", title="from position", format=","),
+        alt.Tooltip("last_position:Q", title="to position", format=","),
+        alt.Tooltip("mean_loss:Q", title=TITLES["mean_loss"], format=".3f"),
+        alt.Tooltip("n_tokens:Q", title="tokens", format=","),
+    ]
+    if "less_mean" in frame:
+        facts.append(alt.Tooltip("less_mean:Q", title=TITLES["less_mean"], format="+.3f"))
+    return facts
 
 
 def _cells(frame: pd.DataFrame, axis: str) -> pd.DataFrame:
+    """Edges of the cells: half-way between checkpoints as the axis is drawn."""
     at = np.unique(frame["at"].to_numpy(np.float64))
     constant = theme.CONSTANT.get(axis)
     bent = np.log1p(at / constant) if constant else at

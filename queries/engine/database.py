@@ -17,93 +17,30 @@ import pyarrow as pa
 from scipy import stats
 
 from queries import sql
-from queries.engine.clauses import complaint, objection, place
+from queries.engine.clauses import message_of, objection, place
 from queries.errors import QueryError
 from queries.stats.bands import LEVEL
 from store.layout import Layout
 
-# A query that somebody waits for: how far it is, and a way to stop it.
-
-Share = Callable[[float], None]
-_EVERY = 0.1  # seconds
-
-
-@contextmanager
-def followed(
-    cursor: duckdb.DuckDBPyConnection, progress: Share | None, cancel: threading.Event | None
-) -> Iterator[None]:
-    """While the block runs, `progress` is told the share done, 0 to 1, as far as DuckDB knows it.
-
-    It is called from a thread of its own. Once `cancel` is set, the query is interrupted.
-    """
-    ended = threading.Event()
-
-    def follow() -> None:
-        while not ended.wait(_EVERY):
-            if cancel and cancel.is_set():
-                cursor.interrupt()  # again and again, as between two steps it would be lost
-            elif progress and (percent := cursor.query_progress()) >= 0:
-                progress(min(percent / 100, 1.0))
-
-    thread = threading.Thread(target=follow, daemon=True, name="following a query")
-    if progress or cancel:
-        thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        if thread.ident:
-            thread.join()
-
-
-# The views and macros over a store's files that its catalog and the app's own database share.
-#
-# They stand on token_rows, doc_rows, checkpoints and loss_files (the loss files' rows with
-# file_row_number), which each of the two makes in its own way.
-
-VIEWS = ("engine/tokens", "engine/docs", "catalog/losses", "catalog/loss_rows")
-RELATIONS = {
-    "checkpoints", "doc_rows", "docs", "loss_files", "loss_rows", "losses", "probes",
-    "t_quantiles", "token_rows", "tokens", "tokens_500th", "tokens_50th",
-}  # fmt: skip
-"""Tables and views that a group may not be named as."""
-MACROS = (
-    "catalog/group_influence",
-    "catalog/trajectory",
-    "catalog/difference",
-    "catalog/ratio",
-    "catalog/in_context_score",
-    "catalog/zoom",
-)
-
-
-def create(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create all of them. Raises duckdb.Error."""
-    for name in VIEWS:
-        connection.execute(sql.read(name))
-    ((n_sources,),) = connection.sql("select count(distinct source) from docs").fetchall()
-    degrees = np.arange(1, n_sources)
-    quantiles = np.asarray(stats.t.ppf((1 + LEVEL) / 2, degrees))
-    values = {"degrees": degrees.tolist(), "quantiles": quantiles.tolist()}
-    connection.execute(sql.read("catalog/t_quantiles"), values)
-    for name in MACROS:
-        connection.execute(sql.read(name))
-
-
 TIME_LIMIT = 60.0
-"""Seconds that one query may run."""
+"""Seconds; the time limit of one query."""
 MEMORY_LIMIT = "2GB"
-"""What DuckDB may use for all queries at once, their answers aside."""
+"""Memory limit of DuckDB for all queries together, without their results."""
 ANSWER_LIMIT = 2**30
-"""Bytes of one answer to a query that a person wrote."""
-FOLLOWED = 16
-"""Queries that people wrote which may run at once; others wait for one of them to end."""
-_EARLIER = 0.2  # seconds that a Python function has less, so that it is told, not just the query
+"""Bytes; the size limit of the result of a user's query."""
+CONCURRENT = 16
+"""Users' queries that may run at the same time; others wait."""
+QueryProgress = Callable[[float], None]
+_INTERVAL = 0.1  # seconds between progress reports
+_EARLIER = 0.2  # seconds by which a Python function is stopped first, so that the error names it
 _VECTORS = 10  # of 2,048 rows, fetched at a time
 
 
 class Database:
-    """Tables token_rows, doc_rows, checkpoints, maybe probes; views and macros. It only reads."""
+    """A store's tables, views and macros. After `lock` it only reads.
+
+    The tables are token_rows, doc_rows, checkpoints and, if there are any, probes.
+    """
 
     def __init__(
         self, layout: Layout, loss_files: list[Path], features: pa.Table | None = None
@@ -114,29 +51,29 @@ class Database:
             ("engine/load_checkpoints", layout.checkpoints),
         ):
             self._connection.execute(sql.read(name), {"path": str(path)})
-        self._has_probes, self._trouble = layout.probes.exists(), ""
+        self._has_probes, self._probe_error = layout.probes.exists(), ""
         if self._has_probes:
             self._load_probes(layout.probes)
         self._token_file = str(layout.tokens)
         self.tokens_loaded = 0
-        """How often the tokens were read: their columns may have changed each time."""
+        """How often the tokens were loaded: their columns may change each time."""
         self.load_tokens(features)
         self.unusable_columns: dict[str, str] = {}
-        """Features that are no columns, and why."""
-        # A view's SQL takes no bound values, and a variable would be unknown to other cursors.
+        """Features that cannot be used as columns, and why."""
+        # A view's SQL takes no bound values, and other cursors would not see a variable.
         files = [str(path.absolute()) for path in loss_files]
         self._connection.read_parquet(files, file_row_number=True).create_view("loss_files")
-        create(self._connection)
-        self._connection.execute("create schema token_groups")  # see group_views.py
+        create_relations(self._connection)
+        self._connection.execute("create schema token_groups")  # see GroupViews
         self._deadlines: list[float] = []  # of the running queries
         self._changing = False
         self._changed = threading.Condition()
         self._cursors: SimpleQueue[duckdb.DuckDBPyConnection] = SimpleQueue()
 
     def load_tokens(self, features: pa.Table | None) -> None:
-        """Read the tokens (again), with `features` (row and others) as columns beside their own.
+        """Load the tokens, or reload them, with `features` (row and others) as further columns.
 
-        After `lock`, only where nothing else runs: see `alone`.
+        After `lock`, only while no query runs: see `alone`.
         """
         how = "engine/load_tokens"
         self.features = features.column_names[1:] if features is not None else []
@@ -150,15 +87,15 @@ class Database:
         self.tokens_loaded += 1
 
     def register(self, name: str, function: Any, **how: Any) -> None:
-        """Make a Python function callable in SQL; also after `lock`, which binds only SQL."""
+        """Make a Python function callable in SQL; also allowed after `lock`."""
         self._connection.create_function(name, function, **how)
 
     def unregister(self, name: str) -> None:
-        """Take back a function that `register` made."""
+        """Remove a function that `register` added."""
         self._connection.remove_function(name)
 
     def define(self, statement: str) -> None:
-        """Run our own `create view` or `drop view`; also after `lock`. Raises duckdb.Error."""
+        """Run our own `create view` or `drop view`, also after `lock`. Raises duckdb.Error."""
         cursor = self._connection.cursor()
         try:
             cursor.execute(statement)
@@ -167,9 +104,9 @@ class Database:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Waits for the running queries to end; others wait until the block has ended.
+        """Wait for running queries to end; new ones wait until the block has ended.
 
-        A function that is taken back while a query calls it would take the whole process with it.
+        Removing a function while a query calls it would crash the process.
         """
         with self._changed:
             self._changed.wait_for(lambda: not self._changing)
@@ -183,27 +120,27 @@ class Database:
                 self._changed.notify_all()
 
     def deadline(self) -> float:
-        """When (time.monotonic) the Python functions of the running queries must end.
+        """Time (time.monotonic) by which the Python functions of running queries must end.
 
-        DuckDB does not tell a function which query calls it, so this is the last query's: never
-        too early, and exact where one query runs alone.
+        DuckDB does not say which query calls a function, so this is the latest deadline: never too
+        early, and exact if only one query runs.
         """
         return max(self._deadlines)
 
     def lock(self, root: Path) -> None:
-        """From now on: no file but the store's, no setting changes. The order matters."""
-        for _ in range(FOLLOWED):  # a cursor tells its progress only by a setting of its own
+        """From now on, only the store's files can be read and no setting changed. Order matters."""
+        for _ in range(CONCURRENT):  # progress needs settings of each cursor
             cursor = self._connection.cursor()
             cursor.execute("set enable_progress_bar = true")
             cursor.execute("set enable_progress_bar_print = false")
             cursor.execute("set search_path = 'main,token_groups'")
             self._cursors.put(cursor)
         self._connection.execute("set memory_limit = $limit", {"limit": MEMORY_LIMIT})
-        # Else what does not fit in memory is spilled to .tmp in the working directory, and stays.
+        # Otherwise what exceeds the memory is spilled to .tmp in the working directory, and stays.
         self._connection.execute("set temp_directory = ''")
-        # Else a table's name may also be that of a Python variable around the call.
+        # Otherwise a table's name may also be that of a Python variable around the call.
         self._connection.execute("set global python_enable_replacements = false")
-        self._connection.execute("set global errors_as_json = true")  # see complaints.py
+        self._connection.execute("set global errors_as_json = true")  # see clauses.message_of
         self._connection.execute(
             "set allowed_directories = $folders::varchar[]", {"folders": [str(root.absolute())]}
         )
@@ -213,22 +150,22 @@ class Database:
     def frame(self, query: str, values: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """The result of one of our own queries.
 
-        Raises duckdb.Error, to be read by `complaint`, and QueryError past the time limit.
+        Raises duckdb.Error, for `clauses.message_of`, and QueryError past the time limit.
         """
         with self._limited_cursor() as cursor:
             answer: pd.DataFrame = cursor.sql(query, params=dict(values or {})).df()
             return answer
 
     def rows(self, query: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """The same as tuples: several times quicker than a frame for a short answer."""
+        """The same as tuples: several times faster than a frame for a short result."""
         with self._limited_cursor() as cursor:
             found: list[tuple[Any, ...]] = cursor.execute(query, dict(values or {})).fetchall()
             return found
 
     def probes(self, scored: list[int]) -> pd.DataFrame | None:
-        """checkpoint, probe, layer, head, value of the checkpoints `scored`; None without any."""
-        if self._trouble:
-            raise QueryError(self._trouble)
+        """checkpoint, probe, layer, head, value of `scored` checkpoints; None without probes."""
+        if self._probe_error:
+            raise QueryError(self._probe_error)
         return (
             self.frame(sql.read("engine/probes"), {"scored": scored}) if self._has_probes else None
         )
@@ -236,8 +173,8 @@ class Database:
     def _load_probes(self, path: Path) -> None:
         try:
             self._connection.execute(sql.read("engine/load_probes"), {"path": str(path)})
-        except duckdb.Error:  # nothing else needs them
-            self._trouble = f"{path} cannot be read: delete it and run ingest with --probes"
+        except duckdb.Error:  # only `probes` needs them
+            self._probe_error = f"{path} cannot be read: delete it and run ingest with --probes"
 
     def table(self, query: str) -> pa.Table:
         """The same as an Arrow table: for millions of rows, a third of a frame's memory."""
@@ -245,7 +182,7 @@ class Database:
             return cursor.sql(query).to_arrow_table()
 
     def column(self, query: str) -> np.ndarray:
-        """The one column of one of our own queries, in no order. Raises as `frame` does."""
+        """The only column of one of our own queries, in no order. Raises as `frame` does."""
         with self._limited_cursor() as cursor:
             (values,) = cursor.execute(query).fetchnumpy().values()
             return np.asarray(values)
@@ -256,51 +193,51 @@ class Database:
         try:
             tree: dict[str, Any] = json.loads(text)
         except RecursionError as error:
-            raise QueryError("the expression is nested too deeply: write it flatter") from error
+            raise QueryError("the expression is nested too deeply: simplify it") from error
         return tree
 
     def select(
         self,
         query: str,
-        progress: Share | None = None,
+        progress: QueryProgress | None = None,
         cancel: threading.Event | None = None,
         values: Mapping[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """The result of a query that a person wrote: one SELECT statement and nothing else.
+        """The result of a user's query: one SELECT statement and nothing else.
 
-        `values` are those of its parameters; `progress` and `cancel` are as in `following`. Raises
-        QueryError for anything else, for what DuckDB refuses, past the time limit, where it was
-        cancelled, and for an answer above the limit of its size.
+        `values` are those of its parameters. `progress` is called with the share done, 0 to 1;
+        once `cancel` is set, the query stops. Raises QueryError for other statements, for errors of
+        DuckDB, past the time limit, if cancelled, and for a result above the size limit.
         """
         try:
-            self._refuse_all_but_reading(query)
-            with self._pooled_cursor() as cursor, followed(cursor, progress, cancel):
+            self._check_select(query)
+            with self._pooled_cursor() as cursor, _watched(cursor, progress, cancel):
                 return _bounded(cursor.execute(query, dict(values or {})))
         except duckdb.InterruptException as error:
             if cancel and cancel.is_set():
                 raise QueryError("the query was cancelled") from error
             raise QueryError(_too_long()) from error
         except duckdb.Error as error:
-            found = complaint(error, query)
-            # What a Python function says of its trouble, without DuckDB's words around it.
+            found = message_of(error, query)
+            # An error of a Python function is reported without DuckDB's words around it.
             where = f"; {place(query, found.at)}" if found.at is not None else ""
-            raise QueryError(found.message.rpartition("QueryError: ")[2] + where) from error
+            raise QueryError(found.text.rpartition("QueryError: ")[2] + where) from error
 
-    def _refuse_all_but_reading(self, query: str) -> None:
+    def _check_select(self, query: str) -> None:
         try:
             query.encode()
         except UnicodeEncodeError as error:
-            raise QueryError(f"the query is no valid Unicode text ({error.reason})") from error
+            raise QueryError(f"the query is not valid Unicode text ({error.reason})") from error
         with self._limited_cursor() as cursor:
             statements = cursor.extract_statements(query)
         if len(statements) != 1:
             raise QueryError(f"found {len(statements)} statements, expected one SELECT")
         if statements[0].type != duckdb.StatementType.SELECT:
             kind = statements[0].type.name
-            raise QueryError(f"found a statement of type {kind}: a store takes only SELECT")
+            raise QueryError(f"found a statement of type {kind}: only SELECT is allowed")
         tree = self.parse(query)
-        if trouble := tree.get("error_message") or objection(tree):
-            raise QueryError(trouble)
+        if problem := tree.get("error_message") or objection(tree):
+            raise QueryError(problem)
 
     @contextmanager
     def _limited_cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -316,19 +253,19 @@ class Database:
 
     @contextmanager
     def _pooled_cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor that can be followed."""
+        """A cursor that reports its progress."""
         cursor = self._cursors.get()
         try:
             with self._limits(cursor):
                 yield cursor
         finally:
-            with contextlib.suppress(duckdb.Error):  # no transaction, as it could not begin
+            with contextlib.suppress(duckdb.Error):  # no transaction was begun
                 cursor.rollback()
             self._cursors.put(cursor)
 
     @contextmanager
     def _limits(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
-        """Of time, of memory, and to reading. Raises duckdb.InterruptException past the time."""
+        """Limit time and memory; allow only reading. Past the time: duckdb.InterruptException."""
         with self._changed:
             self._changed.wait_for(lambda: not self._changing)
             deadline = time.monotonic() + TIME_LIMIT - _EARLIER
@@ -336,27 +273,57 @@ class Database:
         timer = threading.Timer(TIME_LIMIT, cursor.interrupt)
         timer.start()
         try:
-            # A second lock beside the check of what is asked: nothing can change the tables.
+            # In addition to the check of the statement: nothing can change the tables.
             cursor.execute("begin transaction read only")
             yield
         except duckdb.OutOfMemoryException as error:
             raise QueryError(
-                f"the query needs more than {MEMORY_LIMIT} of memory and was stopped: ask for less"
+                f"the query needs more than {MEMORY_LIMIT} of memory and was stopped: select less"
             ) from error
         finally:
             timer.cancel()
-            timer.join()  # else it might interrupt the cursor's next query
+            timer.join()  # otherwise it might interrupt the cursor's next query
             with self._changed:
                 self._deadlines.remove(deadline)
                 self._changed.notify_all()
 
 
+@contextmanager
+def _watched(
+    cursor: duckdb.DuckDBPyConnection,
+    progress: QueryProgress | None,
+    cancel: threading.Event | None,
+) -> Iterator[None]:
+    """While the block runs, report the share done, 0 to 1, to `progress`, if DuckDB knows it.
+
+    `progress` is called from a separate thread. Once `cancel` is set, the query is interrupted.
+    """
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(_INTERVAL):
+            if cancel and cancel.is_set():
+                cursor.interrupt()  # repeatedly: one between two steps would be lost
+            elif progress and (percent := cursor.query_progress()) >= 0:
+                progress(min(percent / 100, 1.0))
+
+    thread = threading.Thread(target=watch, daemon=True, name="query progress")
+    if progress or cancel:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        if thread.ident:
+            thread.join()
+
+
 def _too_long() -> str:
-    return f"the query ran longer than {TIME_LIMIT:.0f} s and was stopped: ask for less"
+    return f"the query ran longer than {TIME_LIMIT:.0f} s and was stopped: select less"
 
 
 def _bounded(cursor: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """All that is left to fetch; an answer without end would fill the memory of the whole app."""
+    """All rows; an endless result would fill the memory of the whole app."""
     chunks: list[pd.DataFrame] = []
     size = 0
     while not chunks or len(chunks[-1]):
@@ -364,7 +331,41 @@ def _bounded(cursor: duckdb.DuckDBPyConnection) -> pd.DataFrame:
         size += int(chunks[-1].memory_usage(deep=True).sum())
         if size > ANSWER_LIMIT:
             raise QueryError(
-                f"the answer is larger than {ANSWER_LIMIT >> 20:,} MB: aggregate it, or add a limit"
+                f"the result is larger than {ANSWER_LIMIT >> 20:,} MB: aggregate it, or add a limit"
             )
-    # The last one is empty; it is left out, as its text columns have no type.
+    # The last chunk is empty and is omitted, as its text columns have no type.
     return pd.concat(chunks[:-1] or chunks, ignore_index=True)
+
+
+# The views and macros over a store's files, which its catalog and this database share.
+#
+# They refer to token_rows, doc_rows, checkpoints and loss_files (the loss files' rows with
+# file_row_number), which each of the two creates in its own way.
+
+VIEWS = ("engine/tokens", "engine/docs", "catalog/losses", "catalog/loss_rows")
+RELATIONS = {
+    *("checkpoints", "doc_rows", "docs", "loss_files", "loss_rows", "losses", "probes"),
+    *("t_quantiles", "token_rows", "tokens", "tokens_500th", "tokens_50th"),
+}
+"""Tables and views, whose names a group may not have."""
+MACROS = (
+    "catalog/group_influence",
+    "catalog/trajectory",
+    "catalog/difference",
+    "catalog/ratio",
+    "catalog/in_context_score",
+    "catalog/zoom",
+)
+
+
+def create_relations(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create all views and macros. Raises duckdb.Error."""
+    for name in VIEWS:
+        connection.execute(sql.read(name))
+    ((n_sources,),) = connection.sql("select count(distinct source) from docs").fetchall()
+    degrees = np.arange(1, n_sources)
+    quantiles = np.asarray(stats.t.ppf((1 + LEVEL) / 2, degrees))
+    values = {"degrees": degrees.tolist(), "quantiles": quantiles.tolist()}
+    connection.execute(sql.read("catalog/t_quantiles"), values)
+    for name in MACROS:
+        connection.execute(sql.read(name))

@@ -1,4 +1,4 @@
-"""Features computed after ingest, such as kinds of trajectories: columns of `tokens`."""
+"""Features computed after ingest, such as clusters of trajectories: columns of `tokens`."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -22,24 +22,24 @@ from store.manifest import Manifest
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 Version = tuple[tuple[str, int, int], ...]
-"""Of each file its name, size in bytes, and when it was written, in nanoseconds."""
+"""Name, size in bytes and mtime in nanoseconds of each file."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """What stands in a store's `features/`."""
+class StoredFeatures:
+    """The files in a store's `features/`."""
 
     layout: Layout
     manifest: Manifest
     usable: dict[str, Feature]
     problems: dict[str, str]
-    """Name -> why it is no column."""
+    """Name -> why it cannot be a column."""
     version: Version
-    """Of the files, before they were read."""
+    """Version of the files before they were read."""
 
     @property
     def table(self) -> pa.Table | None:
-        """row and a column for each; None where there is no feature."""
+        """row and a column per feature; None if there is no feature."""
         if not self.usable:
             return None
         columns = {name: feature.values for name, feature in self.usable.items()}
@@ -47,27 +47,27 @@ class Found:
         return pa.table({"row": pa.array(np.arange(n_tokens), pa.int64()), **columns})
 
 
-def find(layout: Layout, manifest: Manifest) -> Found:
+def read_features(layout: Layout, manifest: Manifest) -> StoredFeatures:
     """Read a store's features, in order of name."""
     version = _version(layout)
     usable: dict[str, Feature] = {}
     problems: dict[str, str] = {}
     for path in sorted(layout.features.glob("*.parquet")):
         name = path.stem
-        if trouble := _objection(name, layout):
-            problems[name] = f"{path} {trouble}: delete it, or give it another name"
+        if problem := _name_problem(name, layout):
+            problems[name] = f"{path} {problem}: delete it, or give it another name"
             continue
         try:
             usable[name] = read_feature(path, manifest)
         except FeatureError as error:
             problems[name] = str(error)
-    return Found(layout, manifest, usable, problems, version)
+    return StoredFeatures(layout, manifest, usable, problems, version)
 
 
 def _version(layout: Layout) -> Version:
     found = []
     for path in sorted(layout.features.glob("*.parquet")):
-        with suppress(FileNotFoundError):  # somebody deletes it just now
+        with suppress(FileNotFoundError):  # it is being deleted
             facts = path.stat()
             found.append((path.stem, facts.st_size, facts.st_mtime_ns))
     return tuple(found)
@@ -76,10 +76,13 @@ def _version(layout: Layout) -> Version:
 class Features:
     """The features of a store. `changed` is called after each change.
 
-    A file that is damaged or of other tokens is no column; `all` and clauses that name it say why.
+    A file that is damaged or of other tokens is not a column; `all` and the errors of clauses that
+    name it say why.
     """
 
-    def __init__(self, database: Database, found: Found, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, database: Database, found: StoredFeatures, changed: Callable[[], None]
+    ) -> None:
         self._database = database
         self._layout = found.layout
         self._manifest = found.manifest
@@ -88,7 +91,7 @@ class Features:
         database.unusable_columns = found.problems
 
     def all(self) -> pd.DataFrame:
-        """name, type, n_tokens (that have a value), description, problem (None: usable)."""
+        """name, type, n_tokens (with a value), description, problem (None: usable)."""
         lines: list[tuple[str, str | None, int | None, str | None, str | None]] = [
             (f.name, str(f.values.type), len(f.values) - f.values.null_count, f.description, None)
             for f in self._found.usable.values()
@@ -105,15 +108,15 @@ class Features:
         rows: np.ndarray | pd.Series | None = None,
         overwrite: bool = False,
     ) -> None:
-        """Keep one value a token, in order of row, as the column `name` of `tokens`.
+        """Save one value per token, in order of row, as the column `name` of `tokens`.
 
-        Booleans, numbers or texts; None and NaN become NULL. With `rows`, int64, values are of
-        those tokens and NULL for others. Raises QueryError for a name that is none or that is taken
-        (unless by a feature and `overwrite`), for other numbers of values than tokens, and where
-        the folder cannot be written.
+        Values are booleans, numbers or texts; None and NaN become NULL. With `rows`, int64, they
+        are the values of those tokens; other tokens get NULL. Raises QueryError for an invalid name
+        or one that is in use (unless by a feature and `overwrite`), for a wrong number of values,
+        and if the folder cannot be written.
         """
         self.refuse(name, overwrite=overwrite)
-        with self._written():
+        with self._writing():
             write_feature(
                 self._layout, self._manifest, Feature(name, self._array(values, rows), description)
             )
@@ -124,25 +127,25 @@ class Features:
         names = [*self._found.usable, *self._found.problems]
         if name not in names:
             raise QueryError(f"there is no feature {name}: there are {', '.join(names) or 'none'}")
-        with self._written():
+        with self._writing():
             (self._layout.features / f"{name}.parquet").unlink(missing_ok=True)
         self.load()
 
     @property
     def version(self) -> Version:
-        """What tells these features from those after a change: for caches of answers."""
+        """Differs after each change; a key for caches of answers."""
         return self._found.version
 
     def follow(self) -> bool:
-        """`load` where somebody else, such as the command line, changed the folder. Was it so?"""
+        """`load` if another process has changed the folder; returns whether it has."""
         if _version(self._layout) == self._found.version:
             return False
         self.load()
         return True
 
     def load(self) -> None:
-        """Read the folder again, for all queries that begin from now on."""
-        found = find(self._layout, self._manifest)
+        """Read the folder again, for all queries that begin afterwards."""
+        found = read_features(self._layout, self._manifest)
         with self._database.alone():
             self._database.load_tokens(found.table)
             self._database.unusable_columns = found.problems
@@ -150,15 +153,15 @@ class Features:
         self._changed()
 
     def refuse(self, name: str, *, overwrite: bool = False) -> None:
-        """Raises QueryError where a feature cannot be saved under this name."""
-        there = [*self._found.usable, *self._found.problems]
-        if trouble := _objection(name, self._layout):
-            raise QueryError(f"{name!r} cannot name a feature: it {trouble}")
+        """Raises QueryError if a feature cannot be saved under this name."""
+        existing = [*self._found.usable, *self._found.problems]
+        if problem := _name_problem(name, self._layout):
+            raise QueryError(f"{name!r} cannot name a feature: it {problem}")
         if find_group(name, SHARED, self._layout.groups):
             raise QueryError(f"{name} cannot name a feature: there is a group of that name")
-        if name in there and not overwrite:
+        if name in existing and not overwrite:
             raise QueryError(
-                f"there is a feature {name} already: choose another name, or ask to overwrite it"
+                f"the feature {name} exists already: choose another name, or overwrite it"
             )
 
     def _array(
@@ -173,13 +176,13 @@ class Features:
         try:
             array = pa.array(values, from_pandas=True)
         except pa.ArrowException as error:
-            raise QueryError(f"such values cannot be kept ({error}): give one type") from error
+            raise QueryError(f"these values cannot be saved ({error}): use one type") from error
         if not _is_plain(array.type):
-            raise QueryError(f"values of type {array.type} cannot be kept: give numbers or texts")
+            raise QueryError(f"values of type {array.type} cannot be saved: use numbers or texts")
         return array if rows is None else _spread(array, np.asarray(rows), n_tokens)
 
     @contextmanager
-    def _written(self) -> Iterator[None]:
+    def _writing(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -188,14 +191,14 @@ class Features:
             ) from error
 
 
-def _objection(name: str, layout: Layout) -> str | None:
-    """What is wrong with a feature's name, if anything."""
+def _name_problem(name: str, layout: Layout) -> str | None:
+    """What is wrong with a feature's name; None if nothing is."""
     if not _NAME.fullmatch(name):
-        return "has not a name of up to 63 small letters a to z, digits and _, no digit first"
+        return "is not a name of 1 to 63 lower-case letters, digits and _, with no digit first"
     own = [*schema.TOKENS.names, *pq.read_schema(layout.docs).names, "doc_tokens", "loss"]
     if name in own:
-        return "has the name of another column"
-    return "has a name that SQL keeps for itself" if name in reserved_words() else None
+        return "is the name of another column"
+    return "is a reserved word of SQL" if name in reserved_words() else None
 
 
 def _is_plain(kind: pa.DataType) -> bool:

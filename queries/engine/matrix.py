@@ -17,6 +17,11 @@ from queries.errors import QueryError, StoreError
 from store.files import leftovers, whole_file
 
 BLOCK = 64
+"""Checkpoints per block."""
+Progress = Callable[[int, int], None]
+_ROWS = 122_880  # of one block that are in memory at a time in each thread: 32 MB
+_BUFFER = 65_536  # bytes of a loss file read at a time
+_WORKERS = os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -43,30 +48,25 @@ class LossMatrix:
 
     def place(self, checkpoint: int) -> int:
         """The number of a checkpoint's column, from 0. Raises QueryError."""
-        at = int(np.searchsorted(self.checkpoints, checkpoint))
-        if at == len(self.checkpoints) or self.checkpoints[at] != checkpoint:
-            raise QueryError(_no_such_checkpoint(checkpoint, self.checkpoints))
-        return at
+        return column_of(self.checkpoints, checkpoint)
 
 
-def _no_such_checkpoint(checkpoint: int, there: np.ndarray) -> str:
-    near = there[np.argsort(np.abs(there - checkpoint), kind="stable")[:2]]
-    names = " and ".join(f"{c:,}" for c in sorted(near.tolist()))
-    return f"checkpoint {checkpoint:,} is not in the store: the nearest are {names}"
+def column_of(checkpoints: np.ndarray, checkpoint: int) -> int:
+    """The place of a checkpoint among `checkpoints`, int64 increasing. Raises QueryError."""
+    at = int(np.searchsorted(checkpoints, checkpoint))
+    if at == len(checkpoints) or checkpoints[at] != checkpoint:
+        near = checkpoints[np.argsort(np.abs(checkpoints - checkpoint), kind="stable")[:2]]
+        names = " and ".join(f"{c:,}" for c in sorted(near.tolist()))
+        raise QueryError(f"checkpoint {checkpoint:,} is not in the store: the nearest are {names}")
+    return at
 
 
-# The index of a store: its loss matrix on disk, made from the loss files, never the truth.
+# The index of a store: its loss matrix on disk, generated from the loss files, never the truth.
 #
-# It stands in blocks of 64 checkpoints, so that new ones change only the last block. A block's
-# name is a digest of the loss files that it was made from: a stale one is never found. Its time
-# of modification is derived from the same digest: one that anything wrote to since, or that is
-# not whole, is told by that and made again.
-
-Progress = Callable[[int, int], None]
-# Rows of one block that are in memory at once in each thread: 32 MB.
-_ROWS = 122_880
-_BUFFER = 65_536  # bytes of a loss file read at once
-_WORKERS = os.cpu_count() or 1
+# It is stored in blocks of 64 checkpoints, so that new ones change only the last block. A block's
+# name is a digest of the loss files that it was made from, so a stale one is never found. Its time
+# of modification is derived from the same digest, so a block that was modified or is incomplete is
+# recognised and rebuilt.
 
 
 def open_matrix(
@@ -74,9 +74,9 @@ def open_matrix(
 ) -> LossMatrix:
     """The matrix over these loss files (checkpoint -> path); missing blocks are built.
 
-    Blocks are built side by side, each in less than 200 MB whatever the store's size. `progress` is
-    called with (losses read, losses to read) while building. Raises StoreError for a loss file
-    that is unreadable or has other rows, and where there is no place for the index.
+    Blocks are built in parallel, each in less than 200 MB whatever the store's size. `progress` is
+    called with (losses read, losses to read). Raises StoreError for a loss file that is unreadable
+    or has the wrong number of rows, and if the index cannot be written.
     """
     checkpoints = sorted(files)
     parts = [checkpoints[start : start + BLOCK] for start in range(0, len(checkpoints), BLOCK)]
@@ -98,7 +98,7 @@ class _Block:
     """Losses read so far while it is built."""
     digest: str = field(init=False)
     path: Path | None = field(init=False)
-    """Where it stands; None while it has to be built."""
+    """Where it is; None until it is built."""
 
     def __post_init__(self) -> None:
         self.digest = _digest(self.files, self.n_tokens)
@@ -110,7 +110,7 @@ class _Block:
 
     @property
     def places(self) -> list[Path]:
-        """The second place is for a store on a disk that is full or that we may only read."""
+        """The second one is for stores on a full or read-only disk."""
         return [self.folder / self.name, _elsewhere(self.folder) / self.name]
 
     @property
@@ -119,7 +119,7 @@ class _Block:
 
     @property
     def modified(self) -> int:
-        """Seconds, even for file systems that count in twos, some time from 1970 to 2038."""
+        """An even number of seconds (some file systems store only those), from 1970 to 2038."""
         return int(self.digest[:8], 16) // 4 * 2
 
     def _is_whole(self, path: Path) -> bool:
@@ -130,18 +130,18 @@ class _Block:
         return facts.st_size == self.size * 4 and int(facts.st_mtime) == self.modified
 
     def build(self) -> None:
-        """Write it to the first place that takes it."""
-        troubles = []
+        """Write it to the first place that can be written."""
+        errors = []
         for path in self.places:
             try:
                 self._write(path)
                 self.path = path
                 return
             except OSError as error:
-                troubles.append(f"{path.parent} ({error.strerror})")
+                errors.append(f"{path.parent} ({error.strerror})")
         raise StoreError(
-            f"the index of losses cannot be written to {' nor to '.join(troubles)}: "
-            f"make room for {self.size * 4:,} bytes in one of them"
+            f"the index of losses cannot be written to {' nor to '.join(errors)}: "
+            f"free {self.size * 4:,} bytes in one of them"
         )
 
     def _write(self, path: Path) -> None:
@@ -154,13 +154,13 @@ class _Block:
             os.utime(temporary, (self.modified, self.modified))
 
     def _pieces(self, path: Path) -> Iterator[np.ndarray]:
-        """A loss file's losses, float32, in pieces of `_ROWS` whatever its row groups."""
+        """A loss file's losses, float32, in pieces of `_ROWS`, independent of its row groups."""
         rest = np.empty(0, np.float32)
         try:
-            # Else the whole file's losses are read ahead, of 64 files in each thread.
+            # Otherwise all losses of 64 files would be read ahead in each thread.
             how = {"pre_buffer": False, "buffer_size": _BUFFER, "page_checksum_verification": True}
             with pq.ParquetFile(path, **how) as parquet:
-                self._refuse_other_rows(path, parquet.metadata.num_rows)
+                self._check_rows(path, parquet.metadata.num_rows)
                 for batch in parquet.iter_batches(_ROWS, columns=["loss"], use_threads=False):
                     rest = np.concatenate([rest, batch["loss"].to_numpy(zero_copy_only=False)])
                     while len(rest) >= _ROWS:
@@ -173,11 +173,11 @@ class _Block:
         if len(rest):
             yield rest
 
-    def _refuse_other_rows(self, path: Path, rows: int) -> None:
+    def _check_rows(self, path: Path, rows: int) -> None:
         if rows != self.n_tokens:
             raise StoreError(
-                f"{path} has {rows:,} rows, the store's tokens are {self.n_tokens:,}: "
-                "delete it and run ingest again"
+                f"{path} has {rows:,} rows, but the store has {self.n_tokens:,} tokens: delete the "
+                "file and run ingest again"
             )
 
     def open(self) -> np.ndarray:
@@ -188,7 +188,7 @@ class _Block:
 
 
 def _build_missing(blocks: list[_Block], progress: Progress) -> None:
-    """Build them side by side; the caller's thread tells of the progress, as a page needs it."""
+    """Build them in parallel; progress is reported in the caller's thread, as Streamlit needs."""
     total = sum(block.size for block in blocks)
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="index") as pool:
         left: set[Future[None]] = {pool.submit(block.build) for block in blocks}
@@ -203,12 +203,12 @@ def _build_missing(blocks: list[_Block], progress: Progress) -> None:
 
 
 def _digest(files: dict[int, Path], n_tokens: int) -> str:
-    """Changes when any loss file does: checkpoint, size and time of modification of each."""
+    """Changes when any loss file does: depends on the checkpoint, size and mtime of each."""
     try:
         facts = [(c, p.stat().st_size, p.stat().st_mtime_ns) for c, p in files.items()]
     except FileNotFoundError as error:
         raise StoreError(
-            f"{error.filename} has gone since the store was opened: open the store again"
+            f"{error.filename} was deleted after the store was opened: open the store again"
         ) from error
     return hashlib.sha256(repr((n_tokens, facts)).encode()).hexdigest()[:16]
 
@@ -219,8 +219,8 @@ def _elsewhere(folder: Path) -> Path:
 
 
 def _drop_others(folder: Path, used: set[str]) -> None:
-    """Delete blocks that are not of these loss files, and what a killed build left behind."""
+    """Delete blocks of other loss files, and what a killed build left behind."""
     stale = [path for path in folder.glob("losses-*.f32") if path.name not in used]
     for path in [*stale, *leftovers(folder, older_than=3_600)]:
-        with contextlib.suppress(OSError):  # gone already, or a disk that we may only read
+        with contextlib.suppress(OSError):  # deleted already, or a read-only disk
             path.unlink()

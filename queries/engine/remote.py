@@ -1,8 +1,8 @@
-"""Stores at fsspec URLs, such as `s3://bucket/run`: a local copy, brought up to date at opening.
+"""Stores at fsspec URLs, such as `s3://bucket/run`: a local copy, updated when a store is opened.
 
-All of a store is read to make its index, so it is fetched once, file by file, each whole or not at
-all; a file is fetched again where the remote one has changed. The copy stands in the user's cache,
-or in the folder that TOKEN_TRAILS_CACHE names.
+The index needs all of a store, so the store is downloaded once, file by file, each completely or
+not at all; a file is downloaded again if the remote one has changed. The copy is in the user's
+cache, or in the folder named by TOKEN_TRAILS_CACHE.
 """
 
 import hashlib
@@ -20,21 +20,21 @@ from store.files import whole_file
 from store.layout import Layout
 
 Progress = Callable[[int, int], None]
-_AT_ONCE = 8
+_DOWNLOADS = 8
 _NOTE = "copied.json"
 _FOLDERS = {("losses", ".parquet"), ("groups", ".sql"), ("features", ".parquet")}
 
 
 def is_url(path: str | Path) -> bool:
-    """Does this name a store elsewhere, as `s3://…` does?"""
+    """Whether this is a URL such as `s3://…`."""
     return "://" in str(path)
 
 
 def local_copy(url: str, progress: Progress | None = None) -> Path:
-    """The folder of a store's copy, up to date with `url`.
+    """The folder of a store's copy, updated from `url`.
 
-    `progress` is called with (bytes fetched, bytes to fetch). Raises StoreError where the URL
-    cannot be read or holds no store; files that were fetched before stay.
+    `progress` is called with (bytes downloaded, bytes to download). Raises StoreError if the URL
+    cannot be read or is not a store; files that were downloaded before stay.
     """
     try:
         return _updated(url, progress or (lambda done, total: None))
@@ -42,16 +42,16 @@ def local_copy(url: str, progress: Progress | None = None) -> Path:
         raise StoreError(f"{url} cannot be read: {error}") from error
     except StoreError:
         raise
-    except Exception as error:  # each service has exceptions of its own
+    except Exception as error:  # each service has its own exceptions
         raise StoreError(f"{url} cannot be read: {type(error).__name__}: {error}") from error
 
 
 def listing(url: str) -> dict[str, str]:
-    """Path below the store -> a key that changes when the file does; to see what is new."""
+    """Path below the store -> a key that changes with the file; to detect new files."""
     try:
         system, root = fsspec.core.url_to_fs(url)
         return {name: key for name, (key, _) in _remote_files(system, root).items()}
-    except Exception as error:  # each service has exceptions of its own
+    except Exception as error:  # each service has its own exceptions
         raise StoreError(f"{url} cannot be read: {error}") from error
 
 
@@ -60,7 +60,7 @@ def _updated(url: str, progress: Progress) -> Path:
     folder = _cache() / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
     remote = _remote_files(system, root)
     if "manifest.json" not in remote:
-        raise StoreError(f"{url} has no manifest.json: a store's URL names the folder that has one")
+        raise StoreError(f"{url} has no manifest.json: expected the URL of a store's folder")
     note = folder / _NOTE
     copied: dict[str, str] = json.loads(note.read_text()) if note.exists() else {}
     for name in copied.keys() - remote.keys():
@@ -102,7 +102,7 @@ def _fetch(system: Any, root: str, folder: Path, sizes: dict[str, int], progress
         return name
 
     done, total = 0, sum(sizes.values())
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_DOWNLOADS) as pool:
         try:
             for future in as_completed([pool.submit(fetch, name) for name in sizes]):
                 done += sizes[future.result()]
@@ -118,5 +118,5 @@ def _cache() -> Path:
 
 
 def is_store(path: str | Path) -> bool:
-    """Is there a store in this folder, or the beginning of one?"""
+    """Whether this folder is a store, or the beginning of one."""
     return Layout(Path(path)).manifest.exists()

@@ -1,7 +1,7 @@
-"""The same group sums by Spark over the same Parquet files: for stores larger than one machine.
+"""Group sums by Spark over the same Parquet files, for stores larger than one machine.
 
-Members are chosen once, by DuckDB on the token table; Spark joins them to the losses on the row's
-place in its file and sums within source documents. Means and bands are then those of `statistics`.
+DuckDB selects the members once, from the token table; Spark joins them to the losses by the row's
+place in its file and sums within source documents. Means and bands are then those of `stats.bands`.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def session() -> "SparkSession":
     """The running Spark session, else a new one as spark-submit or the environment configure it.
 
-    Raises QueryError where pyspark is not installed or no Java is found.
+    Raises QueryError if pyspark is not installed or no Java is found.
     """
     try:
         from pyspark.errors import PySparkException
@@ -43,7 +43,7 @@ def session() -> "SparkSession":
 
 @dataclass(frozen=True)
 class SparkSummation:
-    """What `sums.Summation` is to the loss matrix, over the loss files themselves."""
+    """The engine over the loss files; like `sums.Summation`, which is over the loss matrix."""
 
     files: Mapping[int, Path]
     """Loss file of each checkpoint, in order."""
@@ -65,18 +65,18 @@ class SparkSummation:
         return one, two
 
     def _groups(self, members: list[np.ndarray]) -> list[GroupSums]:
-        """Raises QueryError where Spark does not start or its workers cannot read the files."""
+        """Raises QueryError if Spark does not start or its workers cannot read the files."""
         spark = session()
         from py4j.protocol import Py4JJavaError
         from pyspark.errors import PySparkException
 
-        chosen = spark.createDataFrame(_members_table(self.source_of_row, members))
+        selected = spark.createDataFrame(_members_table(self.source_of_row, members))
         try:
-            found = _summed(_losses(spark, list(self.files.values())), chosen).toArrow()
+            found = _summed(_losses(spark, list(self.files.values())), selected).toArrow()
         except (PySparkException, Py4JJavaError) as error:
             raise QueryError(
                 f"Spark failed ({_first_line(error)}): every worker must reach the store's files "
-                "under the same path; its log says more"
+                "under the same path; the log of Spark says more"
             ) from error
         n_sources = int(self.source_of_row.max()) + 1
         return _arranged(found, list(self.files), n_sources, len(members))
@@ -114,7 +114,7 @@ def _summed(losses: "DataFrame", members: "DataFrame") -> "DataFrame":
 def _arranged(
     found: pa.Table, checkpoints: list[int], n_sources: int, n_groups: int
 ) -> list[GroupSums]:
-    """One line a checkpoint, group and source -> arrays (groups, sources, checkpoints)."""
+    """Rows per checkpoint, group and source -> arrays (groups, sources, checkpoints)."""
     sums = np.zeros((n_groups, n_sources, len(checkpoints)))
     counts = np.zeros((n_groups, n_sources), dtype=np.int64)
     group, source = found["token_group"].to_numpy(), found["source"].to_numpy()

@@ -1,8 +1,8 @@
-"""Sum a group's losses within each source document: the one loop that every mean and band needs.
+"""Sums of a group's losses within each source document: the one loop that means and bands need.
 
-The members' rows are read where they lie in the memory-mapped matrix, not copied; the blocks of
-checkpoints are shared out over the cores. Two groups are read in one pass, and the largest part of
-the tokens not at all, as it is what all tokens sum to, less the others.
+The members' rows are read in place in the memory-mapped matrix, without a copy; the blocks of
+checkpoints are distributed over the cores. Two groups are read in one pass. The largest part of the
+tokens is not read at all: it is the sum over all tokens minus the other parts.
 """
 
 import os
@@ -20,35 +20,10 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from queries.engine.clauses import Expression
 from queries.engine.matrix import LossMatrix
 
-# Ask memory for a row some rows before it is added: else each row that is skipped costs a wait.
-#
-# The processor fetches ahead by itself only where rows follow each other. numba has no name for
-# the instruction, so it is given one here: https://llvm.org/docs/LangRef.html#llvm-prefetch-
-# intrinsic
-
-_READ, _KEEP, _DATA = 0, 3, 1
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def prefetch(_typing: Any, _address: Any) -> Any:
-    """prefetch(address): to be called in compiled code only; harmless for any address."""
-
-    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        number, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
-        address = builder.inttoptr(arguments[0], pointer)
-        builder.call(function, [address, number(_READ), number(_KEEP), number(_DATA)])
-        return context.get_dummy_value()
-
-    return types.void(types.intp), generate
-
-
 POOL = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="sums")
-_AHEAD = 8  # rows; 4 and 16 were no quicker
-_Kernel = TypeVar("_Kernel", bound=Callable[..., None])
 
 
 @dataclass(frozen=True)
@@ -83,7 +58,7 @@ class GroupSums:
 
     @property
     def influence(self) -> np.ndarray:
-        """What each source adds to the mean's error: its summed residuals / n; as `sums`."""
+        """What each source adds to the mean's error: its summed residuals / n; shape of `sums`."""
         residuals: np.ndarray = self.sums - self.counts[:, None] * self.mean
         return residuals / self.n_tokens
 
@@ -113,7 +88,7 @@ class Summation:
         """The sums over two groups, from one pass over the rows of either.
 
         The tokens fall into four parts: in neither, in the first only, in the second only, in
-        both. The largest is never read: it is what all tokens sum to, less the other three.
+        both. The largest is not read: it is the sum over all tokens minus the other three.
         """
         part = np.zeros(len(self.source_of_row), dtype=np.int64)
         part[first] += 1
@@ -161,8 +136,89 @@ class Summation:
         return GroupSums(counts, np.concatenate(parts, axis=1))
 
 
+KEPT_GROUPS = 8  # up to 25 MB each with 5,000 source documents
+
+
+class Engine(Protocol):
+    """Sums losses within source documents: `Summation`, or `queries.engine.spark`."""
+
+    @property
+    def everything(self) -> GroupSums:
+        """The sums over all tokens."""
+
+    def group(self, members: np.ndarray) -> GroupSums:
+        """The sums over `members`, int64 (n,) increasing rows."""
+
+    def pair(self, first: np.ndarray, second: np.ndarray) -> tuple[GroupSums, GroupSums]:
+        """The sums over two groups of rows, which may overlap."""
+
+
+class GroupSumsCache:
+    """Keeps the sums of the last groups: a difference usually follows its trajectories.
+
+    `members` gives a group's rows, `engine` the engine. Safe to use from several threads.
+    """
+
+    def __init__(
+        self, members: Callable[[Expression], np.ndarray], engine: Callable[[], Engine]
+    ) -> None:
+        self._members = members
+        self._engine = engine
+        self._kept: OrderedDict[Expression, GroupSums] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def pair(self, *groups: Expression) -> tuple[GroupSums, GroupSums]:
+        """The sums of two groups; those that are not in the cache are read in one pass."""
+        kept = self._kept  # a new one takes its place if `clear` is called meanwhile
+        with self._lock:
+            known = {group: kept[group] for group in groups if group in kept}
+        new = [group for group in dict.fromkeys(groups) if group not in known]
+        if new:
+            members = [self._members(group) for group in new]
+            read = self._engine().pair(members[0], members[-1])
+            known |= dict(zip(new, read, strict=False))
+        with self._lock:
+            kept.update(known)
+            for group in groups:
+                kept.move_to_end(group)
+            while len(kept) > KEPT_GROUPS:
+                kept.popitem(last=False)
+        return known[groups[0]], known[groups[1]]
+
+    def clear(self) -> None:
+        """Forget all sums: a function or a feature that clauses use has changed."""
+        self._kept = OrderedDict()
+
+
+# The compiled loops.
+#
+# Each row is requested from memory some rows before it is added, otherwise every row that is not
+# adjacent to the last one costs a wait: the processor prefetches by itself only adjacent rows.
+# numba has no name for the instruction, so it gets one here:
+# https://llvm.org/docs/LangRef.html#llvm-prefetch-intrinsic
+
+_AHEAD = 8  # rows; 4 and 16 were not faster
+_READ, _KEEP, _DATA = 0, 3, 1
+_Kernel = TypeVar("_Kernel", bound=Callable[..., None])
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def prefetch(_typing: Any, _address: Any) -> Any:
+    """prefetch(address): for compiled code only; harmless for any address."""
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        number, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+        address = builder.inttoptr(arguments[0], pointer)
+        builder.call(function, [address, number(_READ), number(_KEEP), number(_DATA)])
+        return context.get_dummy_value()
+
+    return types.void(types.intp), generate
+
+
 def _compiled(kernel: _Kernel) -> _Kernel:
-    """Compiled once and kept on disk; runs without the interpreter's lock, so on all cores."""
+    """Compiled once and cached on disk; runs without the interpreter's lock, so on all cores."""
     return cast(_Kernel, numba.njit(nogil=True, cache=True)(kernel))
 
 
@@ -172,7 +228,7 @@ def _add_rows(
 ) -> None:
     """sums[slots[i]] += block[rows[i]] for each i; float32 read, float64 added.
 
-    `address` is where the block lies; it is contiguous.
+    `address` is that of the block, which is contiguous.
     """
     width = block.shape[1]
     for i in range(len(rows)):
@@ -194,48 +250,3 @@ def _add_weighted_rows(
         row, slot, weight = rows[i], slots[i], weights[i]
         for column in range(block.shape[1]):
             sums[slot, column] += weight * block[row, column]
-
-
-# Sums of the groups that were asked for lately: a difference mostly follows its trajectories.
-
-KEPT_GROUPS = 8  # up to 25 MB each where there are 5,000 source documents
-Members = Callable[[str], np.ndarray]
-
-
-class Engine(Protocol):
-    """What sums losses within source documents: `sums.Summation` or `spark.SparkSummation`."""
-
-    def pair(self, first: np.ndarray, second: np.ndarray) -> tuple[GroupSums, GroupSums]:
-        """The sums over two groups of rows, which may overlap."""
-
-
-class AskedSums:
-    """The sums of clauses; safe to use from several threads."""
-
-    def __init__(self, members: Members, engine: Callable[[], Engine]) -> None:
-        self._members = members
-        self._engine = engine
-        self._kept: OrderedDict[str, GroupSums] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def pair(self, *clauses: str) -> tuple[GroupSums, GroupSums]:
-        """Of two clauses; those that are not kept are read, both in one pass."""
-        kept = self._kept  # another's, where they are forgotten meanwhile
-        with self._lock:
-            known = {clause: kept[clause] for clause in clauses if clause in kept}
-        new = [clause for clause in dict.fromkeys(clauses) if clause not in known]
-        if new:
-            members = [self._members(clause) for clause in new]
-            read = self._engine().pair(members[0], members[-1])
-            known |= dict(zip(new, read, strict=False))
-        with self._lock:
-            kept.update(known)
-            for clause in clauses:
-                kept.move_to_end(clause)
-            while len(kept) > KEPT_GROUPS:
-                kept.popitem(last=False)
-        return known[clauses[0]], known[clauses[1]]
-
-    def forget(self) -> None:
-        """Keep none: a function that clauses use has changed."""
-        self._kept = OrderedDict()

@@ -1,4 +1,4 @@
-"""Groups to try one by one: the named ones, bands of features, token types, source documents."""
+"""Candidate groups: named groups, bands of features, token types and source documents."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,31 +17,34 @@ _BANDS = {
     "seen before": ("seen_before", 4),
     "word part": ("word_part", 2),
 }
-"""Kind -> column, and how much wider each band is than the one below."""
-_HAPPENED = {"bigram seen before": "bigram_seen_before", "copyable": "trigram_seen_before"}
+"""Kind -> column, and by which factor each band is wider than the one below."""
+_OCCURRED = {"bigram seen before": "bigram_seen_before", "copyable": "trigram_seen_before"}
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Groups of one kind that don't overlap."""
+    """Disjoint groups of one kind."""
 
     kind: str
     label: np.ndarray
-    """Which of them a token is in, int64 (tokens,); -1 for none."""
+    """The group of each token, int64 (tokens,); -1 for none."""
     names: list[str]
     clauses: list[str]
 
 
 def candidates(store: Store, min_count: int) -> tuple[list[Candidates], np.ndarray]:
-    """All groups to try, of at least `min_count` tokens; and each token's source, int64, from 0."""
+    """All candidates, and each token's source, int64, from 0.
+
+    Token types need at least `min_count` tokens.
+    """
     facts = store.sql(sql.read("groups/candidate_facts"))
     source = facts["source"].astype("category")
-    made = [*_named(store), *_banded(facts), *_yes_or_no(facts), _types(facts, min_count)]
+    found = [*_named(store), *_banded(facts), *_yes_or_no(facts), _types(facts, min_count)]
     names = [str(name) for name in source.cat.categories]
     label = source.cat.codes.to_numpy(np.int64)
     clauses = [f"source = {literal(name)}" for name in names]
-    made.append(Candidates(DOCUMENT, label, names, clauses))
-    return made, label
+    found.append(Candidates(DOCUMENT, label, names, clauses))
+    return found, label
 
 
 def _named(store: Store) -> Iterator[Candidates]:
@@ -53,7 +56,7 @@ def _named(store: Store) -> Iterator[Candidates]:
 
 def _banded(facts: pd.DataFrame) -> Iterator[Candidates]:
     for kind, (column, factor) in _BANDS.items():
-        values = facts[column].fillna(-1).to_numpy(np.int64)  # no part of a word: in no band
+        values = facts[column].fillna(-1).to_numpy(np.int64)  # not part of a word: in no band
         edges = _edges(int(values.max()), factor)
         label = np.searchsorted(edges, values, side="right") - 1
         clauses = [
@@ -72,7 +75,7 @@ def _edges(largest: int, factor: int) -> np.ndarray:
 
 
 def _yes_or_no(facts: pd.DataFrame) -> Iterator[Candidates]:
-    for kind, column in _HAPPENED.items():
+    for kind, column in _OCCURRED.items():
         label = (facts[column].to_numpy() > 0).astype(np.int64)
         clauses = [f"{column} = 0", f"{column} > 0"]
         yield Candidates(kind, label, clauses, clauses)

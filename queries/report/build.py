@@ -4,7 +4,7 @@ import pandas as pd
 
 from queries.analyses.events import Event
 from queries.catalog import sql_scripts
-from queries.report import change_sections, pair_sections, pictures
+from queries.report import change_sections, pair_sections
 from queries.report import change_sections as region
 from queries.report.change_sections import Chosen
 from queries.report.model import MEANS, Exhibit, Report, Section
@@ -116,8 +116,7 @@ def _whole(store: Store, chosen: Chosen | None) -> Section:
         "Mean loss of all tokens",
         MEANS,
         frame,
-        pictures.whole(frame, shown),
-        sql_scripts.trajectories_sql(store, {"all tokens": "true"}),
+        sql_scripts.trajectories(store, {"all tokens": "true"}),
         note,
         shown,
     )

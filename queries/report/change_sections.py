@@ -8,7 +8,7 @@ from queries.analyses.events import FEWEST, events
 from queries.analyses.overlap import overlap
 from queries.catalog import sql_scripts
 from queries.errors import QueryError
-from queries.report import pictures, sentences
+from queries.report import sentences
 from queries.report.model import HISTOGRAM, TOKENS, Asked, Exhibit, Section
 from queries.report.numbers import chance, count, listed, plain, span, step
 from queries.stats.changes import Region, Zoom
@@ -39,7 +39,7 @@ def choose(store: Store) -> Chosen | None:
     if len(store.steps) < 2:
         return None
     try:
-        found = events(store)
+        found = events(store).frame
     except QueryError:
         return _without_events(store)
     for kind in _RISES:
@@ -117,7 +117,7 @@ def _next_region(store: Store, region: Region) -> Region | None:
 
 TOP = 50
 LINES = 5
-_LISTS = dict(zip(("decreased", "increased", "random"), pictures.LISTS, strict=True))
+_LISTS = {"decreased": "Most decreased", "increased": "Most increased", "random": "Random"}
 _QUESTIONS = {
     "spike": "What happens inside of a loss spike?",
     "hump": "What happens where the loss rises and falls again?",
@@ -188,7 +188,7 @@ def _after(store: Store, chosen: Chosen) -> Section:
             missing=(f"Figures 9 and 10: {none}",),
         )
     second = _region(store, chosen.after, chosen.region, ("9", "10"))
-    shared = overlap(store, chosen.region, chosen.after, k=TOP)
+    shared = overlap(store, chosen.region, chosen.after, k=TOP).frame
     lines = zip(shared["set_in_first"], shared["set_in_second"], shared["shared"], strict=True)
     counts = {(a, b): int(n) for a, b, n in lines if a != b}
     ask = (
@@ -233,8 +233,7 @@ def _histogram(store: Store, zoom: Zoom, number: str) -> Exhibit:
         f"Change in loss of every token from step {zoom.first:,} to {zoom.last:,}",
         HISTOGRAM,
         zoom.histogram,
-        pictures.histogram(zoom.histogram),
-        sql_scripts.histogram_sql(store, zoom.first, zoom.last, "true"),
+        sql_scripts.histogram(store, (zoom.first, zoom.last), "true"),
         "100 bins, zero on an edge.",
         (zoom.first, zoom.last),
     )
@@ -251,8 +250,7 @@ def _tokens(store: Store, zoom: Zoom, number: str) -> Exhibit:
         f"Losses of single tokens around steps {zoom.first:,} to {zoom.last:,}",
         TOKENS,
         shown,
-        pictures.tokens(shown, (zoom.first, zoom.last)),
-        sql_scripts.token_trajectories_sql(frame["row"].unique()),
+        sql_scripts.token_trajectories(frame["row"].unique()),
         f"The first {LINES} tokens of each list; the region is shaded.",
         (zoom.first, zoom.last),
     )

@@ -1,9 +1,12 @@
 """What a report is made of: sections with groups, figures and sentences that were computed."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
+
+if TYPE_CHECKING:
+    from queries.charts.theme import Drawing
 
 MEANS, DIFFERENCE, HISTOGRAM, TOKENS = "means", "difference", "histogram", "tokens"
 
@@ -21,7 +24,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One figure: `frame` is what is drawn, `spec` its Vega-Lite, `script` SQL for the same."""
+    """One figure: `frame` is what `chart` draws, `script` is SQL for the same numbers."""
 
     number: str
     """As in the report, 1 to 10; with a letter where this one has no such figure."""
@@ -29,12 +32,24 @@ class Exhibit:
     kind: str
     """MEANS, DIFFERENCE, HISTOGRAM or TOKENS: what the frame's columns are."""
     frame: pd.DataFrame
-    spec: dict[str, Any]
     script: str
     note: str
     """What the bands, bars or lines are."""
     region: tuple[int, int] | None = None
     """Steps that are shaded."""
+
+    def chart(self) -> "Drawing":
+        """The chart of `frame`; altair is loaded here, and only here."""
+        from queries.charts import changes, curves
+
+        if self.kind == MEANS:
+            return curves.trajectories(self.frame, region=self.region)
+        if self.kind == DIFFERENCE:
+            return curves.simultaneous_difference(self.frame)
+        if self.kind == HISTOGRAM:
+            return changes.histogram(self.frame)
+        assert self.region
+        return changes.token_trajectories(self.frame, self.region, axis="linear")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from string import Template
 
 import pandas as pd
 
-from queries.charts.vega import render
 from queries.report.model import Asked, Exhibit, Report, Section
 from queries.report.numbers import signed
 
@@ -57,7 +56,9 @@ def _groups(groups: Iterable[Asked]) -> str:
 
 
 def _figure(exhibit: Exhibit) -> str:
-    svg = render(exhibit.spec, "svg").decode()
+    from queries.charts.render import render  # altair is loaded when a chart is drawn
+
+    svg = render(exhibit.chart(), "svg").decode()
     title = f"Figure {exhibit.number}. {exhibit.title}"
     return (
         f'<figure><div role="img" aria-label="{_text(title)}">{svg}</div>'

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from queries.analyses.matched import matched
 from queries.catalog import sql_scripts
 from queries.errors import QueryError
-from queries.report import pictures, sentences
+from queries.report import sentences
 from queries.report.model import DIFFERENCE, MEANS, Exhibit, Section
 from queries.report.numbers import band, better, count
 from queries.report.pairs import Pair, Question, Reader, positions, surnames, words
@@ -104,14 +104,13 @@ def _exhibits(reader: Reader, pair: Pair, names: Sequence[str]) -> tuple[Exhibit
     means, differences = pair.means(), pair.differences()
     groups = {group.name: group.clause for group in (pair.first, pair.second)}
     first, second = groups
-    script = sql_scripts.beside_sql(
+    script = sql_scripts.comparison(
         reader.store, "difference", {first: groups[first]}, groups[second]
     )
     return (
-        Exhibit(names[0], f"Mean loss: {first}, {second}", MEANS, means, pictures.means(means),
-                sql_scripts.trajectories_sql(reader.store, groups), BANDS),
+        Exhibit(names[0], f"Mean loss: {first}, {second}", MEANS, means,
+                sql_scripts.trajectories(reader.store, groups), BANDS),
         Exhibit(names[1], f"Difference: {first} minus {second}", DIFFERENCE, differences,
-                pictures.difference(differences),
                 f"-- the pale band is made in Python: queries/simultaneous.py\n{script}", WIDE),
     )  # fmt: skip
 

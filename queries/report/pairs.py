@@ -14,7 +14,7 @@ from queries.report.model import Asked
 from queries.stats import bands
 from queries.stats.bands import LEVEL, Band
 from queries.stats.changes import Region
-from queries.stats.simultaneous_bands import everywhere_band
+from queries.stats.simultaneous_bands import simultaneous_band
 from queries.store import Store
 
 
@@ -60,7 +60,7 @@ class Pair:
     @cached_property
     def everywhere(self) -> Band:
         """The same; 95 % for all checkpoints at once."""
-        return everywhere_band(*self._sums)
+        return simultaneous_band(*self._sums)
 
     def means(self) -> pd.DataFrame:
         """checkpoint, token_group, mean_loss, low, high, n_tokens, n_docs."""

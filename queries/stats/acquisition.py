@@ -1,4 +1,4 @@
-"""What a single token's trajectory says: when it was acquired, how much was forgotten."""
+"""Acquisition and forgetting of single tokens, and weighted sums of their losses."""
 
 from collections.abc import Iterator
 
@@ -6,15 +6,15 @@ import numpy as np
 
 from queries.engine.matrix import BLOCK, LossMatrix
 
-_AT_ONCE = 2_048  # rows; 5 MB at 609 checkpoints
+_ROWS = 2_048  # read at a time; 5 MB at 609 checkpoints
 
 
 def acquisition(matrix: LossMatrix, rows: np.ndarray) -> np.ndarray:
-    """The step at which each token's loss first is half-way from its start to its minimum.
+    """The step at which each token's loss first crosses half-way from its start to its minimum.
 
-    As DESIGN section 5: the first checkpoint with a loss of at most (first loss + lowest loss) / 2.
-    `rows` int64 (n,); returns int64 (n,), -1 for tokens that never are below their start. A single
-    token's losses go up and down, so this is early where the ups and downs are large.
+    That is the first checkpoint with a loss of at most (first loss + lowest loss) / 2. `rows` int64
+    (n,); returns int64 (n,), -1 for tokens that are never below their start. The losses of a single
+    token are noisy, so this is too early if the noise is large.
     """
     steps = np.empty(len(rows), dtype=np.int64)
     for part in _pieces(len(rows)):
@@ -26,19 +26,19 @@ def acquisition(matrix: LossMatrix, rows: np.ndarray) -> np.ndarray:
 
 
 def forgetting(matrix: LossMatrix, rows: np.ndarray, checkpoint: int) -> np.ndarray:
-    """Each token's loss at a checkpoint less its lowest so far, in nats; float32 (n,), 0 or more.
+    """Each token's loss at a checkpoint minus its lowest so far (nats), float32 (n,), 0 or more.
 
-    As DESIGN section 5 (and Toneva et al. 2019, ICLR, who count such events for right and wrong
-    answers). The lowest of many noisy losses is too low, so it is above 0 without any forgetting:
-    compare groups, or checkpoints. Raises QueryError for a checkpoint that there is not.
+    After Toneva et al. 2019 (ICLR), who count such events for right and wrong answers. The lowest
+    of many noisy losses is too low, so the result is positive even without forgetting: compare
+    groups, or checkpoints. Raises QueryError for an unknown checkpoint.
     """
     last = matrix.place(checkpoint)
     result = np.empty(len(rows), dtype=np.float32)
     for part in _pieces(len(rows)):
         lowest = np.full(len(rows[part]), np.inf, dtype=np.float32)
         for at, block in enumerate(matrix.blocks[: last // BLOCK + 1]):
-            seen = block[rows[part], : last + 1 - at * BLOCK]
-            np.minimum(lowest, seen.min(axis=1), out=lowest)
+            so_far = block[rows[part], : last + 1 - at * BLOCK]
+            np.minimum(lowest, so_far.min(axis=1), out=lowest)
         result[part] = matrix.column(checkpoint)[rows[part]] - lowest
     return result
 
@@ -59,7 +59,7 @@ def averages(matrix: LossMatrix, rows: np.ndarray, weights: np.ndarray) -> np.nd
 def weighted_sums(matrix: LossMatrix, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Weighted sums of some tokens' losses at each checkpoint, float64 (m, checkpoints).
 
-    `weights` float64 (n, m), one line for each of `rows`.
+    `weights` float64 (n, m), one row for each of `rows`.
     """
     narrow = weights.T.astype(np.float32)
     sums = np.zeros((weights.shape[1], len(matrix.checkpoints)))
@@ -70,4 +70,4 @@ def weighted_sums(matrix: LossMatrix, rows: np.ndarray, weights: np.ndarray) -> 
 
 
 def _pieces(n: int) -> Iterator[slice]:
-    return (slice(start, start + _AT_ONCE) for start in range(0, n, _AT_ONCE))
+    return (slice(start, start + _ROWS) for start in range(0, n, _ROWS))

@@ -2,12 +2,12 @@
 
 Tokens of one document are not independent, so the standard error is cluster-robust (Liang and
 Zeger 1986, Biometrika 73:13; for a mean, Cameron and Miller 2015, J. Human Resources 50:317,
-section II), with the factor S / (S - 1) and a t quantile with S - 1 degrees of freedom. What is
-made of means has the influences that the delta method gives (van der Vaart 1998, Asymptotic
-Statistics, chapter 3; for ratios Cochran 1977, Sampling Techniques, chapter 6).
+section II), with the factor S / (S - 1) and a t quantile with S - 1 degrees of freedom. Functions
+of means have the influences that the delta method gives (van der Vaart 1998, Asymptotic Statistics,
+chapter 3; for ratios Cochran 1977, Sampling Techniques, chapter 6).
 
-Such bands cover the truth in about 94 % of made-up stores; in 90 to 93 % where a few documents hold
-most of the group's tokens (tests/queries/test_coverage.py).
+Such bands cover the truth in about 94 % of simulated stores; in 90 to 93 % if a few documents hold
+most of the group's tokens (tests/queries/stats/test_coverage.py).
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Band:
-    """An estimate and its 95 % interval, float64 (checkpoints,); NaN where there is no band."""
+    """An estimate and its 95 % interval, float64 (checkpoints,); NaN if there is no band."""
 
     estimate: np.ndarray
     low: np.ndarray
@@ -43,8 +43,7 @@ def mean_band(group: GroupSums) -> Band:
 def difference_band(first: GroupSums, second: GroupSums) -> Band:
     """First mean minus second, paired by source: the two influences subtract before squaring.
 
-    No band where either group is in one source: its mean, with nothing to compare it to, would
-    count as known exactly.
+    No band if either group is in a single source: its mean would count as known exactly.
     """
     influence = first.influence - second.influence
     return band(first.mean - second.mean, influence, _n_paired(first, second))
@@ -53,7 +52,7 @@ def difference_band(first: GroupSums, second: GroupSums) -> Band:
 def ratio_band(first: GroupSums, second: GroupSums) -> Band:
     """First mean over second, paired by source; d(a / b) = (da - (a / b) db) / b.
 
-    No band where either group is in one source; NaN where the second mean is 0.
+    No band if either group is in a single source; NaN if the second mean is 0.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         over = np.where(second.mean == 0, np.nan, 1 / second.mean)
@@ -70,14 +69,14 @@ def change_band(group: GroupSums, since: int) -> Band:
 
 
 def _n_paired(first: GroupSums, second: GroupSums) -> int:
-    """Sources with a token in either group; 0, for no band, where one group is in one source."""
+    """Sources with a token in either group; 0, for no band, if a group is in a single source."""
     if min(first.n_docs, second.n_docs) < 2:
         return 0
     return int(((first.counts > 0) | (second.counts > 0)).sum())
 
 
 def band(estimate: np.ndarray, influence: np.ndarray, n_sources: int) -> Band:
-    """The band of what sources add `influence` to, float64 (sources, checkpoints)."""
+    """The band of an estimate with `influence` of each source, float64 (sources, checkpoints)."""
     if n_sources < 2:
         nothing = np.full_like(estimate, np.nan)
         return Band(estimate, nothing, nothing)

@@ -1,4 +1,4 @@
-"""Cut a trajectory into straight lines: where does its slope in log step change?"""
+"""Change points: cut a trajectory into straight lines in log step."""
 
 from dataclasses import dataclass
 
@@ -6,11 +6,11 @@ import numpy as np
 from scipy import stats
 
 SHORTEST = 4
-"""Checkpoints that a line must hold."""
+"""Minimum number of checkpoints per line."""
 ALARMS = 0.001
-"""What the penalty is made for: how often a straight line with noise is cut, were the noise known.
+"""Probability that the penalty cuts a straight line, if the noise were known exactly.
 
-As it is estimated, lines are cut some times more often (tests/queries/test_events.py).
+Since the noise is estimated, it is several times larger (tests/queries/analyses/test_events.py).
 """
 
 
@@ -23,7 +23,7 @@ class Segment:
     level: float
     """Nats at place 0."""
     slope: float
-    """Nats per unit of place (a decade of steps)."""
+    """Nats per unit of place (log10 step)."""
     slope_error: float
     """Standard error of the slope."""
 
@@ -32,7 +32,7 @@ class Segment:
 
 
 class Lines:
-    """Sums that tell any segment's line and misfit at once.
+    """Cumulative sums, from which the line and misfit of any segment follow.
 
     `place` and `values` float64 (checkpoints,); `scale` is the noise's standard deviation at each.
     """
@@ -59,19 +59,19 @@ class Lines:
         return Segment(first, last, level, slope, xx**-0.5)
 
     def gain(self, one: Segment, two: Segment) -> float:
-        """How much less two neighbours miss than one line through both."""
+        """By how much two neighbours' misfit is below that of one line through both."""
         ends = ((one.first, two.last), (one.first, one.last), (two.first, two.last))
         whole, left, right = (float(self.misfits(np.array([a]), b)[0]) for a, b in ends)
         return whole - left - right
 
     def _moments(self, first: np.ndarray, last: int) -> tuple[np.ndarray, ...]:
-        """Of each segment: sums of w, wx, wy, then of squares and products about its means."""
+        """Each segment's sums of w, wx, wy, then of squares and products about its means."""
         w, x, y, xx, xy, yy = self._sums[:, [last + 1]] - self._sums[:, first]
         return w, x, y, xx - x * x / w, xy - x * y / w, yy - y * y / w
 
 
 def cut(lines: Lines) -> list[Segment]:
-    """The segments with the least misfit plus a penalty for each cut, at least one.
+    """The segments, at least one, that minimise the misfit plus a penalty for each cut.
 
     Optimal partitioning (Jackson et al. 2005, IEEE Signal Processing Letters 12:105). A cut adds
     two parameters at one of n places, so the penalty is the chi-square with 2 degrees of freedom

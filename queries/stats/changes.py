@@ -1,4 +1,4 @@
-"""Zoom into a region of training: how did each token change, and which changed most?"""
+"""Changes in a region of training: of every token, and the tokens that changed most."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,13 @@ import pandas as pd
 from queries.engine.matrix import LossMatrix
 from queries.errors import QueryError
 
-# A region of training worth a first look: the largest rise of the mean loss, and what follows.
-
 Region = tuple[int, int]
 
 
 def largest_rise(steps: list[int], mean_loss: np.ndarray) -> Region:
     """(step of the low point, step of the peak) of the largest rise over a loss's minimum so far.
 
-    `mean_loss` float64 (len(steps),) in nats. A run that never rises gives its whole range.
+    `mean_loss` float64 (len(steps),) in nats. The whole run if the loss never rises.
     """
     rise = mean_loss - np.minimum.accumulate(mean_loss)
     peak = int(rise.argmax())
@@ -27,9 +25,9 @@ def largest_rise(steps: list[int], mean_loss: np.ndarray) -> Region:
 
 
 def recovery(steps: list[int], mean_loss: np.ndarray, rise: Region) -> Region:
-    """From the peak of a rise to the step at which the loss is back where the rise began.
+    """From the peak of a rise to the step at which the loss is back at its level before the rise.
 
-    A loss that never comes back gives the rest of the run; a peak at the end, the rise itself.
+    The rest of the run if that never happens; the rise itself if the peak is at the end.
     """
     low, peak = steps.index(rise[0]), steps.index(rise[1])
     if peak == len(steps) - 1:
@@ -48,47 +46,48 @@ class Zoom:
     first: int
     last: int
     changes: pd.DataFrame
-    """row, change, first_loss, last_loss and facts of the token; by row. Change = last - first."""
+    """row, change (last - first), first_loss, last_loss and facts of the token; by row."""
     histogram: pd.DataFrame
-    """low, high, n_tokens: 100 bins of change, zero on an edge."""
+    """low, high, n_tokens: 100 bins of change, with an edge at zero."""
     decreased: pd.DataFrame
-    """row, token_str, change, checkpoint, loss of the k most decreased, most first."""
+    """row, token_str, change, checkpoint, loss of the k most decreased tokens, largest first."""
     increased: pd.DataFrame
-    """The same of the k most increased."""
+    """The same for the k most increased tokens."""
     random: pd.DataFrame
-    """The same of k random tokens."""
+    """The same for k random tokens."""
+
+    @property
+    def lists(self) -> dict[str, pd.DataFrame]:
+        """decreased, increased and random, by name."""
+        return {"decreased": self.decreased, "increased": self.increased, "random": self.random}
 
 
-def zoom(
-    matrix: LossMatrix, facts: pd.DataFrame, region: tuple[int, int], k: int, seed: int
-) -> Zoom:
+def zoom(matrix: LossMatrix, facts: pd.DataFrame, region: Region, k: int, seed: int) -> Zoom:
     """Zoom into `region` (first and last checkpoint) on the tokens in `facts` (with `row`).
 
     Raises QueryError for an unknown checkpoint, an empty or reversed region, or k below 1.
     """
     changes = region_changes(matrix, facts, region)
     refuse_bad_k(k)
-    chosen = np.random.default_rng(seed).permutation(len(changes))[:k]
+    sample = np.random.default_rng(seed).permutation(len(changes))[:k]
     return Zoom(
         *region,
         changes,
         _histogram(changes["change"].to_numpy()),
         _trajectories(matrix, most_decreased(changes, k)),
         _trajectories(matrix, most_increased(changes, k)),
-        _trajectories(matrix, changes.iloc[np.sort(chosen)]),
+        _trajectories(matrix, changes.iloc[np.sort(sample)]),
     )
 
 
-def region_changes(
-    matrix: LossMatrix, facts: pd.DataFrame, region: tuple[int, int]
-) -> pd.DataFrame:
+def region_changes(matrix: LossMatrix, facts: pd.DataFrame, region: Region) -> pd.DataFrame:
     """`facts` with first_loss, last_loss and change (nats, last minus first) in `region`."""
     rows = facts["row"].to_numpy()
     before, after = _ends(matrix, rows, region)
     return facts.assign(first_loss=before, last_loss=after, change=after - before)
 
 
-def region_change(matrix: LossMatrix, rows: np.ndarray, region: tuple[int, int]) -> np.ndarray:
+def region_change(matrix: LossMatrix, rows: np.ndarray, region: Region) -> np.ndarray:
     """Last loss minus first in `region` of the tokens `rows`, in nats, float32 (rows,).
 
     Raises QueryError for an unknown checkpoint and an empty or reversed region.
@@ -98,33 +97,33 @@ def region_change(matrix: LossMatrix, rows: np.ndarray, region: tuple[int, int])
     return change
 
 
-def _ends(
-    matrix: LossMatrix, rows: np.ndarray, region: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
+def _ends(matrix: LossMatrix, rows: np.ndarray, region: Region) -> tuple[np.ndarray, np.ndarray]:
     first, last = region
     if len(matrix.checkpoints) < 2:
-        raise QueryError("this store has one checkpoint: a change needs two, so score another")
+        raise QueryError("this store has one checkpoint, but a change needs two: score another")
     if first >= last:
-        raise QueryError(f"the region {first:,} to {last:,} is empty: the first step comes first")
+        raise QueryError(
+            f"the region {first:,} to {last:,} is empty: expected the earlier step first"
+        )
     return matrix.column(first)[rows], matrix.column(last)[rows]
 
 
 def most_decreased(changes: pd.DataFrame, k: int) -> pd.DataFrame:
-    """The k tokens whose loss fell most, most first; fewer where fewer fell."""
+    """The k tokens whose loss fell most, largest first; fewer if fewer fell."""
     lowest = changes.nsmallest(k, "change")
     return lowest[lowest["change"] < 0]
 
 
 def most_increased(changes: pd.DataFrame, k: int) -> pd.DataFrame:
-    """The k tokens whose loss rose most, most first; fewer where fewer rose."""
+    """The k tokens whose loss rose most, largest first; fewer if fewer rose."""
     highest = changes.nlargest(k, "change")
     return highest[highest["change"] > 0]
 
 
 def refuse_bad_k(k: int) -> None:
-    """Raises QueryError for lists of less than one token."""
+    """Raises QueryError for lists of fewer than one token."""
     if k < 1:
-        raise QueryError(f"asked for {k} tokens: expected at least 1")
+        raise QueryError(f"got lists of {k} tokens: expected at least 1")
 
 
 def _histogram(change: np.ndarray) -> pd.DataFrame:
@@ -134,7 +133,7 @@ def _histogram(change: np.ndarray) -> pd.DataFrame:
 
 
 def _trajectories(matrix: LossMatrix, tokens: pd.DataFrame) -> pd.DataFrame:
-    """Long format: one line per token and checkpoint, tokens in the given order."""
+    """Long format: one row per token and checkpoint, tokens in the given order."""
     n = len(matrix.checkpoints)
     losses = matrix.rows(tokens["row"].to_numpy())
     return pd.DataFrame(

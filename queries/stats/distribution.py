@@ -1,4 +1,4 @@
-"""How a group's losses are spread over its tokens: quantiles, standard deviation, perplexity."""
+"""The distribution of a group's losses: quantiles, standard deviation, perplexity."""
 
 from collections.abc import Sequence
 
@@ -16,15 +16,15 @@ _ROWS = 1024
 def summary(
     matrix: LossMatrix, rows: np.ndarray, sums: GroupSums, quantiles: Sequence[float]
 ) -> pd.DataFrame:
-    """One line per checkpoint on the tokens `rows`, int64 (n,), whose sums by source are `sums`.
+    """One row per checkpoint for the tokens `rows`, int64 (n,), whose sums by source are `sums`.
 
     Returns checkpoint, mean_loss, standard_deviation, one column for each of `quantiles` (q50 is
     the median), perplexity, bits, n_tokens, n_docs; see `Store.summary`. Raises QueryError.
     """
     if wrong := [q for q in quantiles if not 0 <= q <= 1]:
-        raise QueryError(f"there is no quantile {wrong[0]}: expected shares from 0 to 1, as 0.5")
+        raise QueryError(f"{wrong[0]} is not a quantile: expected numbers from 0 to 1, such as 0.5")
     shares = np.array(quantiles, dtype=np.float64)
-    # Two blocks of checkpoints at a time, one for each core, however many tokens are asked for.
+    # One block of checkpoints per core at a time, for any number of tokens.
     parts = list(POOL.map(lambda block: _spread(block, rows, shares), matrix.blocks))
     deviation, *values = np.concatenate(parts, axis=1)
     names = [f"q{100 * q:.10g}" for q in quantiles]
@@ -58,7 +58,7 @@ def _spread(block: np.ndarray, rows: np.ndarray, shares: np.ndarray) -> np.ndarr
 
 
 def _by_checkpoint(block: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """block[rows] turned round, float32 (checkpoints, n): some rows at a time, in cache."""
+    """block[rows] transposed, float32 (checkpoints, n); some rows at a time, to stay in cache."""
     losses = np.empty((block.shape[1], len(rows)), dtype=np.float32)
     for start in range(0, len(rows), _ROWS):
         part = slice(start, start + _ROWS)
@@ -67,7 +67,7 @@ def _by_checkpoint(block: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def _deviation(losses: np.ndarray) -> np.ndarray:
-    """Sample standard deviation, divisor n - 1, of each line; NaN where it has one token."""
+    """Sample standard deviation (divisor n - 1) of each row; NaN for one token."""
     if losses.shape[1] < 2:
         return np.full(len(losses), np.nan)
     return np.array([np.std(line, dtype=np.float64, ddof=1) for line in losses])

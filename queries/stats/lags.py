@@ -1,7 +1,7 @@
-"""Which of two curves moves first? In log step, and how far noise could move the answer.
+"""Lags: which of two curves changes first, in log step, and how much noise affects the answer.
 
-Both answers are about one run: an interval says how far noise moves the answer, not whether another
-run would give it. Two curves that each move once always lag by something.
+The answer is about one run: an interval says how much noise affects it, not whether another run
+would give the same. Two curves that each change once always have some lag.
 """
 
 from dataclasses import dataclass
@@ -12,26 +12,26 @@ from scipy import signal
 from queries.errors import QueryError
 
 FEWEST = 20
-"""Checkpoints: fewer cannot tell noise from learning."""
+"""Checkpoints needed to separate noise from learning."""
 DRAWS = 499
 LEVEL = 0.95
 DEGREE = 2
 WINDOW = 7
 """Checkpoints of the local polynomial that smooths a curve (Savitzky and Golay 1964)."""
 WIDE = 15
-"""The same, to tell noise from it: what a narrow one leaves over holds no slow noise."""
+"""The same, to estimate noise: the residuals of a narrow window contain no slow noise."""
 FURTHEST = 0.25
-"""The largest lag that is looked for, as a share of the curves' length in log step."""
+"""The largest lag that is tried, as a share of the curves' length in log step."""
 FINEST = 200
-"""Steps of the even grid on which increments are taken, at most."""
+"""Maximum number of steps of the even grid on which increments are taken."""
 
 
 @dataclass(frozen=True)
 class Lag:
-    """How far curve two is behind curve one, in decades of 1 + step; negative: it is ahead.
+    """How far curve two is behind curve one, in log10(1 + step); negative: it is ahead.
 
-    `lead` compares the places half-way, `lag` is where the increments correlate best, with that
-    `correlation`. NaN where a curve never moves. Each has a 95 % interval.
+    `lead` compares the half-way places; `lag` is where the increments correlate best, with that
+    `correlation`. NaN if a curve is constant. Each has a 95 % interval.
     """
 
     half_way_one: float
@@ -51,8 +51,8 @@ def lag(steps: np.ndarray, one: np.ndarray, two: np.ndarray, seed: int = 0) -> L
     half_way_one and half_way_two are steps: where the smoothed curve first crosses half-way from
     its start to the value farthest from it, linear in log10(1 + step). The cross-correlation is
     sum dx(t) dy(t + k) / sqrt(sum dx^2 sum dy^2) (Box and Jenkins 1976, Time Series Analysis,
-    11.1) of the increments, less their means, on an even grid in log10(1 + step), signed such that
-    each curve goes up towards its farthest value; the lag is a multiple of the grid's distance, the
+    11.1) of the increments minus their means, on an even grid in log10(1 + step), signed such that
+    each curve rises towards its farthest value; the lag is a multiple of the grid's distance, the
     checkpoints' median one, but at least a 200th of all. The intervals are percentiles of 499
     draws: the smoothed curves plus residuals in blocks of n^(1/3) neighbouring checkpoints (Kuensch
     1989, Ann. Statist. 17:1217), for both curves the same blocks, since both were measured on the
@@ -61,8 +61,8 @@ def lag(steps: np.ndarray, one: np.ndarray, two: np.ndarray, seed: int = 0) -> L
     """
     if len(steps) < FEWEST:
         raise QueryError(
-            f"{len(steps)} checkpoints with probes cannot tell which curve moves first: expected "
-            f"at least {FEWEST}"
+            f"{len(steps)} checkpoints with probes are too few to say which curve changes first: "
+            f"expected at least {FEWEST}"
         )
     place = np.log10(1.0 + steps)
     curves = np.stack([one, two]).astype(np.float64)
@@ -104,7 +104,7 @@ def half_way(place: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def _measure(place: np.ndarray, curves: np.ndarray) -> _Measured:
     """Of smoothed pairs of curves, float64 (2, draws, checkpoints)."""
-    # An even grid of about the usual distance of checkpoints: finer, it would hold lines only.
+    # An even grid about as fine as the checkpoints: a finer one would only add straight lines.
     spacing = max(float(np.median(np.diff(place))), (place[-1] - place[0]) / FINEST)
     n = max(int((place[-1] - place[0]) / spacing), 2)
     grid = np.linspace(place[0], place[-1], n + 1)
@@ -132,7 +132,7 @@ def _best_lag(dx: np.ndarray, dy: np.ndarray, most: int) -> tuple[np.ndarray, np
 
 
 def _farthest(values: np.ndarray) -> np.ndarray:
-    """How far each curve goes from its start; 0 where that is no more than rounding."""
+    """How far each curve goes from its start; 0 if that is only rounding."""
     away: np.ndarray = values - values[..., :1]
     at = np.abs(away).argmax(axis=-1)[..., None]
     ahead = np.take_along_axis(away, at, axis=-1)[..., 0]
@@ -146,27 +146,27 @@ def _smooth(curves: np.ndarray, window: int = WINDOW) -> np.ndarray:
 
 def _draws(curves: np.ndarray, seed: int) -> np.ndarray:
     """Smoothed curves plus blocks of residuals, float64 (2, draws, checkpoints)."""
-    # What smoothing leaves of white noise is smaller than it: 1 less the weight of the middle.
+    # The residuals of white noise are smaller than it: 1 minus the weight of the middle.
     kept = 1 - signal.savgol_coeffs(WIDE, DEGREE)[WIDE // 2]
     residuals = (curves - _smooth(curves, WIDE)) / np.sqrt(kept)
-    picked = _blocks(curves.shape[-1], np.random.default_rng(seed))
-    result: np.ndarray = _smooth(curves)[:, None] + residuals[:, picked]
+    places = _blocks(curves.shape[-1], np.random.default_rng(seed))
+    result: np.ndarray = _smooth(curves)[:, None] + residuals[:, places]
     return result
 
 
 def _blocks(n: int, rng: np.random.Generator) -> np.ndarray:
-    """For each draw which residual goes where, int64 (draws, n): blocks from at most n/8 away."""
+    """Places of the residuals in each draw, int64 (draws, n): blocks from at most n/8 away."""
     size = int(np.ceil(n ** (1 / 3)))
     starts = np.arange(0, n, size)
     reach = max(size, n // 8)
     low, high = np.maximum(starts - reach, 0), np.minimum(starts + reach, n - size)
-    chosen = rng.integers(np.minimum(low, high), high + 1, (DRAWS, len(starts)))
-    picked = (chosen[..., None] + np.arange(size)).reshape(DRAWS, -1)
-    return picked[:, :n]
+    begin = rng.integers(np.minimum(low, high), high + 1, (DRAWS, len(starts)))
+    places = (begin[..., None] + np.arange(size)).reshape(DRAWS, -1)
+    return places[:, :n]
 
 
 def _interval(draws: np.ndarray, estimate: float) -> tuple[float, float]:
-    """Percentiles; NaN where the estimate is none, or where one draw in twenty gives none."""
+    """Percentiles; NaN if there is no estimate, or none in more than one draw in twenty."""
     if np.isnan(estimate) or np.isnan(draws).mean() > 1 - LEVEL:
         return np.nan, np.nan
     low, high = np.nanquantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

@@ -1,4 +1,4 @@
-"""How much of a trajectory's ups and downs is noise: estimated from its highest frequencies."""
+"""The noise of a trajectory, estimated from its highest frequencies."""
 
 from dataclasses import dataclass
 
@@ -6,10 +6,11 @@ import numpy as np
 from scipy import ndimage, signal, stats
 
 WINDOW = 61
-"""Checkpoints around each that tell its noise."""
+"""Checkpoints in the window from which the noise at its centre is estimated."""
 MOST_MEMORY = 0.8
 FAR = 4
-"""Checkpoints away: nearer ones tell memory less, farther ones are thrown off by bends."""
+"""Distance in checkpoints: a smaller one says less about memory, a larger one is biased by bends.
+"""
 _NORMAL = stats.norm.ppf(0.75)  # the median of |z|
 
 
@@ -24,7 +25,7 @@ class Noise:
 
     @property
     def lasting(self) -> np.ndarray:
-        """`scale` times sqrt((1 + memory) / (1 - memory)), for what is averaged over checkpoints.
+        """`scale` times sqrt((1 + memory) / (1 - memory)), for averages over checkpoints.
 
         The square root of the long-run variance (Hamilton 1994, Time Series Analysis, 7.2).
         """
@@ -36,10 +37,10 @@ class Noise:
 def estimate(place: np.ndarray, values: np.ndarray) -> Noise:
     """The noise of `values`, float64 (…, checkpoints) in nats, at `place` (checkpoints,).
 
-    From how far each value is off the line between its two neighbours, and between those four away:
-    medians, so that spikes don't count; any straight trend drops out, a bent one adds. An AR(1)
-    process of variance 1 is off by 1.5 - 2 a^d + 0.5 a^2d in mean square at distance d (even steps)
-    where a is the memory, which the quotient of the two tells.
+    Estimated from each value's distance to the line between its two neighbours, and between those
+    four away. Medians ignore spikes; straight trends cancel, bent ones add. An AR(1) process of
+    variance 1 and memory a has a mean squared distance of 1.5 - 2 a^d + 0.5 a^2d for neighbours at
+    distance d (even steps), so the quotient of the two distances gives the memory.
     """
     near, far = _misses(place, values, 1), _misses(place, values, FAR)
     ratio = np.median(np.abs(far), axis=-1) / np.maximum(np.median(np.abs(near), axis=-1), 1e-300)
@@ -51,7 +52,7 @@ def estimate(place: np.ndarray, values: np.ndarray) -> Noise:
 
 
 def simulate(noise: Noise, n: int, seed: int = 0) -> np.ndarray:
-    """`n` draws of a trajectory that is nothing but noise, float64 (n, checkpoints)."""
+    """`n` simulated trajectories of pure noise, float64 (n, checkpoints)."""
     memory, width = float(noise.memory), len(noise.scale)
     shocks = np.random.default_rng(seed).normal(0, 1, (n, width))
     shocks[:, 1:] *= np.sqrt(1 - memory**2)
@@ -61,7 +62,7 @@ def simulate(noise: Noise, n: int, seed: int = 0) -> np.ndarray:
 
 
 def _misses(place: np.ndarray, values: np.ndarray, distance: int) -> np.ndarray:
-    """values less the line between neighbours, as if of the noise's own variance if white."""
+    """Values minus the line between neighbours, scaled to the variance of white noise."""
     left, middle, right = place[: -2 * distance], place[distance:-distance], place[2 * distance :]
     share = (right - middle) / (right - left)
     line = share * values[..., : -2 * distance] + (1 - share) * values[..., 2 * distance :]
@@ -76,6 +77,6 @@ def _square_miss(memory: np.ndarray, distance: int) -> np.ndarray:
 
 
 def _memories() -> tuple[np.ndarray, np.ndarray]:
-    """Quotients of far to near misses, increasing, and the memory that gives each."""
+    """Quotients of far to near distances, increasing, and the memory that gives each."""
     memory = np.linspace(0, MOST_MEMORY, 96)
     return np.sqrt(_square_miss(memory, FAR) / _square_miss(memory, 1)), memory

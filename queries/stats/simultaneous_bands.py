@@ -1,15 +1,15 @@
-"""Bands of a difference that hold at all checkpoints at once, for who looks at all of them.
+"""Simultaneous bands: of a difference, valid at all checkpoints together.
 
-A 95 % band for one step misses somewhere in most runs of a hundred steps. Here the interval is
-widened until, in 95 of 100 texts, the whole true trajectory lies in it: its half-width is c times
+A 95 % band for each step misses somewhere in most runs of a hundred steps. Here the interval is
+widened until, for 95 of 100 texts, the whole true trajectory lies in it: its half-width is c times
 the standard error, where c is the 95 % quantile of the largest |t| of any checkpoint (a sup-t band:
-Montiel Olea and Plagborg-Møller 2019, J. Applied Econometrics 34:1). That largest |t| is drawn by
-changing the signs of whole source documents' residuals, the mean and its standard error estimated
-anew each time (wild cluster bootstrap-t with Rademacher weights: Cameron, Gelbach and Miller 2008,
-Review of Economics and Statistics 90:414). The standard error is the jackknife's, what leaving each
-document out does to the mean (CV3: MacKinnon, Nielsen and Webb 2023, J. Applied Econometrics
-38:671), since a document that holds most of a group's tokens draws the mean to itself and looks
-harmless by its residual.
+Montiel Olea and Plagborg-Møller 2019, J. Applied Econometrics 34:1). That largest |t| is simulated
+by changing the signs of whole source documents' residuals and estimating the mean and its standard
+error again each time (wild cluster bootstrap-t with Rademacher weights: Cameron, Gelbach and Miller
+2008, Review of Economics and Statistics 90:414). The standard error is that of the jackknife, which
+leaves out one document at a time (CV3: MacKinnon, Nielsen and Webb 2023, J. Applied Econometrics
+38:671), since a document that holds most of a group's tokens pulls the mean towards itself, so that
+its residual is small.
 """
 
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ from queries.engine.sums import GroupSums
 from queries.stats.bands import LEVEL, Band
 
 FEWEST_DOCS = 6
-"""Documents: five have 16 ways to change signs, too few for a 95 % quantile."""
+"""Minimum number of documents: five have 16 sign changes, too few for a 95 % quantile."""
 DRAWS = 1_999
 
 
-def everywhere_band(first: GroupSums, second: GroupSums, seed: int = 0) -> Band:
-    """First mean minus second (nats), with a 95 % band for all checkpoints at once.
+def simultaneous_band(first: GroupSums, second: GroupSums, seed: int = 0) -> Band:
+    """First mean minus second (nats), with a 95 % band for all checkpoints together.
 
-    Paired by source document, as `statistics.difference_band`. NaN, for no band, where either group
-    is in fewer than 6 documents.
+    Paired by source document, as `bands.difference_band`. NaN, for no band, if either group is in
+    fewer than 6 documents.
     """
     estimate = first.mean - second.mean
     if min(first.n_docs, second.n_docs) < FEWEST_DOCS:
@@ -53,7 +53,7 @@ class _Side:
 
     @property
     def left_out(self) -> np.ndarray:
-        """By how much the mean falls without each source, float64 (sources, checkpoints)."""
+        """The fall of the mean without each source, float64 (sources, checkpoints)."""
         left: np.ndarray = self.influence / (1 - self.share)
         return left
 
@@ -69,7 +69,7 @@ def _variance(left_out: np.ndarray) -> np.ndarray:
 
 
 def _critical(one: _Side, two: _Side, seed: int) -> float:
-    """How many standard errors the widest miss of any checkpoint stays within, in 95 % of draws.
+    """The 95 % quantile over draws of the largest deviation of any checkpoint, in standard errors.
 
     Never below the t quantile of a single checkpoint.
     """

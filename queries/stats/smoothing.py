@@ -1,7 +1,7 @@
-"""Smooth trajectories over checkpoints, symmetrically in log step.
+"""Smoothing of trajectories over checkpoints, symmetrically in log step.
 
-Smoothing is linear in the losses, so it is done to a group's sums, before means and bands: the band
-of a smoothed mean is as exact as any other, and narrows only as far as the noise averages out.
+Smoothing is linear in the losses, so it is applied to a group's sums, before means and bands: the
+band of a smoothed mean is as exact as any other, and narrows only as far as the noise averages out.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from queries.errors import QueryError
 
 
 def smoothed(group: GroupSums, checkpoints: np.ndarray, width: float | None) -> GroupSums:
-    """The sums with each checkpoint's replaced by the weighted mean of those around it.
+    """The sums, each replaced by the weighted mean of those of the checkpoints around it.
 
     `checkpoints` int64 (checkpoints,), increasing; `width` as in `weights`, None for no smoothing.
     """
@@ -21,15 +21,15 @@ def smoothed(group: GroupSums, checkpoints: np.ndarray, width: float | None) -> 
 
 
 def weights(checkpoints: np.ndarray, width: float) -> np.ndarray:
-    """What each checkpoint (column) adds to each smoothed one (row), float64; rows sum to 1.
+    """Weight of each checkpoint (column) in each smoothed one (row), float64; rows sum to 1.
 
-    A Gaussian kernel in log10(1 + step), whose standard deviation is `width` decades, times the
-    share of the axis that a checkpoint stands for (Priestley and Chao 1972, J. R. Stat. Soc. B
-    34:385): else, with a checkpoint every 1,000 steps, the later side would outweigh the earlier.
-    At both ends there is only one side, and the mean leans to it. Raises QueryError.
+    A Gaussian kernel in log10(1 + step) with a standard deviation of `width`, times the share of
+    the axis that a checkpoint represents (Priestley and Chao 1972, J. R. Stat. Soc. B 34:385).
+    Without that share, with a checkpoint every 1,000 steps, the later side would outweigh the
+    earlier one. At both ends there is only one side, which biases the mean. Raises QueryError.
     """
     if not 0 < width < np.inf:
-        raise QueryError(f"a smoothing width of {width} decades: expected a number above 0")
+        raise QueryError(f"the smoothing width is {width} log10 steps: expected a positive number")
     place = np.log10(1.0 + checkpoints)
     kernel = np.exp(-(((place[:, None] - place) / width) ** 2) / 2) * axis_shares(place)
     result: np.ndarray = kernel / kernel.sum(axis=1, keepdims=True)
@@ -37,9 +37,9 @@ def weights(checkpoints: np.ndarray, width: float) -> np.ndarray:
 
 
 def axis_shares(place: np.ndarray) -> np.ndarray:
-    """How much of the axis each checkpoint stands for: up to half-way to its neighbours.
+    """The part of the axis that each checkpoint represents: up to half-way to its neighbours.
 
-    `place` float64 (checkpoints,), increasing; 1 for a checkpoint alone.
+    `place` float64 (checkpoints,), increasing; 1 for a single checkpoint.
     """
     if len(place) < 2:
         return np.ones(len(place))

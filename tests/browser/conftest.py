@@ -1,4 +1,4 @@
-"""The app as a user has it: a server of its own and headless Chromium."""
+"""The app as a user has it: a server and headless Chromium."""
 
 import os
 import re
@@ -10,16 +10,59 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Playwright,
+    expect,
+    sync_playwright,
+)
 
 from tests.queries.stores import add_checkpoint, build_store, random_losses
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "data" / "demo"
+IDLE = 150
+"""Milliseconds without a message or a change of the page after which it is settled."""
 
 expect.set_options(timeout=30_000)  # shared machines are slow at times
+
+# When the page last sent, received or changed something. A message to the server counts as
+# answered by the next one that arrives, or after two seconds: some have no answer.
+WATCH = """
+(() => {
+  const last = { sent: 0, received: 0, changed: performance.now() };
+  const Native = window.WebSocket;
+  window.WebSocket = class extends Native {
+    constructor(...how) {
+      super(...how);
+      this.addEventListener("message", () => { last.received = performance.now(); });
+    }
+    send(data) {
+      last.sent = performance.now();
+      super.send(data);
+    }
+  };
+  new MutationObserver(() => { last.changed = performance.now(); })
+    .observe(document, { subtree: true, childList: true, attributes: true });
+  window.isSettled = (idle) => {
+    const app = document.querySelector('[data-testid="stApp"]');
+    if (!app || app.dataset.testScriptState !== "notRunning") return false;
+    if (!document.querySelector("h1")) return false;
+    if (document.querySelector('[data-testid="stSkeleton"]')) return false;
+    for (const chart of document.querySelectorAll('[data-testid="stVegaLiteChart"]'))
+      if (chart.offsetParent && !chart.querySelector(".marks")) return false;
+    const now = performance.now();
+    if (last.received < last.sent && now - last.sent < 2000) return false;
+    return now - Math.max(last.sent, last.received, last.changed) > idle;
+  };
+})()
+"""
 
 
 def start_app(*arguments: str) -> tuple[subprocess.Popen[bytes], str]:
@@ -27,23 +70,30 @@ def start_app(*arguments: str) -> tuple[subprocess.Popen[bytes], str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true",
-               f"--server.port={port}", "--", *arguments]  # fmt: skip
-    process = subprocess.Popen(command, cwd=ROOT)
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"]
+    process = subprocess.Popen([*command, f"--server.port={port}", "--", *arguments], cwd=ROOT)
     url = f"http://127.0.0.1:{port}"
-    for _ in range(240):
+    for _ in range(600):
         try:
             urllib.request.urlopen(f"{url}/_stcore/health", timeout=5)
             return process, url
         except OSError:
-            time.sleep(0.25)
+            time.sleep(0.1)
     process.kill()
     raise RuntimeError("the app did not start within a minute")
 
 
-def launch(playwright: object) -> Browser:
+def running(*arguments: Path) -> Iterator[str]:
+    """The address of an app on these stores, which is stopped afterwards."""
+    process, url = start_app(*map(str, arguments))
+    yield url
+    process.kill()
+    process.wait()
+
+
+def launch(playwright: Playwright) -> Browser:
     """Chromium from the system, without its own background connections."""
-    return playwright.chromium.launch(  # type: ignore[attr-defined]
+    return playwright.chromium.launch(
         executable_path=shutil.which("chromium"),
         args=[
             "--no-sandbox",
@@ -56,14 +106,18 @@ def launch(playwright: object) -> Browser:
     )
 
 
+def new_context(
+    browser: Browser, width: int = 1280, height: int = 1000, **how: Any
+) -> BrowserContext:
+    """A context whose pages `settled` can wait for."""
+    context = browser.new_context(viewport={"width": width, "height": height}, **how)
+    context.add_init_script(WATCH)
+    return context
+
+
 def settled(page: Page) -> None:
-    """Wait until the script has run and the charts are drawn."""
-    page.wait_for_selector("h1", timeout=60_000)
-    page.wait_for_timeout(200)
-    page.wait_for_selector(
-        '[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=60_000
-    )
-    page.wait_for_timeout(400)
+    """Wait until the script has run, the charts are drawn, and nothing changes any more."""
+    page.wait_for_function("idle => window.isSettled(idle)", arg=IDLE, timeout=60_000)
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +125,7 @@ def browser() -> Iterator[Browser]:
     if not shutil.which("chromium"):
         if os.environ.get("CI"):
             pytest.fail("CI must have Chromium: .ci/run installs it")
-        pytest.skip("no Chromium here: `apt-get install chromium` brings it")
+        pytest.skip("no Chromium here: `apt-get install chromium` installs it")
     with sync_playwright() as playwright:
         found = launch(playwright)
         yield found
@@ -84,35 +138,44 @@ def app(browser: Browser) -> Iterator[str]:
     yield from running(DEMO)
 
 
-@pytest.fixture
-def own_app(browser: Browser, tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """An app on a copy of the bundled store, and the copy."""
-    folder = tmp_path / "own"
-    shutil.copytree(DEMO, folder, ignore=shutil.ignore_patterns("checkpoints", "text", "index"))
-    yield from ((url, folder) for url in running(folder))
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of stores; tests put theirs there."""
+    return tmp_path_factory.mktemp("stores")
+
+
+@pytest.fixture(scope="session")
+def folder_app(browser: Browser, folder: Path) -> Iterator[str]:
+    """The address of an app on a folder of stores, opened as `/?store=PATH`."""
+    build_store(folder / "first", sources=2)
+    yield from running(folder)
 
 
 @pytest.fixture
-def seeds_app(browser: Browser, tmp_path: Path) -> Iterator[str]:
-    """An app on two runs of the same tokens."""
-    for seed in (1, 2):
-        root = build_store(tmp_path / f"seed-{seed}", sources=12, steps=())
+def own_store(folder: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A copy of the bundled store, to write to."""
+    root = folder / request.function.__name__
+    shutil.copytree(DEMO, root, ignore=shutil.ignore_patterns("checkpoints", "text"))
+    yield root
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+def seeds(folder: Path) -> Iterator[list[Path]]:
+    """Two runs of the same tokens."""
+    roots = [build_store(folder / f"seed-{seed}", sources=12, steps=()) for seed in (1, 2)]
+    for seed, root in enumerate(roots, 1):
         for step in (0, 10, 100):
             add_checkpoint(root, step, random_losses(root, 100 * seed + step))
-    yield from running(tmp_path)
-
-
-def running(*arguments: Path) -> Iterator[str]:
-    process, url = start_app(*map(str, arguments))
-    yield url
-    process.kill()
-    process.wait()
+    yield roots
+    for root in roots:
+        shutil.rmtree(root)
 
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A fresh page that must end without a console error and without a request elsewhere."""
-    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    context = new_context(browser)
     page = context.new_page()
     errors = watched(page)
     yield page
@@ -125,15 +188,15 @@ def watched(page: Page) -> list[str]:
     errors: list[str] = []
     page.on("console", lambda m: errors.append(m.text) if _is_ours(m) else None)
     page.on("pageerror", lambda e: errors.append(str(e)))
-    page.on("request", lambda r: None if _here(r.url) else errors.append(r.url))
+    page.on("request", lambda r: None if _is_local(r.url) else errors.append(r.url))
     return errors
 
 
 def _is_ours(message: ConsoleMessage) -> bool:
-    """An error that is not Streamlit asking below the page's path before it asks at the root."""
-    asked_below = re.search(r"/\w+/_stcore/", message.location["url"])
-    return message.type == "error" and not asked_below
+    """An error, except that Streamlit asks below the page's path before it asks at the root."""
+    below_path = re.search(r"/\w+/_stcore/", message.location["url"])
+    return message.type == "error" and not below_path
 
 
-def _here(url: str) -> bool:
+def _is_local(url: str) -> bool:
     return url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:"))

@@ -2,19 +2,31 @@
 
 import sys
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.bench.large import build
-from tests.browser.conftest import DEMO, ROOT, launch, settled, start_app
-from tests.browser.test_pages import groups
+from tests.browser.actions import groups
+from tests.browser.conftest import DEMO, ROOT, launch, new_context, running, settled
 
-TWELVE = groups("all_tokens", "word_start", "word_continuation", "copyable", "not_copyable",
-                "position_50", "position_500", "early_positions", "late_positions",
-                "regexp_matches(token_str, '^ [A-Z]')", "corpus_count < 10",
-                "word in ('Congress', 'Government', 'people', 'country', 'war')")  # fmt: skip
+TWELVE = groups(
+    "all_tokens",
+    "word_start",
+    "word_continuation",
+    "copyable",
+    "not_copyable",
+    "position_50",
+    "position_500",
+    "early_positions",
+    "late_positions",
+    "regexp_matches(token_str, '^ [A-Z]')",
+    "corpus_count < 10",
+    "word in ('Congress', 'Government', 'people', 'country', 'war')",
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +34,7 @@ class Look:
     """A page's address, and how it is looked at."""
 
     path: str
-    scheme: str = "light"
+    scheme: Literal["light", "dark"] = "light"
     width: int = 1280
     store: str = "demo"
     press: str = ""
@@ -39,7 +51,7 @@ LOOKS = IN_README | {
     "trajectories-narrow": Look("/", width=1024),
     "trajectories-12": Look(f"/?{TWELVE}"),
     "trajectories-12-dark": Look(f"/?{TWELVE}", "dark"),
-    "trajectories-ratio": Look("/?below=ratio&axis=linear&smooth=0.1"),
+    "trajectories-ratio": Look("/?compare=ratio&axis=linear&smooth=0.1"),
     "trajectories-609": Look(f"/?{groups('word_start', 'position = 500')}", store="report"),
     "trajectories-empty": Look(f"/?{groups('position > 9999')}"),
     "trajectories-error": Look(f"/?{groups('positoin = 50', 'copyable')}"),
@@ -64,21 +76,29 @@ LOOKS = IN_README | {
     "sql-error": Look("/sql?query=select+positoin+from+tokens"),
     "tour": Look("/tour"),
     "tour-dark": Look("/tour", "dark", 1024),
-    "fair": Look("/fair"),
-    "fair-dark": Look("/fair?alike_in=initial_loss&alike_in=token_str", "dark", 1024),
-    "fair-error": Look("/fair?compared=true"),
-    "fair-609": Look("/fair", store="report"),
-    "kinds": Look("/kinds?find_kinds=true"),
-    "kinds-asked-for": Look("/kinds", width=1024),
-    "kinds-rho-dark": Look("/kinds?sorted_by=Rho-1's+four+categories", "dark"),
-    "kinds-609": Look("/kinds?find_kinds=true", store="report"),
-    "positions-dark": Look("/positions?colour=loss+less+its+step's+mean", "dark", 1024),
+    "matched": Look("/matched"),
+    "matched-dark": Look("/matched?on=initial_loss&on=token_str", "dark", 1024),
+    "matched-error": Look("/matched?compared=true"),
+    "matched-609": Look("/matched", store="report"),
+    "clusters": Look("/clusters?cluster=true"),
+    "clusters-start": Look("/clusters", width=1024),
+    "clusters-rho-dark": Look("/clusters?grouped=by+Rho-1's+four+categories", "dark"),
+    "clusters-609": Look("/clusters?cluster=true", store="report"),
+    "positions-dark": Look("/positions?colour=loss+minus+the+mean+of+its+step", "dark", 1024),
     "positions-609": Look("/positions", store="report"),
     "ngrams": Look("/ngrams"),
     "ngrams-dark": Look("/ngrams", "dark", 1024),
-    "evidence": Look("/evidence?between_first=1000"),
-    "evidence-dark": Look("/evidence", "dark"),
-    "evidence-empty": Look("/evidence", store="report"),
+    "mechanism": Look("/mechanism?between_first=1000"),
+    "mechanism-dark": Look("/mechanism", "dark"),
+    "mechanism-empty": Look("/mechanism", store="report"),
+    "report": Look("/report"),
+    "report-dark": Look("/report", "dark", 1024),
+    "events": Look("/events"),
+    "explain-dark": Look("/explain", "dark", 1024),
+    "overlap": Look("/overlap"),
+    "type-changes-dark": Look("/type_changes", "dark"),
+    "rho-1": Look("/rho_1", width=1024),
+    "compare": Look("/compare"),
     "no-store": Look("/", store="none"),
 }
 
@@ -89,13 +109,10 @@ def main(folder: Path, every: bool) -> None:
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as empty:
         browser = launch(playwright)
         for store in sorted({look.store for look in looks.values()}):
-            process, url = start_app(str(_folder(store, Path(empty))))
-            try:
+            with contextmanager(running)(_folder(store, Path(empty))) as url:
                 for name, look in looks.items():
                     if look.store == store:
                         _shoot(browser, url, look, folder / f"{name}.png")
-            finally:
-                process.kill()
 
 
 def _folder(store: str, empty: Path) -> Path:
@@ -105,9 +122,7 @@ def _folder(store: str, empty: Path) -> Path:
 
 
 def _shoot(browser: Browser, url: str, look: Look, path: Path) -> None:
-    context = browser.new_context(
-        viewport={"width": look.width, "height": 1000}, color_scheme=look.scheme
-    )
+    context = new_context(browser, look.width, color_scheme=look.scheme)
     page = context.new_page()
     page.goto(url + look.path)
     settled(page)
@@ -117,7 +132,7 @@ def _shoot(browser: Browser, url: str, look: Look, path: Path) -> None:
         box = page.locator('[data-testid="stMainBlockContainer"]').bounding_box()
         assert box
         page.set_viewport_size({"width": look.width, "height": int(box["height"]) + 20})
-    page.wait_for_timeout(1_500)
+    settled(page)
     page.screenshot(path=path)
     context.close()
 

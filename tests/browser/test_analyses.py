@@ -1,93 +1,97 @@
 """What a user does on the analyses' pages: choose, look, take what was found to Trajectories."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 from playwright.sync_api import Page, expect
 
 from queries import Store
 from store.layout import Layout
+from tests.browser.actions import (
+    choose,
+    has_charts,
+    navigate,
+    opened,
+    press,
+    query,
+    reload,
+    switch,
+    write,
+)
 from tests.browser.conftest import settled
-from tests.browser.test_pages import has_charts, opened, query
 from tests.queries.probed import write_probes
 
 
-def test_a_fair_comparison_is_found_changed_and_restored_from_its_link(page, app):
+def test_a_matched_comparison_is_found_changed_and_restored_from_its_link(
+    page: Page, app: str
+) -> None:
     opened(page, app)
-    page.get_by_role("link", name="Fair comparison", exact=True).click()
-    page.wait_for_url("**/fair*")
-    settled(page)
+    navigate(page, "Matched comparison", "matched")
     has_charts(page, 3)
     expect(page.get_by_text(re.compile("nats below .* of their controls")).first).to_be_visible()
-    page.get_by_role("button", name="Remove position").click()
-    settled(page)
-    assert query(page)["alike_in"] == ["initial_loss", "corpus_count"]
-    page.reload()
-    settled(page)
+    press(page, "Remove position")
+    assert query(page)["on"] == ["initial_loss", "corpus_count"]
+    reload(page)
     has_charts(page, 3)
     expect(page.get_by_role("button", name="Remove position")).to_have_count(0)
     page.get_by_role("button", name="Data, picture, SQL").first.click()
     expect(page.get_by_text("The Python behind it")).to_be_visible()
 
 
-def test_a_kind_is_kept_and_becomes_a_group(page, own_app):
-    url, folder = own_app
-    opened(page, f"{url}/kinds?kinds_number=3")
+def test_a_cluster_is_saved_and_becomes_a_group(
+    page: Page, folder_app: str, own_store: Path
+) -> None:
+    opened(page, f"{folder_app}/clusters?store={own_store}&n_clusters=3")
     has_charts(page, 0)
-    page.get_by_text("Find the kinds", exact=False).click()
-    page.get_by_role("heading", name="Who is in them").wait_for(timeout=60_000)
+    page.get_by_text("Cluster trajectories", exact=False).click()
+    page.get_by_role("heading", name="Cluster members").wait_for(timeout=60_000)
     settled(page)
     has_charts(page, 2)
-    page.get_by_role("tab", name=re.compile("Kind 3")).click()
+    page.get_by_role("tab", name=re.compile("Cluster 3")).click()
     expect(page.locator('[data-testid="stDataFrame"]:visible').nth(1)).to_be_visible()
-    page.get_by_role("button", name="Keep as a feature").click()
-    page.get_by_role("link", name="“Kind 2 by shape” as a group on Trajectories").click()
+    press(page, "Save as a feature")
+    page.get_by_role("link", name="Show “Cluster 2 by shape” on Trajectories").click()
     settled(page)
-    assert (folder / "features" / "kind.parquet").exists()
-    expect(page.get_by_text("Kind 2 by shape").first).to_be_visible()
+    assert (own_store / "features" / "cluster.parquet").exists()
+    expect(page.get_by_text("Cluster 2 by shape").first).to_be_visible()
     assert len(query(page)["group"]) == 3
     has_charts(page, 2)
 
 
-def draws(page: Page, count: int) -> None:
-    """As `has_charts`, where some are drawn in two layers: canvas for the marks, SVG for text."""
-    charts = page.locator('[data-testid="stVegaLiteChart"]')
-    expect(charts.filter(has=page.locator(".marks"))).to_have_count(count)
-
-
-def test_positions_are_drawn_and_restored_from_their_link(page, app):
+def test_positions_are_drawn_and_restored_from_their_link(page: Page, app: str) -> None:
     opened(page, f"{app}/positions")
-    draws(page, 3)
-    page.get_by_text("loss less its step's mean").click()
-    settled(page)
+    has_charts(page, 3)
+    switch(page, "loss minus the mean of its step")
     field = page.get_by_role("spinbutton", name="minus position")
     field.fill("20")
     field.press("Enter")
     settled(page)
-    asked = query(page)
-    assert asked["colour"] == ["loss less its step's mean"] and asked["early"] == ["20"]
+    found = query(page)
+    assert found["colour"] == ["loss minus the mean of its step"] and found["early"] == ["20"]
     opened(page, page.url)
     expect(page.get_by_text("position 500 minus at position 20")).to_be_visible()
-    draws(page, 3)
+    has_charts(page, 3)
 
 
-def test_ngrams_are_drawn(page, app):
+def test_ngrams_are_drawn(page: Page, app: str) -> None:
     opened(page, f"{app}/ngrams?where=word_start")
     has_charts(page, 2)
-    expect(page.get_by_text(re.compile("Down to the loss of unigrams"))).to_be_visible()
+    expect(page.get_by_text(re.compile("First matches the unigram loss"))).to_be_visible()
 
 
-def test_probes_are_asked_for_and_shown_once_they_are_there(page, own_app):
-    url, folder = own_app
-    Layout(folder).probes.unlink()
-    opened(page, f"{url}/evidence")
+def test_probes_are_requested_and_shown_once_they_exist(
+    page: Page, folder_app: str, own_store: Path
+) -> None:
+    Layout(own_store).probes.unlink()
+    opened(page, f"{folder_app}/mechanism?store={own_store}")
     expect(page.get_by_role("heading", name="This store has no probes")).to_be_visible()
-    steps = Store(folder).steps
+    steps = Store(own_store).steps
     up = 1 / (1 + np.exp(np.linspace(6, -6, len(steps))))
     scores = np.stack([0 * up, up], axis=1)[:, :, None] * [0.3, 0.9] + 0.05
-    write_probes(folder, steps, np.stack([9 + 0 * up, 9 - 5 * up], axis=1), scores)
-    page.get_by_role("button", name="Look again").click()
-    page.get_by_role("heading", name="Which moves first?").wait_for()
+    write_probes(own_store, steps, np.stack([9 + 0 * up, 9 - 5 * up], axis=1), scores)
+    press(page, "Look again")
+    page.get_by_role("heading", name="Which changes first?").wait_for()
     settled(page)
     has_charts(page, 4)
     page.get_by_text("Minus a baseline").click()
@@ -96,8 +100,26 @@ def test_probes_are_asked_for_and_shown_once_they_are_there(page, own_app):
     has_charts(page, 4)
 
 
-def test_the_bundled_probes_are_looked_at_between_steps(page, app):
-    opened(page, f"{app}/evidence?between_first=1000")
+def test_the_bundled_probes_are_compared_in_a_window(page: Page, app: str) -> None:
+    opened(page, f"{app}/mechanism?between_first=1000")
     has_charts(page, 4)
-    expect(page.get_by_text("layer 0: it hardly moves")).to_be_visible()
+    expect(page.get_by_text("layer 0: it changes by less than 0.02")).to_be_visible()
     expect(page.get_by_text(re.compile("layer 1: half-way at step 1,658"))).to_be_visible()
+
+
+def test_an_analysis_without_a_page_is_drawn_from_the_registry(page: Page, app: str) -> None:
+    opened(page, app)
+    navigate(page, "Events", "events")
+    has_charts(page, 1)
+    page.get_by_text("Group to subtract").click()
+    settled(page)
+    expect(page.get_by_text("All tokens").first).to_be_visible()
+    address = page.url
+    reload(page)
+    assert page.url == address
+    navigate(page, "Overlap", "overlap")
+    write(page, "K", "20")
+    assert query(page)["overlap_k"] == ["20"]
+    choose(page, "Second region: last step", "1920")
+    has_charts(page, 1)
+    expect(page.locator('[data-testid="stDataFrame"]').first).to_be_visible()

@@ -1,88 +1,26 @@
 """What a user does on every page: open, follow a link, reload it; and what goes wrong."""
 
 import re
-from urllib.parse import parse_qs, urlencode, urlparse
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
+from tests.browser.actions import (
+    brush,
+    brush_region,
+    choose,
+    groups,
+    has_charts,
+    navigate,
+    opened,
+    query,
+    reload,
+    select_row,
+)
 from tests.browser.conftest import settled
 
 
-def query(page: Page) -> dict[str, list[str]]:
-    return parse_qs(urlparse(page.url).query)
-
-
-def opened(page: Page, address: str) -> Page:
-    page.goto(address)
-    settled(page)
-    return page
-
-
-def press(page: Page, name: str) -> None:
-    page.get_by_role("button", name=name, exact=True).last.click()
-    settled(page)
-
-
-def choose(page: Page, label: str, option: str) -> None:
-    box = page.get_by_role("combobox", name=label, exact=True).last
-    box.click()
-    box.fill(option)
-    page.get_by_role("option", name=option, exact=True).click()
-    settled(page)
-
-
-def brush(page: Page, start: float, end: float, chart: int = 0) -> None:
-    """Drag over a chart, between two shares of its width."""
-    area = page.locator('[data-testid="stVegaLiteChart"]').nth(chart)
-    area.scroll_into_view_if_needed()
-    area.locator("svg, canvas").first.wait_for()
-    settled(page)
-    box = area.bounding_box()
-    assert box
-    y = box["y"] + box["height"] * 0.6
-    page.mouse.move(box["x"] + box["width"] * start, y)
-    page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] * (start + end) / 2, y, steps=5)
-    page.mouse.move(box["x"] + box["width"] * end, y, steps=5)
-    page.mouse.up()
-    settled(page)
-
-
-def brush_region(page: Page, start: float, end: float) -> tuple[int, int]:
-    """Brush the first chart; the region that the URL names then."""
-    brush(page, start, end)
-    page.wait_for_url("**region=**")
-    first, last = query(page)["region"][0].split("-")
-    return int(first), int(last)
-
-
-def has_charts(page: Page, count: int) -> None:
-    """Drawn ones; Streamlit draws those with many points on a canvas, the others as SVG."""
-    expect(page.locator('[data-testid="stVegaLiteChart"] .marks')).to_have_count(count)
-
-
-def tick(page: Page, table: int, until: Locator) -> None:
-    """Tick the first line of a table, again where the table was not drawn yet."""
-    frame = page.locator('[data-testid="stDataFrame"]').nth(table)
-    frame.scroll_into_view_if_needed()
-    expect(frame.locator("canvas").first).to_be_visible()
-    for _ in range(5):
-        box = frame.bounding_box()
-        assert box
-        page.mouse.click(box["x"] + 18, box["y"] + 50)
-        settled(page)
-        if until.is_visible():
-            return
-        page.wait_for_timeout(1_000)
-    raise AssertionError("the line was ticked five times, and nothing came of it")
-
-
-def groups(*values: str) -> str:
-    return urlencode([("group", value) for value in values])
-
-
-def test_the_first_page_shows_two_charts_and_says_what_they_count(page, app):
+def test_the_first_page_shows_two_charts_and_the_sizes_of_groups(page: Page, app: str) -> None:
     opened(page, app)
     has_charts(page, 2)
     expect(page.get_by_text(re.compile(r"tokens in \d+ source documents")).first).to_be_visible()
@@ -99,13 +37,15 @@ def test_the_first_page_shows_two_charts_and_says_what_they_count(page, app):
         ('{"built":{"kind":"nonsense"}}', "tokens have no column nonsense"),
     ],
 )
-def test_a_bad_group_gets_a_sentence_and_the_other_stays(page, app, clause, sentence):
+def test_an_invalid_group_gets_a_message_and_the_other_stays(
+    page: Page, app: str, clause: str, sentence: str
+) -> None:
     opened(page, f"{app}/?{groups(clause, 'copyable')}")
     expect(page.get_by_role("alert").get_by_text(sentence)).to_be_visible()
     has_charts(page, 1)
 
 
-def test_a_brushed_region_leads_to_its_zoom(page, app):
+def test_a_brushed_region_leads_to_its_zoom(page: Page, app: str) -> None:
     opened(page, app)
     first, last = brush_region(page, 0.6, 0.9)
     assert first < last
@@ -114,13 +54,12 @@ def test_a_brushed_region_leads_to_its_zoom(page, app):
     settled(page)
     title = f"Change in loss from step {first:,} to {last:,}"
     expect(page.get_by_role("heading", name=title)).to_be_visible()
-    page.reload()  # the URL names the region, or omits what is the page's own suggestion
-    settled(page)
+    reload(page)  # the URL names the region, or omits the page's own suggestion
     expect(page.get_by_role("heading", name=title)).to_be_visible()
     has_charts(page, 2)
 
 
-def test_a_reloaded_region_is_still_brushed(page, app):
+def test_a_reloaded_region_is_still_brushed(page: Page, app: str) -> None:
     opened(page, app)
     brush_region(page, 0.6, 0.9)
     url = page.url
@@ -129,19 +68,16 @@ def test_a_reloaded_region_is_still_brushed(page, app):
     expect(page.get_by_role("link", name="Zoom into steps")).to_be_visible()
 
 
-def test_groups_stay_chosen_when_the_page_is_changed_and_back(page, app):
+def test_groups_stay_selected_on_another_page_and_back(page: Page, app: str) -> None:
     opened(page, f"{app}/?{groups('word_start', 'position < 9')}")
-    page.get_by_role("link", name="Zoom", exact=True).click()
-    page.wait_for_url("**/zoom*")
-    settled(page)
-    page.get_by_role("link", name="Trajectories", exact=True).click()
-    settled(page)
+    navigate(page, "Zoom", "zoom")
+    navigate(page, "Trajectories", "")
     assert query(page)["group"] == ["word_start", "position < 9"]
     has_charts(page, 2)
 
 
-def test_unknown_values_in_the_url_fall_back(page, app):
-    opened(page, f"{app}/?axis=nonsense&region=9-1&below=nonsense&smooth=x&events=no")
+def test_unknown_values_in_the_url_fall_back(page: Page, app: str) -> None:
+    opened(page, f"{app}/?axis=nonsense&region=9-1&compare=nonsense&smooth=x&events=no")
     has_charts(page, 2)
 
 
@@ -157,14 +93,14 @@ def test_unknown_values_in_the_url_fall_back(page, app):
     ],
     ids=["colour", "number", "region", "token"],
 )
-def test_nonsense_in_the_url_breaks_no_page(page, app, address):
+def test_invalid_values_in_the_url_break_no_page(page: Page, app: str, address: str) -> None:
     opened(page, app + address)
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     expect(page.get_by_text("encountered an error")).to_have_count(0)
     assert page.locator('[data-testid="stVegaLiteChart"]').count() > 0 or "text" in address
 
 
-def test_zoom_shows_lists_overlap_and_keeps_its_state_in_the_url(page, app):
+def test_zoom_shows_lists_overlap_and_keeps_its_state_in_the_url(page: Page, app: str) -> None:
     opened(page, f"{app}/zoom")
     has_charts(page, 2)
     for name in ("Most decreased", "Most increased", "Random"):
@@ -172,21 +108,20 @@ def test_zoom_shows_lists_overlap_and_keeps_its_state_in_the_url(page, app):
         expect(page.locator('[data-testid="stDataFrame"]:visible').first).to_be_visible()
     choose(page, "Region: first step", "0")
     assert query(page)["first"] == ["0"]
-    page.reload()
-    settled(page)
+    reload(page)
     expect(page.get_by_role("heading", name="Change in loss from step 0 to")).to_be_visible()
 
 
-def test_a_detected_event_becomes_the_region(page, app):
+def test_a_detected_event_becomes_the_region(page: Page, app: str) -> None:
     opened(page, f"{app}/zoom?first=0&last=1")
-    box = page.get_by_role("combobox", name="Take a detected event of the mean loss")
+    box = page.get_by_role("combobox", name="Jump to a detected event")
     box.click()
     page.get_by_role("option").first.click()
     settled(page)
     assert query(page).get("last") != ["1"]
 
 
-def test_a_reversed_region_gets_a_sentence(page, app):
+def test_a_reversed_region_gets_a_message(page: Page, app: str) -> None:
     opened(page, f"{app}/zoom?first=1000&last=0")
     expect(page.get_by_role("alert").get_by_text("is empty")).to_be_visible()
 
@@ -194,15 +129,15 @@ def test_a_reversed_region_gets_a_sentence(page, app):
 @pytest.mark.parametrize(
     ("address", "tab", "link"),
     [
-        ("/zoom", "Most increased", "“Most increased, 1,380 to 1,640” as a group on Trajectories"),
+        ("/zoom", "Most increased", "Show “Most increased, 1,380 to 1,640” on Trajectories"),
         (
             "/zoom?lists_of=types",
             "Most decreased",
-            "“Most decreased types, 1,380 to 1,640” as a group on Trajectories",
+            "Show “Most decreased types, 1,380 to 1,640” on Trajectories",
         ),
     ],
 )
-def test_a_list_becomes_a_group(page, app, address, tab, link):
+def test_a_list_becomes_a_group(page: Page, app: str, address: str, tab: str, link: str) -> None:
     opened(page, app + address)
     page.get_by_role("tab", name=tab).click()
     page.get_by_role("link", name=link).click()
@@ -212,24 +147,24 @@ def test_a_list_becomes_a_group(page, app, address, tab, link):
     has_charts(page, 2)
 
 
-def test_brushed_bars_become_a_group(page, app):
+def test_brushed_bars_become_a_group(page: Page, app: str) -> None:
     opened(page, f"{app}/zoom")
     brush(page, 0.7, 0.95)
-    page.get_by_role("link", name=re.compile("“Changed by")).click()
+    page.get_by_role("link", name=re.compile("Show “Changed by")).click()
     settled(page)
     assert "changed_between" in query(page)["group"][2]
 
 
-def test_a_line_of_the_leaderboard_becomes_a_group(page, app):
+def test_a_row_of_the_leaderboard_becomes_a_group(page: Page, app: str) -> None:
     opened(page, f"{app}/zoom?explain=true")
-    link = page.get_by_role("link", name=re.compile("“position between .*” as a group"))
-    tick(page, table=3, until=link)
+    link = page.get_by_role("link", name=re.compile("Show “position between .*” on"))
+    select_row(page, 1, 0, until=link)
     link.click()
     settled(page)
     assert len(query(page)["group"]) == 3
 
 
-def test_the_tour_leads_to_each_finding(page, app):
+def test_the_tour_leads_to_each_finding(page: Page, app: str) -> None:
     opened(page, app)
     page.get_by_role("link", name="New here?").click()
     page.wait_for_url("**/tour*")
@@ -242,10 +177,10 @@ def test_the_tour_leads_to_each_finding(page, app):
     has_charts(page, 2)
 
 
-def test_a_token_of_a_list_is_read_in_its_text(page, app):
+def test_a_token_of_a_list_is_read_in_its_text(page: Page, app: str) -> None:
     opened(page, f"{app}/zoom")
     link = page.get_by_role("link", name=re.compile("^(.* )?Read row"))
-    tick(page, table=0, until=link)
+    select_row(page, 0, 0, until=link)
     link.click()
     page.wait_for_url("**/text*")
     settled(page)

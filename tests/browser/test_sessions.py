@@ -1,11 +1,11 @@
-"""Ten sessions at once, each doing something else: none sees another's state, none errs."""
+"""Ten sessions at once, each doing something else: none sees another's state, none fails."""
 
 from collections.abc import Callable
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import settled, watched
-from tests.browser.test_pages import groups, press, query
+from tests.browser.actions import groups, press, query
+from tests.browser.conftest import new_context, settled, watched
 
 
 def first_group_is(clause: str) -> Callable[[Page], None]:
@@ -41,7 +41,7 @@ SESSIONS: list[tuple[str, Callable[[Page], None]]] = [
     (f"/?{groups('copyable', 'is_palindrome(word)')}", remove_last),
     (f"/?{groups('position > 20', 'position < 20')}", make_baseline),
     (f"/?{groups('word_start')}&axis=linear", to_zoom),
-    ("/?below=ratio", heading("Ratio: each group over the baseline")),
+    ("/?compare=ratio", heading("Ratio: each group over the baseline")),
     ("/?smooth=0.1&events=all+tokens", first_group_is("not_copyable")),
     ("/zoom?first=0&last=100", heading("Change in loss from step 0 to 100")),
     ("/zoom?first=400&last=700&lists_of=types", heading("Token types")),
@@ -55,9 +55,9 @@ SESSIONS: list[tuple[str, Callable[[Page], None]]] = [
 ]
 
 
-def test_ten_sessions_at_once(browser: Browser, app: str):
+def test_ten_sessions_at_once(browser: Browser, app: str) -> None:
     assert len(SESSIONS) == 10
-    contexts = [browser.new_context(viewport={"width": 1280, "height": 900}) for _ in SESSIONS]
+    contexts = [new_context(browser, height=900) for _ in SESSIONS]
     pages = [context.new_page() for context in contexts]
     errors = [watched(page) for page in pages]
     for page, (address, _) in zip(pages, SESSIONS, strict=True):

@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from queries import GroupError, QueryError, Store, StoreError
-from queries.store import NEW, REPLACED, SAME
 from store.layout import Layout
 from tests.queries.stores import STEPS, add_checkpoint, build_store, random_losses
 
@@ -90,15 +89,15 @@ def test_every_other_file_of_losses_may_be_damaged_and_the_rest_still_opens(own)
 def test_a_checkpoint_scored_meanwhile_is_seen_when_opened_again(own):
     store = Store(own)
     before = store.trajectories({"all": "true"})
-    assert store.on_disk == SAME
+    assert store.files.state() == "same"
     losses = random_losses(own, seed=7)
     add_checkpoint(own, 2000, losses)
-    assert store.on_disk == NEW
+    assert store.files.state() == "new checkpoints"
     assert store.steps == list(STEPS)
     assert store.sql("select max(checkpoint) from losses").iloc[0, 0] == 1000
     pd.testing.assert_frame_equal(store.trajectories({"all": "true"}), before)
     again = Store(own)
-    assert again.on_disk == SAME and again.steps == [*STEPS, 2000]
+    assert again.files.state() == "same" and again.steps == [*STEPS, 2000]
     after = again.trajectories({"all": "true"})
     pd.testing.assert_frame_equal(after[:-1], before)
     assert after["mean_loss"].iloc[-1] == pytest.approx(losses.mean(), abs=1e-6)
@@ -109,7 +108,7 @@ def test_what_is_being_written_is_no_checkpoint(own):
     (layout.losses / ".checkpoint-000002000.parquet.77.tmp").write_bytes(b"PAR1")
     (layout.losses / "notes.parquet").write_bytes(b"")
     store = Store(own)
-    assert store.steps == list(STEPS) and store.on_disk == SAME
+    assert store.steps == list(STEPS) and store.files.state() == "same"
     assert store.sql("select count(*) from losses").iloc[0, 0] == 8 * store.manifest.n_tokens
 
 
@@ -236,11 +235,11 @@ def test_context_is_the_text_around_a_token(store, plain):
 def test_a_replaced_file_and_a_lost_one_are_told(own):
     store = Store(own)
     add_checkpoint(own, STEPS[-1], random_losses(own, 9))
-    assert store.on_disk == REPLACED
+    assert store.files.state() == "replaced"
     again = Store(own)
-    assert again.on_disk == SAME and again.opened.stamp != store.opened.stamp
+    assert again.files.state() == "same" and again.files.stamp != store.files.stamp
     Layout(own).tokens.unlink()
-    assert again.on_disk == REPLACED
+    assert again.files.state() == "replaced"
 
 
 def test_damaged_probes_are_told_by_those_who_ask_alone(own):

@@ -4,36 +4,23 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from streamlit.testing.v1 import AppTest
 
+import queries
 from queries import Store
+from queries.analyses.registry import ANALYSES
 from tests.queries.probed import write_probes
 from tests.queries.stores import build_store
-from tests.views.test_figures_sql import is_answered, script
+from tests.views.apps import drawn, links, n_charts, python_gives_the_data, said, shown
+from views import pages
+from views.widgets.figure import FIGURES
+
+RHO_1 = "by Rho-1's four categories"
 
 
 @pytest.fixture
-def small(tmp_path) -> Path:
-    return build_store(tmp_path / "small", sources=12)
-
-
-def shown(folder: Path, page: str, **query: object) -> AppTest:
-    app = AppTest.from_function(script, args=(str(folder), page), default_timeout=60)
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception
-    return app
-
-
-def said(app: AppTest) -> str:
-    found = [*app.error, *app.warning, *app.info, *app.caption, *app.success, *app.markdown]
-    return " ".join(str(element.value) for element in found)
-
-
-@pytest.fixture
-def probed(tmp_path) -> Path:
+def probed(tmp_path: Path) -> Path:
     """A store with probes: two layers, whose second one's scores rise."""
     root = build_store(tmp_path / "probed", sources=12, steps=tuple(range(0, 240, 10)))
     up = rising(24)
@@ -47,160 +34,201 @@ def rising(n: int) -> np.ndarray:
     return 1 / (1 + np.exp(-np.linspace(-6, 6, n))) + np.random.default_rng(0).normal(0, 0.01, n)
 
 
-def n_charts(app: AppTest) -> int:
-    return len(app.get("vega_lite_chart"))
-
-
-def test_a_comparison_tells_how_many_tokens_have_no_control(small):
-    app = shown(small, "fair", compared="seen_before = 0", alike_in="position", bins="2")
+def test_a_comparison_says_how_many_tokens_have_no_control(folder: Path) -> None:
+    app = shown(folder, "matched", compared="seen_before = 0", on="position", bins="2")
     assert n_charts(app) == 3
     assert "have controls" in said(app) or "have no control" in said(app)
     assert not app.error
 
 
-def test_an_expression_can_be_matched_on_and_a_mistake_gets_a_sentence(small):
-    app = shown(small, "fair", compared="seen_before = 0", alike_in="position % 2")
+def test_an_expression_can_be_matched_on_and_a_mistake_gets_a_message(folder: Path) -> None:
+    app = shown(folder, "matched", compared="seen_before = 0", on="position % 2")
     assert n_charts(app) == 3
-    app = shown(small, "fair", compared="seen_before = 0", alike_in="positoin")
+    app = shown(folder, "matched", compared="seen_before = 0", on="positoin")
     assert "positoin" in app.error[0].value
     assert n_charts(app) == 0
 
 
-def test_a_group_of_all_tokens_has_nothing_to_be_compared_with(small):
-    app = shown(small, "fair", compared="true")
+def test_a_group_of_all_tokens_has_no_controls(folder: Path) -> None:
+    app = shown(folder, "matched", compared="true")
     assert "leaves no other token" in app.error[0].value
 
 
-def test_many_lost_tokens_are_a_warning(small):
+def test_many_tokens_without_a_control_are_a_warning(folder: Path) -> None:
     app = shown(
-        small,
-        "fair",
+        folder,
+        "matched",
         compared='"row" % 2 = 0 and position < 9',
-        alike_in="position",
+        on="position",
         among="position < 4",
     )
     assert "have no control" in app.warning[0].value
-    assert "others alone" in app.warning[0].value
+    assert "covers only the others" in app.warning[0].value
     assert n_charts(app) == 3
 
 
-def test_kinds_wait_to_be_asked_for(small):
-    app = shown(small, "kinds")
-    assert n_charts(app) == 0 and "Find the kinds" in app.toggle(key="find_kinds").label
-    app.toggle(key="find_kinds").set_value(True).run()
+def test_clustering_waits_for_its_switch(folder: Path) -> None:
+    app = shown(folder, "clusters")
+    assert n_charts(app) == 0 and "Cluster trajectories" in app.toggle(key="cluster").label
+    app.toggle(key="cluster").set_value(True).run()
     assert n_charts(app) == 3
-    assert re.search(r"\*\*\d kinds.\*\* .* agreement of \*\*[01]\.\d\d\*\*", said(app))
+    assert re.search(r"\*\*\d clusters.\*\* .* Rand index of \*\*[01]\.\d\d\*\*", said(app))
     assert "cloud" in said(app)
 
 
-def test_a_given_number_of_kinds_is_not_called_stable(small):
-    app = shown(small, "kinds", find_kinds="true", kinds_number="3")
+def test_a_requested_number_of_clusters_is_not_called_stable(folder: Path) -> None:
+    app = shown(folder, "clusters", cluster="true", n_clusters="3")
     assert n_charts(app) == 2
-    assert "3 kinds**, as asked" in said(app)
-    assert [tab.label.split(" (")[0] for tab in app.tabs] == ["Kind 1", "Kind 2", "Kind 3"]
+    assert "3 clusters**, as requested" in said(app)
+    assert [tab.label.split(" (")[0] for tab in app.tabs] == ["Cluster 1", "Cluster 2", "Cluster 3"]
 
 
-def links(app: AppTest) -> list[str]:
-    return [link.proto.label for link in app.get("page_link")]
-
-
-def test_kinds_are_kept_as_a_feature_and_offered_as_groups(small):
-    app = shown(small, "kinds", find_kinds="true", kinds_number="2")
+def test_clusters_are_saved_as_a_feature_and_offered_as_groups(small: Path) -> None:
+    app = shown(small, "clusters", cluster="true", n_clusters="2")
     assert not links(app)
-    app.button(key="keep_kind_save").click().run()
+    app.button(key="save_cluster_button").click().run()
     assert not app.error and not app.exception
-    assert links(app) == [f"“Kind {n} by shape” as a group on Trajectories" for n in (1, 2)]
+    assert links(app) == [f"Show “Cluster {n} by shape” on Trajectories" for n in (1, 2)]
     kept = Store(small)
-    table = kept.sql("select kind, count(*) as n from tokens group by all order by kind")
-    assert table["n"].sum() == kept.manifest.n_tokens and table["kind"].tolist() == [1, 2]
-    app = shown(small, "kinds", find_kinds="true", kinds_number="3")
+    table = kept.sql("select cluster, count(*) as n from tokens group by all order by cluster")
+    assert table["n"].sum() == kept.manifest.n_tokens and table["cluster"].tolist() == [1, 2]
+    app = shown(small, "clusters", cluster="true", n_clusters="3")
     assert not links(app)  # these are other kinds
 
 
-def test_what_cannot_be_kept_gets_a_sentence(small):
+def test_a_feature_that_cannot_be_saved_gets_a_message(small: Path) -> None:
     (small / "features").write_text("no folder")
-    app = shown(small, "kinds", sorted_by="Rho-1's four categories")
-    app.button(key="keep_rho_save").click().run()
+    app = shown(small, "clusters", grouped=RHO_1)
+    app.button(key="save_rho_button").click().run()
     assert "cannot be changed" in app.error[0].value
-    app.text_input(key="keep_rho").set_value("position").run()
-    app.button(key="keep_rho_save").click().run()
+    app.text_input(key="save_rho").set_value("position").run()
+    app.button(key="save_rho_button").click().run()
     assert "name of another column" in app.error[0].value
 
 
-def test_categories_are_kept_and_offered_where_they_have_tokens(small):
-    app = shown(small, "kinds", sorted_by="Rho-1's four categories", where="position > 1")
-    app.button(key="keep_rho_save").click().run()
+def test_categories_are_saved_and_offered_if_they_have_tokens(small: Path) -> None:
+    app = shown(small, "clusters", grouped=RHO_1, where="position > 1")
+    app.button(key="save_rho_button").click().run()
     there = set(Store(small).sql("select distinct rho from tokens where rho is not null")["rho"])
     assert len(links(app)) == len(there) > 1
     rest = Store(small).sql("select distinct rho from tokens where position = 1")["rho"]
     assert rest.isna().all()
 
 
-def test_kinds_of_too_few_tokens_get_a_sentence(small):
-    app = shown(small, "kinds", find_kinds="true", where="position = 1")
-    assert "too few to tell" in app.error[0].value
+def test_clusters_of_too_few_tokens_get_a_message(folder: Path) -> None:
+    app = shown(folder, "clusters", cluster="true", where="position = 1")
+    assert "too few to choose" in app.error[0].value
 
 
-def test_positions_tell_their_slope_and_a_position_without_tokens_gets_a_sentence(small):
-    app = shown(small, "positions", late="9", early="2")
+def test_positions_have_a_slope_and_a_position_without_tokens_gets_a_message(folder: Path) -> None:
+    app = shown(folder, "positions", late="9", early="2")
     assert n_charts(app) == 3
-    assert re.search(r"At step 1,000: [+-]0\.\d+ nats for each doubling", said(app))
+    assert re.search(r"At step 1,000: [+−]0\.\d+ nats per doubling", said(app))
     app.number_input(key="early").set_value(64).run()
     assert n_charts(app) == 2
     assert "selects none" in app.info[0].value
 
 
-def test_one_position_alone_has_a_map_but_no_slope(small):
-    app = shown(small, "positions", where="position = 3")
+def test_a_single_position_has_a_map_but_no_slope(folder: Path) -> None:
+    app = shown(folder, "positions", where="position = 3")
     assert n_charts(app) == 1
     assert "widen the group" in app.info[0].value
 
 
-def test_ngrams_tell_when_they_were_reached_and_are_kept(small):
+def test_ngrams_say_when_they_were_matched_and_are_saved(small: Path) -> None:
     app = shown(small, "ngrams")
     assert n_charts(app) == 2
-    assert re.search(r"loss of \*\*bigrams\*\* .* \*\*(never|first at step [\d,]+)\*\*", said(app))
-    app.button(key="keep_ngrams").click().run()
+    assert re.search(
+        r"matches the \*\*bigram\*\* loss .* \*\*at (no checkpoint|step [\d,]+)\*\*", said(app)
+    )
+    app.button(key="save_ngrams").click().run()
     assert not app.error and "features of this store" in said(app)
     assert {"unigram_loss", "bigram_loss"} <= set(Store(small).token_columns)
 
 
-def test_one_document_has_no_ngrams(tmp_path):
+def test_one_document_has_no_ngrams(tmp_path: Path) -> None:
     app = shown(build_store(tmp_path / "one", sources=1), "ngrams")
     assert "use another text" in app.error[0].value
 
 
-def test_a_store_without_probes_is_told_how_to_get_them(small):
-    app = shown(small, "evidence")
+def test_a_store_without_probes_says_how_to_get_them(folder: Path) -> None:
+    app = shown(folder, "mechanism")
     assert n_charts(app) == 0 and not app.error
     assert "no probes" in said(app) and "--probes" in app.code[0].value
-    assert links(app) == ["Without probes: what the position does to the loss"]
+    assert links(app) == ["Without probes: the effect of the position on the loss"]
 
 
-def test_probes_stand_beside_the_group_and_tell_which_moves_first(probed):
-    app = shown(probed, "evidence", evidence="position > 5", minus="false")
+def test_probes_are_compared_with_the_group(probed: Path) -> None:
+    app = shown(probed, "mechanism", group_of_mechanism="position > 5", minus="false")
     assert n_charts(app) == 4 and not app.error
-    for figure in app.session_state["figures"]:
-        is_answered(figure)
+    for figure in drawn(probed, "mechanism", group_of_mechanism="position > 5", minus="false"):
+        python_gives_the_data(figure)
     assert "gain on repeats" in said(app) and "prefix matching, layer 1" in said(app)
-    asked = {"evidence": "position > 5", "baseline": "position < 6"}
-    assert n_charts(shown(probed, "evidence", **asked)) == 4
+    query = {"group_of_mechanism": "position > 5", "baseline": "position < 6"}
+    assert n_charts(shown(probed, "mechanism", **query)) == 4
 
 
-def test_models_whose_attention_is_not_known_have_no_scores(probed):
+def test_models_of_unknown_attention_have_no_scores(probed: Path) -> None:
     steps = Store(probed).steps
     write_probes(probed, steps, rising(len(steps))[:, None] * [1, 2] + 3, None)
-    app = shown(probed, "evidence", evidence="position > 5", minus="false")
+    app = shown(probed, "mechanism", group_of_mechanism="position > 5", minus="false")
     assert n_charts(app) == 3 and "prefix matching" not in said(app)
 
 
-def test_a_link_that_names_no_group_gets_the_usual_one(small):
+def test_a_link_without_a_group_gets_the_default(small: Path) -> None:
     write_probes(small, Store(small).steps, np.ones((8, 2)), None)
-    assert "copyable" in said(shown(small, "evidence", evidence=""))
+    assert "copyable" in said(shown(small, "mechanism", group_of_mechanism=""))
 
 
-def test_too_few_checkpoints_to_tell_have_curves_and_a_sentence(small):
+def test_too_few_checkpoints_have_curves_and_a_message(small: Path) -> None:
     write_probes(small, Store(small).steps, np.ones((8, 2)), None)
-    app = shown(small, "evidence", evidence="position > 5", minus="false")
+    app = shown(small, "mechanism", group_of_mechanism="position > 5", minus="false")
     assert "expected at least 20" in app.info[0].value
     assert n_charts(app) == 2
+
+
+def test_every_analysis_of_the_registry_is_in_the_navigation(folder: Path) -> None:
+    found = shown(folder, "tour").session_state["pages"]
+    sections = pages.sections(found)
+    for analysis in ANALYSES:
+        page = found[analysis.name]
+        assert page in sections[analysis.section]
+        assert (page.title, page.url_path) == (analysis.title, analysis.name)
+    assert sections[pages.GENERAL][0].title == "Trajectories"
+
+
+GENERIC = {
+    "explain": {"explain_min_count": "5", "explain_min_docs": "2"},
+    "overlap": {"overlap_k": "5"},
+    "type_changes": {"type_changes_min_count": "2"},
+    "rho_1": {"rho_1_where": "position > 1"},
+    "position_slope": {},
+    "in_context_score": {"in_context_score_late": "9", "in_context_score_early": "2"},
+}
+"""Analyses without a page of their own, and the options that suit a small store."""
+
+
+@pytest.mark.parametrize("name", GENERIC)
+def test_an_analysis_without_a_page_has_a_chart_a_table_and_a_script(
+    name: str, folder: Path
+) -> None:
+    app = shown(folder, name, **GENERIC[name])
+    assert not app.error and n_charts(app) == 1 and len(app.dataframe) == 1
+    (figure,) = app.session_state[FIGURES]
+    assert len(figure.frame) and figure.script and figure.language in ("sql", "python")
+
+
+def test_the_result_of_the_generic_page_is_the_analysis_own(folder: Path) -> None:
+    (figure,) = drawn(folder, "rho_1", rho_1_where="position > 1", rho_1_log="true")
+    expected = queries.rho_1(Store(folder), where="position > 1", log=True)
+    pd.testing.assert_frame_equal(figure.frame, expected.frame)
+
+
+def test_a_mistake_on_a_generic_page_gets_a_message(folder: Path) -> None:
+    app = shown(folder, "events", events_group="positoin = 3")
+    assert "did you mean position" in app.error[0].value and n_charts(app) == 0
+    assert "score at least 20" in shown(folder, "events").error[0].value
+
+
+def test_runs_are_compared_if_there_are_several(folder: Path) -> None:
+    assert "needs several runs" in shown(folder, "compare").info[0].value

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
@@ -12,13 +13,15 @@ from streamlit.testing.v1 import AppTest
 from queries import Store
 from tests.queries.probed import write_probes
 from tests.queries.stores import add_checkpoint, build_store, random_losses
+from tests.views.apps import n_charts, said
 from views.answers import version_of
 
 ROOT = Path(__file__).parents[2]
+Open = Callable[..., AppTest]
 
 
 @pytest.fixture
-def opened(monkeypatch):
+def opened(monkeypatch: pytest.MonkeyPatch) -> Open:
     """Opens the app with arguments, as `streamlit run app.py -- ARGUMENTS` does."""
 
     def run(*arguments: object) -> AppTest:
@@ -31,30 +34,16 @@ def opened(monkeypatch):
     return run
 
 
-@pytest.fixture
-def small(tmp_path) -> Path:
-    return build_store(tmp_path / "small", sources=12)
-
-
-def n_charts(app: AppTest) -> int:
-    return len(app.get("vega_lite_chart"))
-
-
-def said(app: AppTest) -> str:
-    found = [*app.error, *app.warning, *app.info, *app.caption]
-    return " ".join(str(element.value) for element in found)
-
-
-def test_the_first_page_draws_two_charts(opened):
+def test_the_first_page_draws_two_charts(opened: Open) -> None:
     assert n_charts(opened("data/demo")) == 2
 
 
-def test_no_store_gets_a_sentence(opened, tmp_path):
+def test_a_missing_store_gets_a_message(opened: Open, tmp_path: Path) -> None:
     app = opened(tmp_path / "nothing")
     assert "does not exist" in said(app)
 
 
-def test_new_checkpoints_are_offered_and_shown(opened, small):
+def test_new_checkpoints_are_offered_and_shown(opened: Open, small: Path) -> None:
     app = opened(small)
     assert "8 checkpoints" in said(app)
     add_checkpoint(small, 5000, random_losses(small, 1))
@@ -64,7 +53,9 @@ def test_new_checkpoints_are_offered_and_shown(opened, small):
     assert "9 checkpoints" in said(app)
 
 
-def test_a_feature_that_the_command_line_saved_is_a_column_at_the_next_run(opened, small):
+def test_a_feature_that_the_command_line_saved_is_a_column_at_the_next_run(
+    opened: Open, small: Path
+) -> None:
     app = opened(small)
     app.query_params["group"] = ["mine > 3", "true"]
     app.run()
@@ -74,7 +65,7 @@ def test_a_feature_that_the_command_line_saved_is_a_column_at_the_next_run(opene
     assert n_charts(app) == 2 and not app.error
 
 
-def test_probes_that_were_added_are_shown_when_looked_for(opened, small):
+def test_added_probes_are_shown_after_looking_again(opened: Open, small: Path) -> None:
     app = opened(small)
     version = version_of(str(small))
     write_probes(small, Store(small).steps, np.ones((8, 2)), None)
@@ -84,16 +75,18 @@ def test_probes_that_were_added_are_shown_when_looked_for(opened, small):
     assert not app.run().exception
 
 
-def test_a_groups_file_that_is_none_gets_a_sentence(opened, small):
+def test_an_invalid_group_file_gets_a_message(opened: Open, small: Path) -> None:
     (small / "groups").mkdir()
     (small / "groups" / "broken.sql").write_text("-- nothing but a comment")
     app = opened(small)
-    assert "broken.sql holds no expression" in said(app)
+    assert "broken.sql contains no expression" in said(app)
     (small / "groups" / "broken.sql").unlink()
     assert n_charts(app.run()) > 0
 
 
-def test_changed_functions_are_offered_and_loaded(opened, small, tmp_path):
+def test_changed_functions_are_offered_and_loaded(
+    opened: Open, small: Path, tmp_path: Path
+) -> None:
     functions = tmp_path / "mine.py"
     functions.write_text("def mine(position: int) -> bool:\n    return position > 3\n")
     app = opened(small, "--functions", functions)
@@ -107,7 +100,9 @@ def test_changed_functions_are_offered_and_loaded(opened, small, tmp_path):
     assert "load_functions" not in [button.key for button in app.button]
 
 
-def test_a_store_at_a_url_is_drawn(opened, small, tmp_path, monkeypatch):
+def test_a_store_at_a_url_is_drawn(
+    opened: Open, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TOKEN_TRAILS_CACHE", str(tmp_path / "cache"))
     fsspec.filesystem("memory").put(str(small), "/app/run", recursive=True)
     app = opened("memory://app/run")
@@ -115,12 +110,14 @@ def test_a_store_at_a_url_is_drawn(opened, small, tmp_path, monkeypatch):
     assert n_charts(app) > 0
 
 
-def test_a_store_that_was_replaced_is_told_and_opened_again(opened, small, tmp_path):
+def test_a_replaced_store_is_reported_and_opened_again(
+    opened: Open, small: Path, tmp_path: Path
+) -> None:
     app = opened(small)
     shutil.rmtree(small)
     build_store(small, sources=3, seed=7)
     app.run()
-    assert "files were changed" in said(app)
+    assert "files changed" in said(app)
     app.button(key="show_new").click().run()
-    assert "files were changed" not in said(app)
+    assert "files changed" not in said(app)
     assert f"{Store(small).manifest.n_tokens:,} tokens" in said(app)

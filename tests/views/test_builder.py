@@ -1,8 +1,11 @@
 """A group that is opened in the builder comes out as it went in, whatever it is."""
 
+from pathlib import Path
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from queries import Store
 from queries.groups.templates import (
     And,
     Changed,
@@ -20,16 +23,28 @@ from queries.groups.templates import (
     Written,
     to_json,
 )
-from tests.queries.stores import build_store
 
-GROUPS = [
-    Position(3), PositionRange(2, 5), WordStart(), Words(("Obama", "the")), Words(("a,b",)),
-    Previous((" the", "'")), Previous((' "',)), Changed(8, 400, 0.5, "fell"), Changed(8, 401, 1.5),
-    Docs((0, 2)), Docs((99_999,)), Sources(("source 0",)), Sources(("nowhere",)),
-    SeenBefore("bigram", 2), Position(2**60), Written("position > 1\n-- a comment"),
-    Not(Words(("the",))), And((Position(3), Not(WordStart()))),
+GROUPS: list[Template] = [
+    Position(3),
+    PositionRange(2, 5),
+    WordStart(),
+    Words(("Obama", "the")),
+    Words(("a,b",)),
+    Previous((" the", "'")),
+    Previous((' "',)),
+    Changed(8, 400, 0.5, "fell"),
+    Changed(8, 401, 1.5),
+    Docs((0, 2)),
+    Docs((99_999,)),
+    Sources(("source 0",)),
+    Sources(("nowhere",)),
+    SeenBefore("bigram", 2),
+    Position(2**60),
+    Written("position > 1\n-- a comment"),
+    Not(Words(("the",))),
+    And((Position(3), Not(WordStart()))),
     Or((And((Position(3), WordStart())), Words((" blank",)))),
-]  # fmt: skip
+]
 
 
 def script(folder: str, built: str) -> None:
@@ -47,23 +62,18 @@ def script(folder: str, built: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> str:
-    return str(build_store(tmp_path_factory.mktemp("built") / "run", sources=3))
-
-
-def members(store, clause: str) -> list[int]:
-    return store.members(clause).tolist()
+def store(folder: Path) -> Store:
+    return Store(folder)
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.sql()[:40])
-def test_a_group_comes_out_as_it_went_in(folder, group: Template):
-    from queries import Store
-
-    app = AppTest.from_function(script, args=(folder, to_json(group)), default_timeout=60).run()
+def test_a_group_comes_out_as_it_went_in(store: Store, group: Template) -> None:
+    app = AppTest.from_function(
+        script, args=(str(store.path), to_json(group)), default_timeout=60
+    ).run()
     assert not app.exception
-    store = Store(folder)
     clause = app.session_state["clause"]
-    if "401" in group.sql():  # no such checkpoint: it is told where the group is used
+    if "401" in group.sql():  # no such checkpoint: reported when the group is used
         assert group.sql() in clause
     else:
-        assert members(store, clause) == members(store, group.sql())
+        assert store.members(clause).tolist() == store.members(group.sql()).tolist()

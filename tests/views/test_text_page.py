@@ -1,6 +1,8 @@
 """The Text page on small stores: another store's choices, one checkpoint, text without a loss."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,6 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from store.layout import Layout
 from tests.queries.stores import build_store
+
+Open = Callable[..., AppTest]
 
 
 def draw(path: str) -> None:
@@ -22,10 +26,10 @@ def draw(path: str) -> None:
 
 
 @pytest.fixture
-def opened():
+def opened() -> Open:
     """Opens the page on a store, with a query string's parameters."""
 
-    def run(path: object, **state: str) -> AppTest:
+    def run(path: Path, **state: str) -> AppTest:
         app = AppTest.from_function(draw, default_timeout=60, kwargs={"path": str(path)})
         for name, value in state.items():
             app.query_params[name] = value
@@ -43,30 +47,28 @@ def shown(app: AppTest) -> dict[str, Any]:
     return found
 
 
-def test_the_reader_gets_every_token_and_its_value(opened, tmp_path):
-    root = build_store(tmp_path / "small", sources=12)
-    app = opened(root, colour="loss", step="400")
-    tokens = pd.read_parquet(Layout(root).tokens).query("doc == 0")
-    losses = pd.read_parquet(Layout(root).loss_file(400)).query("doc == 0")["loss"]
+def test_the_reader_gets_every_token_and_its_value(opened: Open, folder: Path) -> None:
+    app = opened(folder, colour="loss", step="400")
+    tokens = pd.read_parquet(Layout(folder).tokens).query("doc == 0")
+    losses = pd.read_parquet(Layout(folder).loss_file(400)).query("doc == 0")["loss"]
     given = pd.DataFrame(shown(app)["tokens"], columns=["row", "before", "token", "value", "in"])
     assert given["token"].tolist() == tokens["token_str"].tolist()
     assert given["value"].tolist() == pytest.approx(losses.tolist(), abs=6e-4)
     assert shown(app)["kind"] == "loss" and shown(app)["selected"] is None
 
 
-def test_text_without_a_loss_is_given_as_such(opened, tmp_path):
-    root = build_store(tmp_path / "small", sources=12)
-    docs = pd.read_parquet(Layout(root).docs)
-    tokens = pd.read_parquet(Layout(root).tokens)
+def test_text_without_a_loss_is_given_as_such(opened: Open, small: Path) -> None:
+    docs = pd.read_parquet(Layout(small).docs)
+    tokens = pd.read_parquet(Layout(small).tokens)
     docs["text"] = "seen, not scored" + docs["text"]
     tokens[["char_start", "char_end"]] += len("seen, not scored")
-    docs.to_parquet(Layout(root).docs)
-    tokens.to_parquet(Layout(root).tokens)
-    before = [token[1] for token in shown(opened(root))["tokens"]]
+    docs.to_parquet(Layout(small).docs)
+    tokens.to_parquet(Layout(small).tokens)
+    before = [token[1] for token in shown(opened(small))["tokens"]]
     assert before[0] == "seen, not scored" and set(before[1:]) <= {""}
 
 
-def test_one_checkpoint_has_losses_and_no_change(opened, tmp_path):
+def test_one_checkpoint_has_losses_and_no_change(opened: Open, tmp_path: Path) -> None:
     root = build_store(tmp_path / "one", sources=12, steps=(7,))
     app = opened(root)
     assert "this store has one checkpoint" in app.error[0].value
@@ -74,7 +76,7 @@ def test_one_checkpoint_has_losses_and_no_change(opened, tmp_path):
     assert not app.error and shown(app)["kind"] == "loss"
 
 
-def test_what_was_chosen_in_another_store_is_forgotten(opened, tmp_path):
+def test_choices_of_another_store_are_forgotten(opened: Open, tmp_path: Path) -> None:
     app = opened(build_store(tmp_path / "large", sources=30), source="source 29")
     last = shown(app)["tokens"][-1][0]
     app.session_state["selected_token"] = last
@@ -86,10 +88,9 @@ def test_what_was_chosen_in_another_store_is_forgotten(opened, tmp_path):
     assert app.selectbox(key="source").value == "source 0"
 
 
-def test_the_selected_tokens_facts_and_trajectory(opened, tmp_path):
-    root = build_store(tmp_path / "small", sources=12)
-    app = opened(root, token="1")
-    token = pd.read_parquet(Layout(root).tokens).iloc[1]
+def test_the_selected_tokens_facts_and_trajectory(opened: Open, folder: Path) -> None:
+    app = opened(folder, token="1")
+    token = pd.read_parquet(Layout(folder).tokens).iloc[1]
     assert shown(app)["selected"] == 1
     assert len(app.get("vega_lite_chart")) == 1
     said = " ".join(str(m.value) for m in app.markdown)

@@ -1,57 +1,88 @@
-"""The pages of the app, in the order of its navigation."""
+"""The pages of the app: some for any question, and one for each analysis of the registry.
 
-from collections.abc import Mapping, Sequence
+An analysis is drawn by the module of this package that has its name, or by `generic`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 
 import streamlit as st
 
 from queries import Store
+from queries.analyses.registry import ANALYSES, Analysis
 from views import about
-from views.pages import (
-    clusters,
-    matched,
-    mechanism,
-    ngrams,
-    positions,
-    report,
-    sql,
-    text,
-    tour,
-    trajectories,
-    zoom,
-)
+from views.pages import generic, report, sql, text, tour, trajectories, zoom
 
 DEFAULT = "trajectories"
-ANALYSES = ("fair", "kinds", "positions", "ngrams", "evidence")
+GENERAL = "Token Trails"
+"""The heading of the pages that are not of an analysis."""
+ICONS = {
+    "clusters": "category",
+    "compare": "stacked_line_chart",
+    "events": "flag",
+    "explain": "leaderboard",
+    "in_context_score": "history",
+    "matched": "balance",
+    "mechanism": "troubleshoot",
+    "ngrams": "link",
+    "overlap": "join_inner",
+    "position_slope": "trending_down",
+    "positions": "grid_on",
+    "rho_1": "border_all",
+    "type_changes": "abc",
+}
 
 
 def pages(store: Store, others: Sequence[str], default: str = DEFAULT) -> dict[str, st.Page]:
     """By the path in their URL; `others` are the stores that could be opened as well."""
-    drawn = {
+
+    def runs() -> list[Store]:
+        return about.same_tokens(store, others)
+
+    general: dict[str, tuple[str, str, Callable[[], None]]] = {
         "trajectories": (
             "Trajectories",
-            ":material/show_chart:",
-            lambda: trajectories.page(store, about.alike(store, others)),
+            "show_chart",
+            lambda: trajectories.page(store, runs()),
         ),
-        "zoom": ("Zoom", ":material/zoom_in:", lambda: zoom.page(store)),
-        "fair": ("Fair comparison", ":material/balance:", lambda: matched.page(store)),
-        "kinds": ("Kinds", ":material/category:", lambda: clusters.page(store)),
-        "positions": ("Position and step", ":material/grid_on:", lambda: positions.page(store)),
-        "ngrams": ("N-grams", ":material/link:", lambda: ngrams.page(store)),
-        "evidence": ("Evidence", ":material/troubleshoot:", lambda: mechanism.page(store)),
-        "text": ("Text", ":material/article:", lambda: text.page(store)),
-        "sql": ("SQL", ":material/database:", lambda: sql.page(store)),
-        "report": ("Report", ":material/description:", lambda: report.page(store)),
-        "tour": ("Tour", ":material/explore:", lambda: tour.page(store)),
+        "zoom": ("Zoom", "zoom_in", lambda: zoom.page(store)),
+        "text": ("Text", "article", lambda: text.page(store)),
+        "sql": ("SQL", "database", lambda: sql.page(store)),
+        "report": ("Report", "description", lambda: report.page(store)),
+        "tour": ("Tour", "explore", lambda: tour.page(store)),
+    }
+    of_analyses = {
+        analysis.name: (
+            analysis.title,
+            ICONS.get(analysis.name, "analytics"),
+            _drawing(analysis, store, runs),
+        )
+        for analysis in ANALYSES
     }
     return {
-        path: st.Page(draw, title=title, icon=icon, url_path=path, default=path == default)
-        for path, (title, icon, draw) in drawn.items()
+        path: st.Page(
+            draw, title=title, icon=f":material/{icon}:", url_path=path, default=path == default
+        )
+        for path, (title, icon, draw) in (general | of_analyses).items()
     }
 
 
 def sections(found: Mapping[str, st.Page]) -> dict[str, list[st.Page]]:
     """`pages` under the headings of the navigation."""
-    return {
-        "Token Trails": [page for path, page in found.items() if path not in ANALYSES],
-        "Analyses": [found[path] for path in ANALYSES],
-    }
+    section_of = {analysis.name: analysis.section for analysis in ANALYSES}
+    sections: dict[str, list[st.Page]] = {}
+    for path, page in found.items():
+        sections.setdefault(section_of.get(path, GENERAL), []).append(page)
+    return sections
+
+
+def _drawing(
+    analysis: Analysis, store: Store, runs: Callable[[], list[Store]]
+) -> Callable[[], None]:
+    """The function that draws an analysis: its own page's, or the generic one."""
+    module = f"{__name__}.{analysis.name}"
+    if find_spec(module):
+        return partial(import_module(module).page, store)
+    return lambda: generic.page(store, analysis, runs())

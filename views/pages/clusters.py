@@ -1,330 +1,266 @@
-"""The Kinds page: tokens that are learned alike, by their curves or by Rho-1's rule."""
+"""The Clusters page: tokens with similar trajectories, by clustering or by Rho-1's rule."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
 
-from queries import Clusters, QueryError, Store, charts
-from queries.analyses.clusters import COMPARED, MOST, TIE
-from queries.analyses.rho_1 import CATEGORIES, MOVED
+from queries import Clusters, QueryError, Rho1, Store
+from queries.analyses.base import store_call
+from queries.analyses.clusters import COMPARED, MOST, TIE, Compared
+from queries.analyses.rho_1 import CATEGORIES, CHANGED
+from queries.charts import analyses, curves, theme
 from views import answers, selected_groups
-from views.answers import Categories
-from views.selected_groups import Chosen
-from views.widgets import display, figure, group_panel
-from views.widgets.figure import Figure, called
+from views.selected_groups import SelectedGroup
+from views.widgets import figure, group_panel, token_table, training_axis
+from views.widgets.figure import Figure, script_of
 
-# Kinds of tokens kept as a feature of the store, from where each kind is a group.
-
-
-def offer_feature(
-    store: Store,
-    rows: pd.Series,
-    values: pd.Series,
-    titles: Mapping[int | str, str],
-    description: str,
-    name: str,
-) -> None:
-    """A field and a button to keep `values` of `rows`; once kept, a link for each kind.
-
-    `titles` are the kinds' by their value, `name` is what the feature may be called.
-    """
-    st.subheader("Use them as groups")
-    kept = _kept(store, description)
-    if kept:
-        st.caption(f"Kept as the column `{kept}` of the tokens: every group can ask for it.")
-        for value, title in titles.items():
-            selected_groups.offer(Chosen(f"{kept} = {_literal(value)}", name=title))
-        return
-    st.caption(
-        "Kept as a feature, they are a column of the tokens: in groups of the app, in SQL and on "
-        "the command line. Each kind can then be drawn on Trajectories."
-    )
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        asked = st.text_input("Name of the column", name, key=f"keep_{name}", width=230)
-        there = asked.strip() in set(store.features.all()["name"])
-        overwrite = there and st.checkbox(
-            f"Replace the feature {asked.strip()}", key=f"keep_{name}_overwrite"
-        )
-        pressed = st.button("Keep as a feature", icon=":material/save:", key=f"keep_{name}_save")
-    if not pressed:
-        return
-    try:
-        store.features.save(asked.strip(), values, description, rows=rows, overwrite=overwrite)
-    except QueryError as error:
-        st.error(str(error), icon=":material/error:")
-    else:
-        st.rerun()
-
-
-def _kept(store: Store, description: str) -> str | None:
-    """The feature that holds these very kinds; a new checkpoint may have changed them since."""
-    features = store.features.all()
-    same = features[features["problem"].isna() & (features["description"] == description)]
-    return str(same["name"].iloc[0]) if len(same) else None
-
-
-def _literal(value: int | str) -> str:
-    return f"'{value}'" if isinstance(value, str) else str(value)
-
-
-# Rho-1's four categories: high or low loss at the start and at the end of training.
-
-TITLES = {
+TRAJECTORIES, RHO_1 = "by their trajectories", "by Rho-1's four categories"
+STABLE = "the largest stable number"
+SEPARATE, PARTLY = 0.2, 0.1
+"""How much more stable than a Gaussian cloud clusters are that are separate, or partly so."""
+CATEGORY_TITLES = {
     "H->L": "H→L, falls",
     "L->L": "L→L, stays low",
     "H->H": "H→H, stays high",
     "L->H": "L→H, rises",
 }
+_SHARE = st.column_config.ProgressColumn("share", format="percent", min_value=0, max_value=1)
+_TOKENS = st.column_config.NumberColumn("tokens", format="localized")
 
 
-def show_categories(store: Store, where: str, log: bool, axis: str) -> None:
-    """The categories' mean curves and sizes, and how they become groups."""
-    try:
-        found = answers.categories(store, answers.key(store), where, log)
-    except QueryError as error:
-        st.error(str(error), icon=":material/error:")
+@dataclass(frozen=True)
+class Request:
+    """What to cluster, and how."""
+
+    where: str
+    k: int | None
+    """None for the largest stable number."""
+    compared: Compared
+    axis: str
+
+
+def page(store: Store) -> None:
+    """Draw the page."""
+    st.title("Clusters")
+    st.caption(
+        "A mean hides that some tokens were learned early, some late, and some were forgotten. "
+        "Here single tokens are grouped by their own trajectories."
+    )
+    log, compared, k = True, COMPARED[0], None
+    with st.container(border=True):
+        where = group_panel.one(store, "Tokens", "where", "all_tokens")
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            grouped = st.segmented_control(
+                "Grouped",
+                [TRAJECTORIES, RHO_1],
+                default=TRAJECTORIES,
+                required=True,
+                key="grouped",
+                bind="query-params",
+                persist_state="session",
+            )
+            if grouped == TRAJECTORIES:
+                compared, k = _cluster_options()
+            else:
+                log = _fit_option()
+    if where is None:
         return
-    over = "the log of the step" if log else "the step"
-    st.markdown(
-        f"A line is fitted to each token's losses over {over}. It falls by more than {MOVED} nats: "
-        "**H→L**; it rises by more: **L→H**; else it ends at or below the group's mean loss: "
-        "**L→L**; or above: **H→H**. A rule of thumb (Lin et al. 2024): a straight line tells "
-        "little of a curve that falls and rises again, and the borders are not in the data."
+    axis = training_axis.choose(store)
+    if grouped == TRAJECTORIES:
+        _clusters(store, Request(where, k, compared, axis))
+    else:
+        _categories(store, where, log, axis)
+
+
+def _cluster_options() -> tuple[Compared, int | None]:
+    compared = st.segmented_control(
+        "Compared by",
+        COMPARED,
+        default=COMPARED[0],
+        required=True,
+        key="compared_by",
+        bind="query-params",
+        persist_state="session",
+        help="Shape: when a token was learned, not how hard it is (each trajectory minus its mean, "
+        "divided by its standard deviation). Level: the losses as they are.",
     )
-    _category_means(store, found, axis, _category_call(store, where, log))
-    _category_sizes(found)
-    offer_feature(
-        store,
-        found.tokens["row"],
-        found.tokens["category"],
-        {name: TITLES[name] for name in CATEGORIES if name in set(found.means["category"])},
-        f"Rho-1's categories over {over} of {where}, to step {store.steps[-1]}",
-        "rho",
+    number = st.selectbox(
+        "Number of clusters",
+        [STABLE, *map(str, range(2, MOST + 1))],
+        key="n_clusters",
+        bind="query-params",
+        persist_state="session",
+        width=230,
     )
+    return compared, None if number == STABLE else int(number)
 
 
-def _category_call(store: Store, where: str, log: bool) -> str:
-    *before, asked = called(store, "rho_1", where, log).splitlines()
-    lines = [
-        "import pandas as pd",
-        *before,
-        f"rows_of = {asked}.groupby('category')['row']",
-        "pd.concat([store.trajectory(r.to_numpy()).assign(category=c) for c, r in rows_of])",
-    ]
-    return "\n".join(lines)
-
-
-def _category_means(store: Store, found: Categories, axis: str, call: str) -> None:
-    frames = []
-    for place, name in enumerate(CATEGORIES):
-        frame = found.means[found.means["category"] == name]
-        color, dash = charts.look(place)
-        frames.append(frame.assign(token_group=TITLES[name], color=color, dash=[dash] * len(frame)))
-    frame = display.placed(store, pd.concat(frames, ignore_index=True), axis)
-    chart = charts.curves(frame, axis, "mean_loss", "mean loss (nats)", height=360)
-    st.subheader("Mean loss of each category")
-    figure.show(
-        Figure(
-            "Mean loss of Rho-1's categories",
-            chart,
-            frame.drop(columns=["color", "dash", "at", "token_group"]),
-            caption="Tokens are sorted by these very losses, so that the curves differ is no "
-            "finding: how many tokens there are, and which, is.",
-            call=call,
-        ),
-        "categories_losses",
+def _fit_option() -> bool:
+    return st.toggle(
+        "Fit lines over the log of the step",
+        True,
+        key="rho_log",
+        bind="query-params",
+        persist_state="session",
+        help="Rho-1 fitted lines over the step, in a run that continued from a trained model. The "
+        "loss of a run from scratch falls early, which suits the log of the step.",
     )
 
 
-def _category_sizes(found: Categories) -> None:
-    st.dataframe(
-        found.summary.assign(category=found.summary["category"].map(TITLES)),
-        hide_index=True,
-        key="categories_table",
-        column_config={
-            "n_tokens": st.column_config.NumberColumn("tokens", format="localized"),
-            "share": st.column_config.ProgressColumn(
-                "share", format="percent", min_value=0, max_value=1
-            ),
-            "mean_start": st.column_config.NumberColumn("line's start (nats)", format="%.2f"),
-            "mean_end": st.column_config.NumberColumn("line's end (nats)", format="%.2f"),
-        },
-    )
+# ---- clusters of trajectories
 
 
-# Kinds found by clustering: their mean curves, how sure they are, and who is in them.
-
-APART, PARTLY = 0.2, 0.1
-"""How much more stable than a cloud: kinds that are set apart, and partly so."""
-
-
-def show_clusters(store: Store, where: str, k: int | None, compared: str, axis: str) -> None:
-    """A switch; the kinds once they are asked for, as that takes seconds."""
+def _clusters(store: Store, request: Request) -> None:
+    """A switch, and the clusters once it is on, as clustering takes seconds."""
     if not st.toggle(
-        "Find the kinds: every token's curve is compared, which takes seconds",
-        key="find_kinds",
+        "Cluster trajectories (takes a few seconds)",
+        key="cluster",
         bind="query-params",
         persist_state="session",
     ):
         st.caption(
-            "You get each kind's mean curve, how many tokens it has, its most typical tokens in "
-            "their text, the groups that have more of it than others, and how sure it is that "
-            "other text would give the same kinds."
+            "Shows each cluster's mean trajectory and size, its most typical tokens in their text, "
+            "the groups that are over-represented in it, and how likely other text would give the "
+            "same clusters."
         )
         return
     try:
-        key = answers.key_of(store, where)
-        found = answers.clusters(store, key, where, k, compared)
+        found = answers.clusters(store, where=request.where, k=request.k, compared=request.compared)
     except QueryError as error:
         st.error(str(error), icon=":material/error:")
         return
-    call = called(store, "kinds", where, k, compared)
     titles = {
-        int(kind.kind): f"Kind {kind.kind} ({kind.share:.0%})" for kind in found.kinds.itertuples()
+        int(row["cluster"]): f"Cluster {row['cluster']} ({row['share']:.0%})"
+        for row in found.frame.to_dict("records")
     }
-    _how_sure(found, call)
-    _means(store, found, titles, axis, call)
+    _stability(found)
+    _means(store, found, titles, request)
     _sizes(found)
     _members(store, found, titles)
-    offer_feature(
+    _offer_feature(
         store,
         found.members["row"],
-        found.members["kind"],
-        {kind: f"Kind {kind} by {compared}" for kind in titles},
-        f"{len(titles)} kinds of trajectories by {compared} of {where}, to step {store.steps[-1]}",
-        "kind",
+        found.members["cluster"],
+        {cluster: f"Cluster {cluster} by {request.compared}" for cluster in titles},
+        f"{len(titles)} clusters of trajectories by {request.compared} of {request.where}, to "
+        f"step {store.steps[-1]}",
+        "cluster",
     )
 
 
-def _how_sure(found: Clusters, call: str) -> None:
-    n = len(found.kinds)
+def _stability(found: Clusters) -> None:
+    n = len(found.frame)
     if found.stability.empty:
         st.markdown(
-            f"**{n} kinds**, as asked. How stable they are was not tried: choose the number that "
-            "is stable to see whether other text would give the same kinds."
+            f"**{n} clusters**, as requested; their stability was not tested. To see whether other "
+            f"text would give the same clusters, select *{STABLE}*."
         )
         return
-    line = found.stability.set_index("k").loc[n]
-    told = _told(n, float(line["stability"]), float(line["cloud_stability"]))
-    st.markdown(told)
+    row = found.stability[found.stability["k"] == n].iloc[0]
+    st.markdown(_verdict(n, row["stability"], row["cloud_stability"]))
     with st.expander("How the number was chosen"):
         figure.show(
             Figure(
-                "Stability of each number of kinds",
-                charts.stability(found.stability, n),
+                "Stability of each number of clusters",
+                analyses.stability(found.stability, n),
                 found.stability,
-                caption="The source documents are halved, each half's tokens are sorted, and "
-                "further tokens put into the kinds of either half: 1 where both agree, 0 by "
-                f"chance. Taken is the largest number within {TIE} of the best.",
-                call=f"{call}.stability",
+                script_of(found, "stability"),
+                "The source documents are split in halves, the tokens of each half are clustered, "
+                "and further tokens are assigned to the clusters of either half: 1 if both agree, "
+                f"0 by chance. The largest number within {TIE} of the best is used.",
+                found.language,
             ),
             "stability",
         )
 
 
-def _told(n: int, stability: float, cloud: float) -> str:
+def _verdict(n: int, stability: float, cloud: float) -> str:
     more = stability - cloud
-    if more > APART:
-        verdict = "far less: there is more to these kinds than the cutting up of one cloud."
+    if more > SEPARATE:
+        verdict = "so these clusters are more than a partition of one cloud."
     elif more > PARTLY:
-        verdict = "somewhat less: some are set apart, others are regions of one cloud."
+        verdict = "so some of these clusters are separate, and others are regions of one cloud."
     else:
-        verdict = (
-            "hardly less: these are regions of one cloud, good to describe it by, not kinds "
-            "that are set apart."
-        )
+        verdict = "so these are regions of one cloud: useful to describe it, but not separate."
     return (
-        f"**{n} kinds.** Sorted again by other documents, tokens come together with an agreement "
-        f"of **{stability:.2f}** (1: the same kinds, 0: chance). Points drawn from a cloud without "
-        f"any kinds reach {cloud:.2f}, {verdict}"
+        f"**{n} clusters.** Refitted on other documents, assignments agree with an adjusted Rand "
+        f"index of **{stability:.2f}** (1: identical, 0: chance). A Gaussian cloud without "
+        f"clusters reaches {cloud:.2f}, {verdict}"
     )
 
 
-def _means(store: Store, found: Clusters, titles: dict[int, str], axis: str, call: str) -> None:
-    frames = []
-    for kind, frame in found.means.groupby("kind", sort=True):
-        color, dash = charts.look(int(kind) - 1)
-        frames.append(
-            frame.assign(token_group=titles[int(kind)], color=color, dash=[dash] * len(frame))
+def _means(store: Store, found: Clusters, titles: dict[int, str], request: Request) -> None:
+    groups = [
+        curves.as_group(
+            found.means[found.means["cluster"] == cluster], title, *theme.look(cluster - 1)
         )
-    frame = display.placed(store, pd.concat(frames, ignore_index=True), axis)
+        for cluster, title in titles.items()
+    ]
+    frame = training_axis.placed(store, pd.concat(groups, ignore_index=True), request.axis)
     data = frame.drop(columns=["color", "dash", "at", "token_group"])
-    st.subheader("Mean loss of each kind")
-    chart = charts.curves(frame, axis, "mean_loss", "mean loss (nats)", height=360)
-    figure.show(
-        Figure(
-            "Mean loss of each kind",
-            chart,
-            data,
-            call=f"{call}.means",
-            caption="The share of the tokens in brackets. Bands are 95 % intervals over source "
-            "documents for tokens that were sorted by these very losses: they say where the "
-            "mean lies, not whether kinds differ.",
-        ),
-        "kinds_losses",
-    )
-    st.subheader("Mean shape of each kind")
-    plain = frame.assign(low=float("nan"), high=float("nan"))
-    chart = charts.curves(
-        plain, axis, "shape", "standard deviations", height=260, nothing=0, bands=False
+    script = script_of(found, "means")
+    st.subheader("Mean loss of each cluster")
+    chart = curves.relative(frame, "mean_loss", "mean loss (nats)", None, request.axis, height=360)
+    caption = (
+        "The share of the tokens is in brackets. Bands are 95% intervals over source documents for "
+        "tokens that were grouped by these same losses: they show where the mean is, not whether "
+        "clusters differ."
     )
     figure.show(
-        Figure(
-            "Mean shape of each kind",
-            chart,
-            data,
-            call=f"{call}.means",
-            caption="Each token's loss less its own mean over training, in its own standard "
-            "deviations: when it fell, whatever its level.",
-        ),
-        "kinds_shapes",
+        Figure("Mean loss of each cluster", chart, data, script, caption, found.language),
+        "cluster_losses",
+    )
+    st.subheader("Mean shape of each cluster")
+    without_band = frame.drop(columns=["low", "high"])  # that band is the loss's
+    chart = curves.relative(
+        without_band, "shape", "standard deviations", 0, request.axis, False, height=260
+    )
+    caption = (
+        "Each token's loss minus its own mean over training, in its own standard deviations: when "
+        "it fell, whatever its level."
+    )
+    figure.show(
+        Figure("Mean shape of each cluster", chart, data, script, caption, found.language),
+        "cluster_shapes",
     )
 
 
 def _sizes(found: Clusters) -> None:
-    loss = {
-        name: st.column_config.NumberColumn(
-            f"{name.removesuffix('_loss')} loss (nats)", format="%.2f"
-        )
-        for name in ("first_loss", "lowest_loss", "last_loss")
+    losses = {
+        f"{name}_loss": st.column_config.NumberColumn(f"{name} loss (nats)", format="%.2f")
+        for name in ("first", "lowest", "last")
     }
     st.dataframe(
-        found.kinds,
+        found.frame,
         hide_index=True,
-        key="kinds_table",
-        column_config={
-            "n_tokens": st.column_config.NumberColumn("tokens", format="localized"),
-            "share": st.column_config.ProgressColumn(
-                "share", format="percent", min_value=0, max_value=1
-            ),
-            **loss,
-        },
+        key="clusters_table",
+        column_config={"n_tokens": _TOKENS, "share": _SHARE, **losses},
     )
     st.caption(
-        "Losses of the mean curve at the first checkpoint, where it is lowest, and at the last one."
+        "Losses of the mean trajectory at the first checkpoint, at its lowest point, and at the "
+        "last checkpoint."
     )
 
 
 def _members(store: Store, found: Clusters, titles: dict[int, str]) -> None:
-    st.subheader("Who is in them")
-    for tab, (kind, _) in zip(st.tabs(list(titles.values())), titles.items(), strict=True):
+    st.subheader("Cluster members")
+    for tab, cluster in zip(st.tabs(list(titles.values())), titles, strict=True):
         with tab:
-            _typical(store, found.typical[found.typical["kind"] == kind], kind)
-            _groups(found.features[found.features["kind"] == kind], kind)
+            _typical_tokens(store, found.typical[found.typical["cluster"] == cluster], cluster)
+            _typical_groups(found.features[found.features["cluster"] == cluster], cluster)
 
 
-def _typical(store: Store, typical: pd.DataFrame, kind: int) -> None:
+def _typical_tokens(store: Store, typical: pd.DataFrame, cluster: int) -> None:
     rows = tuple(int(row) for row in typical["row"])
-    context = answers.context(store, answers.key(store), rows)
-    tokens = typical[["row", "distance"]].rename(columns={"distance": "change"})
-    lines = tokens.merge(context, on="row")
+    tokens = typical[["row", "distance"]].merge(answers.context(store, rows), on="row")
     st.dataframe(
-        charts.in_context(lines).drop(columns="row"),
+        token_table.in_text(tokens, "distance").drop(columns="row"),
         hide_index=True,
-        key=f"typical_{kind}",
+        key=f"typical_{cluster}",
         column_config={
-            "change": st.column_config.NumberColumn("from the centre", format="%.2f"),
+            "distance": st.column_config.NumberColumn("distance from the centre", format="%.2f"),
             "text": st.column_config.TextColumn(
                 "most typical tokens, ⟦marked⟧ in their text", width="large"
             ),
@@ -332,98 +268,167 @@ def _typical(store: Store, typical: pd.DataFrame, kind: int) -> None:
     )
 
 
-def _groups(lines: pd.DataFrame, kind: int) -> None:
-    if lines.empty:
-        st.caption("No group has clearly more or fewer of its tokens in this kind than others.")
+def _typical_groups(groups: pd.DataFrame, cluster: int) -> None:
+    if groups.empty:
+        st.caption("No group is clearly over- or under-represented in this cluster.")
         return
-    lines = lines.reset_index(drop=True)
+    groups = groups.reset_index(drop=True)
     event = st.dataframe(
-        lines[["feature", "token_group", "ratio", "share", "rest_share", "q_value", "n_tokens"]],
+        groups[["feature", "token_group", "ratio", "share", "rest_share", "q_value", "n_tokens"]],
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
-        key=f"profile_{kind}",
+        key=f"profile_{cluster}",
         column_config={
             "token_group": st.column_config.TextColumn("group", width="medium"),
-            "ratio": st.column_config.NumberColumn("times the others'", format="%.2f"),
-            "share": st.column_config.NumberColumn("of its tokens", format="percent"),
-            "rest_share": st.column_config.NumberColumn("of all others", format="percent"),
+            "ratio": st.column_config.NumberColumn("ratio to others", format="%.2f"),
+            "share": st.column_config.NumberColumn("share of its tokens", format="percent"),
+            "rest_share": st.column_config.NumberColumn("share of all others", format="percent"),
             "q_value": st.column_config.NumberColumn("q", format="%.2g"),
-            "n_tokens": st.column_config.NumberColumn("tokens", format="localized"),
+            "n_tokens": _TOKENS,
         },
     )
     st.caption(
-        "Groups with more, then with fewer of their tokens in this kind than others have. q: the "
-        "share of false lines to expect up to this one. Groups overlap. Tick a line to take the "
-        "group to Trajectories."
+        "Groups over-represented, then under-represented, in this cluster. q: the expected share "
+        "of false positives up to this row. Groups overlap. Select a row to show its group on "
+        "Trajectories."
     )
     for at in event["selection"]["rows"][:1]:
-        line = lines.iloc[at]
-        selected_groups.offer(Chosen(str(line["clause"]), name=str(line["token_group"])))
+        row = groups.iloc[at]
+        selected_groups.offer(SelectedGroup(str(row["clause"]), name=str(row["token_group"])))
 
 
-CURVES, RHO = "alike in their curves", "Rho-1's four categories"
-STABLE = "as many as are stable"
+# ---- Rho-1's four categories: a high or low loss at the start and at the end of training
 
 
-def page(store: Store) -> None:
-    """Draw the page."""
-    st.title("Kinds of trajectories")
-    st.caption(
-        "A mean hides that some tokens were learned early, some late, and some were forgotten. "
-        "Here single tokens are sorted by how their own loss went."
-    )
-    with st.container(border=True):
-        where = group_panel.one(store, "Tokens", "where", "all_tokens")
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            sorted_by = st.segmented_control(
-                "Sorted into",
-                [CURVES, RHO],
-                default=CURVES,
-                required=True,
-                key="sorted_by",
-                bind="query-params",
-                persist_state="session",
-            )
-            if sorted_by == CURVES:
-                compared, k = _how()
-            else:
-                log = st.toggle(
-                    "Lines over the log of the step",
-                    True,
-                    key="rho_log",
-                    bind="query-params",
-                    persist_state="session",
-                    help="Rho-1 fitted lines over the step, in a run that went on from a trained "
-                    "model. Runs from nothing fall early, which the log suits.",
-                )
-    if where is None:
+def _categories(store: Store, where: str, log: bool, axis: str) -> None:
+    """The categories' mean trajectories and sizes."""
+    try:
+        found = answers.rho_1(store, where=where, log=log)
+    except QueryError as error:
+        st.error(str(error), icon=":material/error:")
         return
-    axis = display.training_axis(store)
-    if sorted_by == CURVES:
-        show_clusters(store, where, k, compared, axis)
+    means = answers.rho_1_means(store, where, log)
+    over = "the log of the step" if log else "the step"
+    st.markdown(
+        f"A line is fitted to each token's losses over {over}. If it falls by more than {CHANGED} "
+        "nats, the token is **H→L**; if it rises by more, **L→H**. Otherwise it is **L→L** if the "
+        "line ends at or below the group's mean loss, and **H→H** if above. This is a rule of "
+        "thumb (Lin et al. 2024): a straight line says little about a loss that falls and rises "
+        "again, and the thresholds do not come from the data."
+    )
+    _category_means(store, found, means, axis)
+    _category_sizes(found)
+    _offer_feature(
+        store,
+        found.members["row"],
+        found.members["category"],
+        {name: CATEGORY_TITLES[name] for name in CATEGORIES if name in set(means["category"])},
+        f"Rho-1's categories over {over} of {where}, to step {store.steps[-1]}",
+        "rho",
+    )
+
+
+def _category_means(store: Store, found: Rho1, means: pd.DataFrame, axis: str) -> None:
+    groups = [
+        curves.as_group(means[means["category"] == name], CATEGORY_TITLES[name], *theme.look(at))
+        for at, name in enumerate(CATEGORIES)
+    ]
+    frame = training_axis.placed(store, pd.concat(groups, ignore_index=True), axis)
+    st.subheader("Mean loss of each category")
+    figure.show(
+        Figure(
+            "Mean loss of Rho-1's categories",
+            curves.relative(frame, "mean_loss", "mean loss (nats)", None, axis, height=360),
+            frame.drop(columns=["color", "dash", "at", "token_group"]),
+            _category_script(store, found),
+            "Tokens are grouped by these same losses, so they diverge by construction. The finding "
+            "is how many tokens each category has, and which.",
+            found.language,
+        ),
+        "categories_losses",
+    )
+
+
+def _category_script(store: Store, found: Rho1) -> str:
+    """Python for the means of the categories."""
+    *lines, _ = found.script().splitlines()
+    means = "store.trajectory(r.to_numpy()).assign(category=c)"
+    return "\n".join(
+        [
+            "import pandas as pd",
+            *lines,
+            f"store = {store_call(store)}",
+            "rows = result.members.groupby('category')['row']",
+            f"pd.concat([{means} for c, r in rows])",
+        ]
+    )
+
+
+def _category_sizes(found: Rho1) -> None:
+    st.dataframe(
+        found.frame.assign(category=found.frame["category"].map(CATEGORY_TITLES)),
+        hide_index=True,
+        key="categories_table",
+        column_config={
+            "n_tokens": _TOKENS,
+            "share": _SHARE,
+            "mean_start": st.column_config.NumberColumn("start of the line (nats)", format="%.2f"),
+            "mean_end": st.column_config.NumberColumn("end of the line (nats)", format="%.2f"),
+        },
+    )
+
+
+# ---- clusters or categories as a column of the tokens
+
+
+def _offer_feature(
+    store: Store,
+    rows: pd.Series,
+    values: pd.Series,
+    titles: Mapping[int, str] | Mapping[str, str],
+    description: str,
+    name: str,
+) -> None:
+    """A field and a button that save `values` of `rows`; once saved, a link for each value.
+
+    `titles` are those of the values; `name` is the default name of the column.
+    """
+    st.subheader("Use as groups")
+    saved = _saved(store, description)
+    if saved:
+        st.caption(f"Saved as the column `{saved}` of `tokens`, which every group can use.")
+        for value, title in titles.items():
+            selected_groups.offer(SelectedGroup(f"{saved} = {_literal(value)}", name=title))
+        return
+    st.caption(
+        f"Saved as a feature, the {name if name == 'cluster' else 'category'} is a column of "
+        "`tokens`: in groups of the app, in SQL and on the command line. Each value can then be "
+        "drawn on Trajectories."
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        column = st.text_input("Name of the column", name, key=f"save_{name}", width=230).strip()
+        exists = column in set(store.features.all()["name"])
+        overwrite = exists and st.checkbox(
+            f"Replace the feature {column}", key=f"save_{name}_overwrite"
+        )
+        pressed = st.button("Save as a feature", icon=":material/save:", key=f"save_{name}_button")
+    if not pressed:
+        return
+    try:
+        store.features.save(column, values, description, rows=rows, overwrite=overwrite)
+    except QueryError as error:
+        st.error(str(error), icon=":material/error:")
     else:
-        show_categories(store, where, log, axis)
+        st.rerun()
 
 
-def _how() -> tuple[str, int | None]:
-    compared = st.segmented_control(
-        "Compared by",
-        COMPARED,
-        default=COMPARED[0],
-        required=True,
-        key="kinds_compared",
-        bind="query-params",
-        persist_state="session",
-        help="Shape: when a token was learned, not how hard it is (each curve less its mean, over "
-        "its standard deviation). Level: the losses as they are.",
-    )
-    number = st.selectbox(
-        "Number of kinds",
-        [STABLE, *map(str, range(2, MOST + 1))],
-        key="kinds_number",
-        bind="query-params",
-        persist_state="session",
-        width=230,
-    )
-    return str(compared), None if number == STABLE else int(number)
+def _saved(store: Store, description: str) -> str | None:
+    """The feature with the same values; a new checkpoint can have changed them since."""
+    features = store.features.all()
+    same = features[features["problem"].isna() & (features["description"] == description)]
+    return str(same["name"].iloc[0]) if len(same) else None
+
+
+def _literal(value: int | str) -> str:
+    return f"'{value}'" if isinstance(value, str) else str(value)

@@ -1,74 +1,86 @@
-"""The Evidence page: probes of the mechanism beside a group's curve, and which moves first."""
+"""The Mechanism page: probes of the attention heads, a group's curve, and which changes first."""
+
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from queries import QueryError, Store, charts
-from queries.analyses.mechanism import GAIN, GROUP, LOSSES, SCORE, Mechanism
+from queries import Mechanism, QueryError, Store
+from queries.analyses.mechanism import GAIN, GROUP, LOSSES, SCORE
+from queries.charts import analyses, curves, theme
+from queries.report.numbers import signed
 from views import answers
-from views.widgets import display, figure, group_panel, region
-from views.widgets import display as spans
-from views.widgets.figure import Figure, called
+from views.widgets import figure, group_panel, region, training_axis
+from views.widgets.figure import Figure, script_of
+from views.widgets.region import Region
 
 TITLES = {LOSSES[0]: "first time", LOSSES[1]: "repeated", GAIN: "gain on repeats"}
-HARDLY = 0.02  # of a score from 0 to 1, of which a head has about 0.01 by chance
+SMALL = 0.02
+"""A change of a score from 0 to 1 that is too small to date; a head has about 0.01 by chance."""
 COMMAND = "python -m ingest run SOURCE --text TEXT --store DIR --probes"
 
 
 def page(store: Store) -> None:
     """Draw the page."""
-    st.title("Evidence for the mechanism")
+    st.title("Mechanism")
     st.caption(
-        "Heads that look back to where the token stood before (induction heads) are said to make "
-        "copying possible. Do they appear when a group's loss falls, before, or after?"
+        "Heads that look back to where the token occurred before (induction heads) are said to "
+        "make copying possible. Do they appear when a group's loss falls, before, or after?"
     )
     probes = store.probes
     if probes is None or probes.empty:
-        _nothing(store)
+        _without_probes(store)
         return
     with st.container(border=True):
-        group = group_panel.one(store, "Group", "evidence", "copyable")
-        minus = st.toggle(
-            "Minus a baseline",
-            True,
-            key="minus",
-            bind="query-params",
-            persist_state="session",
-            help="Leaves out what all tokens have in common.",
-        )
-        usual = "not_copyable"
-        baseline = group_panel.one(store, "Baseline", "baseline", usual) if minus else None
-        between = region.choose(store, "Look at", "between_", (store.steps[0], store.steps[-1]))
+        group = group_panel.one(store, "Group", "group_of_mechanism", "copyable")
+        minus, baseline = _baseline(store)
+        between = region.choose(store, "Window", "between_", (store.steps[0], store.steps[-1]))
     if group is None or (minus and baseline is None):
         return
-    axis = display.training_axis(store)
+    axis = training_axis.choose(store)
     try:
-        key = (*answers.key(store), len(probes))
-        found = answers.mechanism(store, key, group, baseline, between)
+        found = answers.mechanism(store, group, baseline, between, len(probes))
     except QueryError as error:
         st.error(str(error), icon=":material/error:")
         return
-    call = called(store, "mechanism", group, baseline, *between)
+    lags = _lags(store, group, baseline, between, len(probes))
+    _findings(lags)
+    _curves(store, found, axis, minus)
+    _lag_chart(found, lags)
+
+
+def _baseline(store: Store) -> tuple[bool, str | None]:
+    """Whether to subtract a baseline, and which one (None if it is invalid)."""
+    minus = st.toggle(
+        "Minus a baseline",
+        True,
+        key="minus",
+        bind="query-params",
+        persist_state="session",
+        help="Removes what all tokens have in common.",
+    )
+    return minus, group_panel.one(store, "Baseline", "baseline", "not_copyable") if minus else None
+
+
+def _lags(
+    store: Store, group: str, baseline: str | None, between: Region, n_probes: int
+) -> pd.DataFrame:
+    """The leads and lags of the probes; none, and a message, with too few checkpoints."""
     try:
-        leads = answers.leads(store, key, group, baseline, between)
-    except QueryError as error:  # too few checkpoints to tell
+        return answers.lags(store, group, baseline, between, n_probes)
+    except QueryError as error:
         st.info(str(error), icon=":material/info:")
-        leads = pd.DataFrame()
-    _told(leads)
-    _curves(store, found, axis, call, minus)
-    if not leads.empty:
-        _lags(leads, call)
+        return pd.DataFrame()
 
 
-def _nothing(store: Store) -> None:
-    """What a store without probes gets in place of charts."""
+def _without_probes(store: Store) -> None:
     with st.container(border=True):
         st.markdown("#### :material/troubleshoot: This store has no probes")
         st.markdown(
             "Probes look into the model itself: how each head attends on random text that is "
             "repeated (its prefix-matching score), and how much better the model predicts the "
             f"repetition. `{store.manifest.model}` was scored without them. Add `--probes` to the "
-            "`python -m ingest run` that made this store: nothing is scored again."
+            "`python -m ingest run` command that made this store: nothing is scored again."
         )
         st.code(COMMAND, language="bash")
         st.button(
@@ -80,106 +92,132 @@ def _nothing(store: Store) -> None:
     st.page_link(
         st.session_state["pages"]["positions"],
         icon=":material/grid_on:",
-        label="Without probes: what the position does to the loss",
+        label="Without probes: the effect of the position on the loss",
     )
 
 
-def _told(leads: pd.DataFrame) -> None:
-    for line in leads.itertuples():
-        st.markdown(f"- {_sentence(line)}")
+# ---- which changes first
+
+
+def _findings(lags: pd.DataFrame) -> None:
+    for lead in lags.to_dict("records"):
+        st.markdown(f"- **{_title(lead['probe'])}**: {_sentence(lead)}")
     st.caption(
-        "A score says where a head looks, a lead that something came first in this one run: "
-        "neither is a proof of cause. Two curves that each move once always lag by something; of a "
-        "curve that moves more than once, look at the steps of one move alone."
+        "A score says where a head looks, and a lead says that something came first in this one "
+        "run: neither proves a cause. Two curves that each change once always have some lag. If a "
+        "curve changes more than once, restrict the window to one change."
     )
 
 
-def _sentence(line: object) -> str:
-    """Which moves first, by their half-way points."""
-    values = line._asdict()  # type: ignore[attr-defined]
-    name = f"**{_title(values['probe'])}**"
-    lead, low, high = values["lead"], values["lead_low"], values["lead_high"]
-    if _hardly_moves(values["probe"], values["probe_change"]):
-        return f"{name}: it hardly moves (by less than {HARDLY}), so which is first says nothing."
-    if pd.isna(lead):
-        return f"{name}: it, or the group, never moves, so neither is first."
+def _sentence(lead: dict[Any, Any]) -> str:
+    """Which changes first, by the half-way points."""
+    if _is_small(lead["probe"], lead["probe_change"]):
+        return f"it changes by less than {SMALL}, so the order cannot be determined."
+    if pd.isna(lead["lead"]):
+        return "it or the group never changes, so there is no order."
     places = (
-        f"half-way at step {values['half_way_probe']:,.0f}, the group at step "
-        f"{values['half_way_group']:,.0f}"
+        f"half-way at step {lead['half_way_probe']:,.0f}, the group at step "
+        f"{lead['half_way_group']:,.0f}"
     )
-    by = f"{abs(lead):.2f} decades of the step"
-    if pd.isna(low):
-        return f"{name}: {places}, {by} apart; noise is too large for an interval."
-    interval = f"95 % interval {low:+.2f} to {high:+.2f}"
-    if low <= 0 <= high:
-        return f"{name}: {places}; noise alone could make either the first ({interval} decades)."
-    way = "before" if lead > 0 else "after"
-    told = f"{name}: {places}, so it moves {way} the group, by {by} ({interval})."
-    if values["lag_low"] > 0 > lead or values["lag_high"] < 0 < lead:
-        told += " The increments say the opposite: look at the curves before you trust either."
-    return told
+    if pd.isna(lead["lead_low"]):
+        return f"{places}, {_factor(lead['lead'])}; noise is too large for an interval."
+    low, high = signed(lead["lead_low"]), signed(lead["lead_high"])
+    interval = f"95% interval of the log10 step {low} to {high}"
+    if lead["lead_low"] <= 0 <= lead["lead_high"]:
+        return f"{places}; noise alone could put either first ({interval})."
+    way = "before" if lead["lead"] > 0 else "after"
+    sentence = f"{places}, so it changes {way} the group, {_factor(lead['lead'])} ({interval})."
+    if lead["lag_low"] > 0 > lead["lead"] or lead["lag_high"] < 0 < lead["lead"]:
+        sentence += " The increments say the opposite: check the curves before you trust either."
+    return sentence
 
 
-def _hardly_moves(probe: str, change: float) -> bool:
-    return probe.startswith(SCORE) and abs(change) < HARDLY
+def _factor(lead: float) -> str:
+    """A difference of log10 steps as a factor between the steps."""
+    return f"{10 ** abs(lead):.2f} times {'earlier' if lead > 0 else 'later'}"
 
 
-def _curves(store: Store, found: Mechanism, axis: str, call: str, minus: bool) -> None:
-    title = "the group's loss minus the baseline's" if minus else "the group's loss"
-    panels = {
-        f"{title[0].upper()}{title[1:]}": ([GROUP], "nats", "Bands are 95 % intervals over source "
-                                           "documents."),
-        "Loss on random tokens": (list(LOSSES), "nats", "Random tokens, then the same ones again: "
-                                  "only looking back can make the repetition easier. Mean over "
-                                  "its tokens; no band, as the text is the same at every step."),
-        "Highest prefix-matching score": (
-            [c for c in found.curves["curve"].unique() if c.startswith(SCORE)], "score (0 to 1)",
-            "Of each layer's heads, the largest share of attention that goes to the token after "
-            "the last occurrence of the present one. The highest of many heads is above 0 by "
-            "chance, too."),
-    }  # fmt: skip
-    for at, (heading, (names, unit, caption)) in enumerate(panels.items()):
-        data = found.curves[found.curves["curve"].isin(names)]
-        if data.empty:
-            continue
-        st.subheader(heading)
-        frame = _looking(spans.placed(store, data, axis), names, 3 * (at == 1) + 1 * (at == 2))
-        chart = charts.curves(
-            frame, axis, "value", unit, height=240, nothing=0 if at == 0 and minus else None
-        )
-        figure.show(
-            Figure(heading, chart, data, caption=caption, call=f"{call}.curves"), f"evidence_{at}"
-        )
+def _is_small(probe: str, change: float) -> bool:
+    return probe.startswith(SCORE) and abs(change) < SMALL
 
 
-def _looking(frame: pd.DataFrame, names: list[str], first: int) -> pd.DataFrame:
-    looks = {name: charts.look(first + at) for at, name in enumerate(names)}
-    return frame.assign(
-        token_group=frame["curve"].map(_title),
-        color=[looks[name][0] for name in frame["curve"]],
-        dash=[looks[name][1] for name in frame["curve"]],
-    )
-
-
-def _lags(leads: pd.DataFrame, call: str) -> None:
-    still = leads.apply(lambda x: _hardly_moves(x["probe"], x["probe_change"]), axis=1)
-    known = leads[~still].dropna(subset=["lead", "lag"], how="all")
+def _lag_chart(found: Mechanism, lags: pd.DataFrame) -> None:
+    if lags.empty:
+        return
+    small = [
+        _is_small(probe, change)
+        for probe, change in zip(lags["probe"], lags["probe_change"], strict=True)
+    ]
+    known = lags[~pd.Series(small, index=lags.index)].dropna(subset=["lead", "lag"], how="all")
     if known.empty:
         return
-    st.subheader("Which moves first?")
-    chart = charts.leads(known.assign(probe=known["probe"].map(_title)))
+    st.subheader("Which changes first?")
     figure.show(
         Figure(
             "Leads and lags of the probes",
-            chart,
-            leads,
-            call=f"{call}.lags",
-            caption="By half-way points: how much later the group is half-way from its start "
-            "to its farthest value. By increments: the shift at which both curves' steps "
-            "correlate best. Intervals say how far noise moves the answer, not whether another "
-            "run would give it.",
+            analyses.leads(known.assign(probe=known["probe"].map(_title))),
+            lags,
+            script_of(found, "lags"),
+            "By half-way points: how much later the group is half-way from its start to its "
+            "farthest value. By increments: the shift at which the steps of both curves correlate "
+            "best. Intervals show the effect of noise on the answer, not whether another run would "
+            "give it.",
+            found.language,
         ),
         "leads",
+    )
+
+
+# ---- curves
+
+
+def _curves(store: Store, found: Mechanism, axis: str, minus: bool) -> None:
+    scores = [name for name in found.curves["curve"].unique() if name.startswith(SCORE)]
+    panels: tuple[tuple[str, list[str], str, str], ...] = (
+        (
+            "The group's loss minus the baseline's" if minus else "The group's loss",
+            [GROUP],
+            "nats",
+            "Bands are 95% intervals over source documents.",
+        ),
+        (
+            "Loss on random tokens",
+            list(LOSSES),
+            "nats",
+            "Random tokens, followed by the same tokens again: only looking back can make the "
+            "repetition easier. Mean over the tokens; there is no band, as the text is the same at "
+            "every step.",
+        ),
+        (
+            "Highest prefix-matching score",
+            scores,
+            "score (0 to 1)",
+            "For the heads of each layer, the largest share of attention to the token that "
+            "followed the previous occurrence of the current token. The highest of many heads is "
+            "above 0 by chance, too.",
+        ),
+    )
+    for at, (title, names, unit, caption) in enumerate(panels):
+        data = found.curves[found.curves["curve"].isin(names)]
+        if data.empty:
+            continue
+        st.subheader(title)
+        frame = training_axis.placed(store, _as_groups(data, names, (0, 3, 1)[at]), axis)
+        zero = 0 if at == 0 and minus else None
+        chart = curves.relative(frame, "value", unit, zero, axis, height=240)
+        shown = Figure(title, chart, data, script_of(found, "curves"), caption, found.language)
+        figure.show(shown, f"mechanism_{at}")
+
+
+def _as_groups(data: pd.DataFrame, names: list[str], first: int) -> pd.DataFrame:
+    """With a title and a look per curve, from the look `first` on."""
+    curve = data["curve"]
+    return pd.concat(
+        [
+            curves.as_group(data[curve == name], _title(name), *theme.look(first + at))
+            for at, name in enumerate(names)
+        ],
+        ignore_index=True,
     )
 
 

@@ -3,30 +3,30 @@
 import pandas as pd
 import streamlit as st
 
-from queries import QueryError, Store, charts
-from queries.catalog import sql_scripts
+from queries import QueryError, Store
+from queries.charts import curves, heat_map, theme
+from queries.report.numbers import signed
 from views import answers
-from views.widgets import display, figure, group_panel
-from views.widgets import display as spans
+from views.widgets import figure, group_panel, training_axis
 from views.widgets.figure import Figure
 
-COLOURS = {"loss": "mean_loss", "loss less its step's mean": "less_mean"}
-LATE, EARLY, IN = 500, 50, 512
-"""Olsson et al.'s positions, in their context of 512 tokens."""
+COLOURS = {"loss": "mean_loss", "loss minus the mean of its step": "less_mean"}
+LATE, EARLY, CONTEXT = 500, 50, 512
+"""Olsson et al.'s positions, and the length of their context."""
 
 
 def page(store: Store) -> None:
     """Draw the page."""
-    st.title("Position and step")
+    st.title("Loss by position and step")
     st.caption(
-        "The more of a doc a model has seen, the better it can predict the rest. Since which step "
-        "of its training, from which position on, and by how much?"
+        "The more of a doc a model has seen, the better it can predict the rest. From which step "
+        "of its training on, from which position on, and by how much?"
     )
     with st.container(border=True):
         where = group_panel.one(store, "Tokens", "where", "all_tokens")
     if where is None:
         return
-    axis = display.training_axis(store)
+    axis = training_axis.choose(store)
     _heat_map(store, where, axis)
     _slope(store, where, axis)
     _score(store, where, axis)
@@ -42,41 +42,42 @@ def _heat_map(store: Store, where: str, axis: str) -> None:
         key="colour",
         bind="query-params",
         persist_state="session",
-        help="Less its step's mean: what position does, without what all tokens gain in training.",
+        help="Minus the mean of its step: the effect of position, without what all tokens gain in "
+        "training.",
     )
-    found = answers.positions(store, answers.key(store), where)
-    frame = spans.placed(store, found, axis)
-    n_tokens = found["n_tokens"]
+    found = answers.positions(store, where)
     figure.show(
         Figure(
             "Loss by position and step",
-            charts.heat_map(frame, axis, COLOURS[str(colour)]),
-            found,
-            sql_scripts.positions_sql(store, where),
-            "Two ranges for each doubling of the position, of at least "
-            f"{n_tokens.min():,} tokens. Other positions hold other tokens (a doc's first words "
-            "are unlike its later ones): what differs along the position is not the context's "
-            "doing alone.",
+            heat_map.loss_by_position(
+                training_axis.placed(store, found.frame, axis), axis, COLOURS[str(colour)]
+            ),
+            found.frame,
+            found.script(),
+            "Two ranges per doubling of the position, each with at least "
+            f"{found.frame['n_tokens'].min():,} tokens. Different positions hold different tokens "
+            "(a doc's first words are unlike its later ones), so not every difference along the "
+            "position is an effect of the context.",
         ),
         "heat_map",
     )
 
 
 def _slope(store: Store, where: str, axis: str) -> None:
-    st.subheader("Slope: what each doubling of the position changes")
+    st.subheader("Slope: change per doubling of the position")
     try:
-        found = answers.position_slope(store, answers.key(store), where)
+        found = answers.position_slope(store, where=where)
     except QueryError as error:
         st.info(str(error))
         return
     figure.show(
         Figure(
             "Slope of the loss over the position",
-            _line(store, found, "slope", axis, 0),
-            found,
-            sql_scripts.position_slope_sql(store, where),
-            f"{_at_last(store, found['slope'], found, 'nats for each doubling')} Below zero, "
-            "later tokens are easier. One number for a curve that need not be straight: see the "
+            _curve(store, found.frame, "slope", "nats per doubling", axis, theme.ORANGE),
+            found.frame,
+            found.script(),
+            f"{_at_last_step(store, found.frame, 'slope', 'nats per doubling')} Below zero, later "
+            "tokens are easier. This is one number for a curve that need not be straight: see the "
             "map above.",
         ),
         "slope",
@@ -85,56 +86,55 @@ def _slope(store: Store, where: str, axis: str) -> None:
 
 def _score(store: Store, where: str, axis: str) -> None:
     st.subheader("In-context score")
-    longest = store.manifest.context_length
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        late = _position("Position", "late", LATE, longest)
-        early = _position("minus position", "early", EARLY, longest)
+        late = _position_input(store, "Position", "late", LATE)
+        early = _position_input(store, "minus position", "early", EARLY)
     try:
-        found = answers.in_context_score(store, answers.key(store), late, early, where)
+        found = answers.in_context_score(store, late=late, early=early, where=where)
     except QueryError as error:
         st.info(str(error))
         return
     figure.show(
         Figure(
             "In-context score",
-            _line(store, found, "difference", axis, 1),
-            found,
-            sql_scripts.in_context_sql(store, late, early, where),
+            _curve(store, found.frame, "difference", "late minus early (nats)", axis, theme.BLUE),
+            found.frame,
+            found.script(),
             f"Mean loss at position {late:,} minus at position {early:,} (Olsson et al. 2022). "
-            f"{_at_last(store, found['difference'], found, 'nats')} More negative is more "
-            "in-context learning. Two positions have few tokens each: the slope above takes in "
-            "all of them.",
+            f"{_at_last_step(store, found.frame, 'difference', 'nats')} More negative means more "
+            "in-context learning. Two positions have few tokens; the slope above uses all of them.",
         ),
         "score",
     )
 
 
-def _position(title: str, key: str, usual: int, longest: int) -> int:
-    """A field; in a shorter context than Olsson et al.'s it begins at the same share of it."""
-    return int(
-        st.number_input(
-            title,
-            1,
-            longest,
-            max(1, min(usual, usual * longest // IN)),
-            key=key,
-            bind="query-params",
-            persist_state="session",
-            width=180,
-        )
+def _position_input(store: Store, label: str, key: str, default: int) -> int:
+    """A field; with a shorter context than Olsson et al.'s it starts at the same share of it."""
+    longest = store.manifest.context_length
+    position = st.number_input(
+        label,
+        1,
+        longest,
+        max(1, min(default, default * longest // CONTEXT)),
+        key=key,
+        bind="query-params",
+        persist_state="session",
+        width=180,
     )
+    return int(position)
 
 
-def _at_last(store: Store, values: pd.Series, found: pd.DataFrame, unit: str) -> str:
-    low, high = found["low"].iloc[-1], found["high"].iloc[-1]
-    band = "no band" if pd.isna(low) else f"95 % band {low:+.3f} to {high:+.3f}"
-    return f"At step {store.steps[-1]:,}: {values.iloc[-1]:+.3f} {unit} ({band})."
+def _at_last_step(store: Store, found: pd.DataFrame, value: str, unit: str) -> str:
+    last = found.iloc[-1]
+    band = "no band"
+    if pd.notna(last["low"]):
+        band = f"95% band {signed(last['low'], 3)} to {signed(last['high'], 3)}"
+    return f"At step {store.steps[-1]:,}: {signed(last[value], 3)} {unit} ({band})."
 
 
-def _line(store: Store, found: pd.DataFrame, value: str, axis: str, look: int) -> object:
-    color, dash = charts.look(look)
-    titles = {"slope": "nats a doubling", "difference": "late minus early (nats)"}
-    frame = found.assign(token_group=titles[value], color=color, dash=[dash] * len(found))
-    return charts.curves(
-        spans.placed(store, frame, axis), axis, value, titles[value], height=250, nothing=0
-    )
+def _curve(
+    store: Store, found: pd.DataFrame, value: str, title: str, axis: str, color: str
+) -> theme.Drawing:
+    frame = curves.as_group(found, title, color, theme.DASHES[0])
+    placed = training_axis.placed(store, frame, axis)
+    return curves.relative(placed, value, title, 0, axis, height=250)

@@ -1,185 +1,342 @@
-"""The Trajectories page: groups' mean losses over training, and how they differ from a baseline."""
+"""The Trajectories page: mean losses of groups over training, and differences from a baseline."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 import streamlit as st
 
-from queries import QueryError, Store, charts
+from queries import QueryError, Store
+from queries.analyses.compare import By
 from queries.catalog import sql_scripts
+from queries.charts import curves
+from queries.charts.theme import TOKENS_SEEN
 from views import answers, selected_groups
-from views.widgets import display, figure, region
-from views.widgets import display as spans
-from views.widgets.display import Display
+from views.widgets import figure, group_panel, region, training_axis
 from views.widgets.figure import Figure
-from views.widgets.group_panel import Line, panel
+from views.widgets.group_panel import GroupCurve
 
-# Several runs of the Trajectories page at once: the mean over runs, and how far runs lie apart.
-
-
-def runs_page(stores: Sequence[Store], lines: Sequence[Line], shown: Display) -> None:
-    """Each group's mean over the runs, the runs as thin lines."""
-    st.subheader(f"Mean loss over {len(stores)} runs")
-    by = "tokens_seen" if shown.axis == charts.TOKENS_SEEN else "step"
-    keys = tuple(answers.key(store) for store in stores)
-    spreads, singles = [], []
-    for line in lines:
-        try:
-            found = answers.runs(list(stores), keys, line.clause, by)
-        except QueryError as error:
-            st.error(str(error), icon=":material/error:")
-            return
-        of_line = {"token_group": line.title, "color": line.color}
-        spreads.append(
-            _as_band(found.spread).assign(**of_line, dash=[line.dash] * len(found.spread))
-        )
-        singles.append(found.runs.assign(**of_line))
-    frame = pd.concat(spreads, ignore_index=True)
-    runs = pd.concat(singles, ignore_index=True).drop(columns=["color"])
-    chart = charts.trajectories(frame, shown.axis, bands=shown.bands, runs=runs)
-    figure.show(
-        Figure(
-            f"Mean loss over {len(stores)} runs",
-            chart,
-            runs,
-            caption="Thick: the mean over runs, at the checkpoints that all of them have. Band: "
-            "from the lowest run to the highest. Thin: each run. Groups are found in the first "
-            "store. Smoothing and the panel below are for one run.",
-        ),
-        "runs",
-    )
-
-
-def _as_band(spread: pd.DataFrame) -> pd.DataFrame:
-    shown = spread.rename(columns={"lowest": "low", "highest": "high"})
-    return shown.assign(checkpoint=shown["at"])
-
-
+NONE, ALL_TOKENS, EACH_GROUP = "none", "all tokens", "each group"
+EVENTS = {
+    "spike": "spike",
+    "hump": "hump",
+    "fastest_fall": "fastest fall",
+    "plateau": "plateau",
+    "change_point": "change point",
+}
 BANDS = (
-    "Bands are 95 % intervals of the mean that take source documents as the sampled unit, since "
-    "neither tokens nor windows of one document are independent."
+    "Bands are 95% intervals of the mean that treat source documents as the sampled unit, because "
+    "neither tokens nor docs of one source document are independent."
 )
 
 
 @dataclass(frozen=True)
-class Panel:
-    """How groups are set beside the baseline: a method of `Store`, and how it reads."""
+class Comparison:
+    """How groups are compared with the baseline."""
 
-    how: str
+    method: Literal["difference", "ratio"]
+    """Of `Store`; also the column that is drawn."""
     title: str
-    nothing: float
+    unit: str
+    zero: float
+    """The value of no difference."""
     heading: str
     caption: str
 
 
-PANELS = {
-    "difference": Panel(
+COMPARISONS = {
+    "difference": Comparison(
         "difference",
+        "Difference",
         "difference (nats)",
         0,
         "minus the baseline",
-        "Below zero, a group is predicted better than the baseline.",
+        "Below zero, the group is predicted better than the baseline.",
     ),
-    "ratio": Panel(
+    "ratio": Comparison(
         "ratio",
+        "Ratio",
         "ratio of mean losses",
         1,
         "over the baseline",
-        "Below one, a group is predicted better than the baseline.",
+        "Below one, the group is predicted better than the baseline.",
     ),
 }
+
+
+@dataclass(frozen=True)
+class Display:
+    """The options above the groups."""
+
+    axis: str
+    compared: str
+    """A key of COMPARISONS, or NONE."""
+    bands: bool
+    smooth: float | None
+    """Standard deviation of the smoothing, in log10 step."""
+    events: str
+    runs: tuple[str, ...]
+    """Paths of the stores to compare with."""
 
 
 def page(store: Store, others: Sequence[Store]) -> None:
     """Draw the page; `others` are stores of the same tokens, such as other seeds."""
     st.title("Trajectories")
-    st.caption(
-        "How the mean loss of groups of tokens fell during training, and how they came apart."
-    )
+    st.caption("How the mean loss of groups of tokens fell during training, and where it diverged.")
     st.page_link(
         st.session_state["pages"]["tour"],
-        label="New here? Four questions to begin with",
+        label="New here? Start with five questions",
         icon=":material/explore:",
     )
-    shown = display.choose(store, others)
-    lines = panel(store, selected_groups.TRAJECTORIES, selected_groups.DEFAULTS, shown.smooth)
-    if not lines:
+    display = _options(store, others)
+    groups = group_panel.panel(
+        store, selected_groups.TRAJECTORIES, selected_groups.DEFAULTS, display.smooth
+    )
+    if not groups:
         return
-    compared = [store, *(o for o in others if str(o.path) in shown.runs)]
-    if len(compared) > 1:
-        runs_page(compared, lines, shown)
+    runs = [store, *(other for other in others if str(other.path) in display.runs)]
+    if len(runs) > 1:
+        _runs(runs, groups, display)
         return
-    _means(store, lines, shown)
-    if len(lines) > 1 and shown.below in PANELS:
-        _beside(store, lines, shown)
+    _mean_losses(store, groups, display)
+    if len(groups) > 1 and display.compared in COMPARISONS:
+        _comparison(store, groups, display)
 
 
-def _means(store: Store, lines: list[Line], shown: Display) -> None:
+# ---- options
+
+
+def _options(store: Store, others: Sequence[Store]) -> Display:
+    """The widgets, in one row above the groups."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        compared = st.segmented_control(
+            "Compared with the baseline",
+            [*COMPARISONS, NONE],
+            default="difference",
+            required=True,
+            key="compare",
+            bind="query-params",
+            persist_state="session",
+            help="The chart below the mean losses: each group minus the first one (the baseline), "
+            "or divided by it.",
+        )
+        axis = training_axis.choose(store)
+        with st.popover("Bands, smoothing, events", icon=":material/tune:"):
+            bands, smooth, events = _finer_options()
+        runs = _run_options(others)
+    return Display(axis, str(compared), bands, smooth or None, events, runs)
+
+
+def _finer_options() -> tuple[bool, float, str]:
+    bands = st.toggle(
+        "Bands",
+        True,
+        key="bands",
+        bind="query-params",
+        persist_state="session",
+        help="95% intervals over source documents.",
+    )
+    smooth = st.slider(
+        "Smoothing (standard deviation in log10 step)",
+        0.0,
+        0.5,
+        0.0,
+        0.01,
+        key="smooth",
+        bind="query-params",
+        persist_state="session",
+        help="0 is off. A Gaussian mean over the log of the step; bands are those of the smoothed "
+        "mean.",
+    )
+    events = st.selectbox(
+        "Mark events of",
+        [NONE, ALL_TOKENS, EACH_GROUP],
+        key="events",
+        bind="query-params",
+        persist_state="session",
+        help="Spikes, the fastest fall, plateaus and change points that noise alone would show in "
+        "fewer than 5% of trajectories.",
+    )
+    return bool(bands), float(smooth), str(events)
+
+
+def _run_options(others: Sequence[Store]) -> tuple[str, ...]:
+    if not others:
+        return ()
+    selected = st.multiselect(
+        "Compare with runs",
+        [str(other.path) for other in others],
+        key="runs",
+        bind="query-params",
+        persist_state="session",
+        format_func=lambda path: path.rstrip("/").rpartition("/")[2],
+        help="Stores of the same tokens, such as other seeds: the mean over runs, with a band from "
+        "the lowest run to the highest.",
+    )
+    return tuple(selected)
+
+
+# ---- charts
+
+
+def _mean_losses(store: Store, groups: list[GroupCurve], display: Display) -> None:
     st.subheader("Mean loss")
-    frame = spans.placed(store, joined(lines), shown.axis)
-    marks = display.marks(store, lines, shown)
-    start = spans.of_region(store, region.at_start(), shown.axis)
-    chart = charts.trajectories(frame, shown.axis, start, shown.bands, marks)
-    script = sql_scripts.trajectories_sql(store, {line.title: line.clause for line in lines})
-    event = figure.show(
+    frame = pd.concat([group.styled(group.frame) for group in groups], ignore_index=True)
+    frame = training_axis.placed(store, frame, display.axis)
+    chart = curves.trajectories(
+        frame,
+        display.axis,
+        training_axis.span(store, region.at_start(), display.axis),
+        display.bands,
+        _event_marks(store, groups, display),
+    )
+    script = sql_scripts.trajectories(store, {group.title: group.clause for group in groups})
+    brushed = figure.show(
         Figure(
             "Mean loss",
             chart,
             frame.drop(columns=["color", "dash"]),
-            _told(script, shown),
-            f"{BANDS if shown.bands else ''} {display.smoothing(shown)}".strip(),
+            _unsmoothed(script, display),
+            f"{BANDS if display.bands else ''} {_smoothing(display)}".strip(),
         ),
         "trajectories",
-        on_select="rerun",
-        selection_mode=charts.BRUSH,
+        brush="at",
     )
-    brushed = event["selection"].get(charts.BRUSH, {}).get("at")
-    region.offer_zoom(store, spans.steps(store, brushed, shown.axis))
-    display.list_events(store, lines, shown)
+    region.offer_zoom(training_axis.nearest_steps(store, brushed, display.axis))
+    _event_table(store, groups, display)
 
 
-def _beside(store: Store, lines: list[Line], shown: Display) -> None:
-    below = PANELS[shown.below]
-    baseline, *others = lines
-    title = "Difference" if shown.below == "difference" else "Ratio"
-    st.subheader(f"{title}: each group {below.heading}")
-    key = answers.key(store)
+def _comparison(store: Store, groups: list[GroupCurve], display: Display) -> None:
+    how = COMPARISONS[display.compared]
+    baseline, *others = groups
+    st.subheader(f"{how.title}: each group {how.heading}")
+    compare = {"difference": answers.difference, "ratio": answers.ratio}[how.method]
     frames = [
-        answers.beside(store, key, below.how, line.clause, baseline.clause, shown.smooth).assign(
-            token_group=line.title, color=line.color, dash=[line.dash] * len(store.steps)
-        )
-        for line in others
+        group.styled(compare(store, group.clause, baseline.clause, display.smooth))
+        for group in others
     ]
-    frame = spans.placed(store, pd.concat(frames, ignore_index=True), shown.axis)
-    chart = charts.relative(frame, shown.axis, below.how, below.title, below.nothing, shown.bands)
-    groups = {line.title: line.clause for line in others}
-    script = sql_scripts.beside_sql(store, below.how, groups, baseline.clause)
+    frame = training_axis.placed(store, pd.concat(frames, ignore_index=True), display.axis)
+    chart = curves.relative(frame, how.method, how.unit, how.zero, display.axis, display.bands)
+    clauses = {group.title: group.clause for group in others}
+    script = sql_scripts.comparison(store, how.method, clauses, baseline.clause)
     figure.show(
         Figure(
-            f"{title} to the baseline {baseline.title}",
+            f"{how.title} to the baseline {baseline.title}",
             chart,
             frame.drop(columns=["color", "dash"]),
-            _told(script, shown),
-            f"{below.caption} {display.smoothing(shown)}".strip(),
+            _unsmoothed(script, display),
+            f"{how.caption} {_smoothing(display)}".strip(),
         ),
-        "beside",
+        "comparison",
     )
 
 
-def joined(lines: list[Line]) -> pd.DataFrame:
-    """All lines' trajectories in one frame, with token_group, color and dash."""
-    return pd.concat(
-        [
-            line.frame.assign(
-                token_group=line.title, color=line.color, dash=[line.dash] * len(line.frame)
-            )
-            for line in lines
-        ],
-        ignore_index=True,
+def _smoothing(display: Display) -> str:
+    if not display.smooth:
+        return ""
+    return f"Smoothed with a standard deviation of {display.smooth:g} in log10 step."
+
+
+def _unsmoothed(script: str, display: Display) -> str:
+    """SQL does not smooth, and the script says so."""
+    return f"-- before smoothing\n{script}" if display.smooth else script
+
+
+def _runs(stores: Sequence[Store], groups: Sequence[GroupCurve], display: Display) -> None:
+    """Each group's mean over several runs, and the runs as thin lines."""
+    title = f"Mean loss over {len(stores)} runs"
+    st.subheader(title)
+    by: By = "tokens_seen" if display.axis == TOKENS_SEEN else "step"
+    try:
+        found = [answers.runs(list(stores), group.clause, by) for group in groups]
+    except QueryError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    frame = pd.concat([g.styled(_band(f.spread)) for g, f in zip(groups, found, strict=True)])
+    runs = pd.concat(
+        [f.runs.assign(token_group=g.title) for g, f in zip(groups, found, strict=True)]
+    )
+    figure.show(
+        Figure(
+            title,
+            curves.trajectories(
+                frame.reset_index(drop=True), display.axis, bands=display.bands, runs=runs
+            ),
+            runs,
+            caption="Thick line: the mean over runs, at the checkpoints that all of them have. "
+            "Band: from the lowest run to the highest. Thin lines: the runs. Groups are evaluated "
+            "in the first store. Smoothing and the comparison with the baseline need a single run.",
+        ),
+        "runs",
     )
 
 
-def _told(script: str, shown: Display) -> str:
-    """Smoothing is ours alone: the script says that its numbers are without it."""
-    return f"-- before smoothing\n{script}" if shown.smooth else script
+def _band(spread: pd.DataFrame) -> pd.DataFrame:
+    band = spread.rename(columns={"lowest": "low", "highest": "high"})
+    return band.assign(checkpoint=band["at"])
+
+
+# ---- events
+
+
+def _event_marks(
+    store: Store, groups: Sequence[GroupCurve], display: Display
+) -> pd.DataFrame | None:
+    """The events as marks on the chart: at, kind, sentence."""
+    try:
+        events = _events(store, groups, display)
+    except QueryError:  # the table below the chart says why
+        return None
+    if events.empty:
+        return None
+    at_peaks = events.rename(columns={"peak": "checkpoint"})
+    sentences = [
+        f"{e['group']}: steps {e['first']:,} to {e['last']:,}, {e['size']:.3f} nats"
+        for e in events.to_dict("records")
+    ]
+    marks = training_axis.placed(store, at_peaks, display.axis).assign(sentence=sentences)
+    return marks[["at", "kind", "sentence"]]
+
+
+def _event_table(store: Store, groups: Sequence[GroupCurve], display: Display) -> None:
+    """The events as a table; a selected row becomes the region to zoom into."""
+    if display.events == NONE:
+        return
+    try:
+        events = _events(store, groups, display)
+    except QueryError as error:
+        st.info(str(error))
+        return
+    if events.empty:
+        st.info("No event stands out from the noise.")
+        return
+    st.caption("Events: select a row to zoom into it.")
+    event = st.dataframe(
+        events[["group", "kind", "first", "peak", "last", "size", "noise_ratio", "p_value"]],
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key="events_table",
+        column_config={
+            "size": st.column_config.NumberColumn("size (nats)", format="%.3f"),
+            "noise_ratio": st.column_config.NumberColumn("times the noise", format="%.1f"),
+            "p_value": st.column_config.NumberColumn("p", format="%.2g"),
+        },
+    )
+    for at in event["selection"]["rows"][:1]:
+        first, last = int(events["first"].iloc[at]), int(events["last"].iloc[at])
+        region.link(first, last, f"Zoom into this {events['kind'].iloc[at]}, ")
+
+
+def _events(store: Store, groups: Sequence[GroupCurve], display: Display) -> pd.DataFrame:
+    """Events, and the group that has them. Raises QueryError with too few checkpoints to tell."""
+    clauses = {ALL_TOKENS: {ALL_TOKENS: "true"}, EACH_GROUP: {g.title: g.clause for g in groups}}
+    frames = [
+        answers.events(store, clause).frame.assign(group=title)
+        for title, clause in clauses.get(display.events, {}).items()
+    ]
+    if not frames:
+        return pd.DataFrame()
+    events = pd.concat(frames, ignore_index=True)
+    return events.assign(kind=events["kind"].map(EVENTS))

@@ -1,1 +1,1 @@
-"""Parts of pages: group panel and dialog, builder, region, figure, reader, export."""
+"""Controls that pages share: groups, regions, the axis of training, figures, the reader, export."""

@@ -1,4 +1,7 @@
-"""The group builder: conditions chosen with the mouse, joined by and, or and not."""
+"""The group builder: conditions set with widgets, combined with and, or and not.
+
+First the widgets of each kind of condition, then the list of conditions.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,14 +32,16 @@ from queries.groups.templates import (
 from queries.groups.templates.data import to_data
 from views import answers
 
-# One condition of the group builder: its fields, and the template that they make.
-
 Values = dict[str, Any]
 Condition = Callable[[Store, Values, str], Template]
-"""Draws the fields, which start with the values of such a template, under keys of such a prefix."""
+"""Draws the widgets of a condition: their initial values, and the prefix of their keys."""
 SQL = "SQL"
-_SEEN = {"token": "the token", "bigram": "it and the one before", "trigram": "it and two before"}
-_TEXTS = {"token_str": "token, with its leading blank", "word": "word"}
+_SEEN = {
+    "token": "the token",
+    "bigram": "the token and the one before",
+    "trigram": "the token and the two before",
+}
+_TEXTS = {"token_str": "token, with its leading space", "word": "word"}
 _HOW = {"fell": "fell", "rose": "rose", "moved": "fell or rose"}
 
 
@@ -69,7 +74,7 @@ def _word_start(store: Store, values: Values, key: str) -> Template:
 
 def _words(store: Store, values: Values, key: str) -> Template:
     text = st.text_input(
-        "words, with commas between",
+        "words, separated by commas",
         ", ".join(values.get("words", ())),
         key=key,
         placeholder="Washington, Lincoln",
@@ -80,7 +85,7 @@ def _words(store: Store, values: Values, key: str) -> Template:
 def _pattern(store: Store, values: Values, key: str) -> Template:
     with st.container(horizontal=True):
         column = st.selectbox(
-            "looks at the",
+            "matches the",
             list(_TEXTS),
             key=f"{key}_column",
             index=list(_TEXTS).index(values.get("column", "token_str")),
@@ -88,7 +93,7 @@ def _pattern(store: Store, values: Values, key: str) -> Template:
             width=230,
         )
         pattern = st.text_input(
-            "regular expression (a part matches)",
+            "regular expression (matches anywhere)",
             values.get("pattern", "^ [A-Z]"),
             key=f"{key}_pattern",
         )
@@ -97,7 +102,7 @@ def _pattern(store: Store, values: Values, key: str) -> Template:
 
 def _frequency(store: Store, values: Values, key: str) -> Template:
     with st.container(horizontal=True):
-        least = _number("times in the text, at least", f"{key}_least", values.get("least", 1))
+        least = _number("occurrences in the text, at least", f"{key}_least", values.get("least", 1))
         return Frequency(least, _maybe("at most", f"{key}_most", values.get("most")))
 
 
@@ -114,23 +119,25 @@ def _seen(store: Store, values: Values, key: str) -> Template:
 
 
 def _sources(store: Store, values: Values, key: str) -> Template:
-    names = answers.sources(store, answers.key(store))
-    chosen = [name for name in values.get("sources", ()) if name in names]
-    return Sources(tuple(st.multiselect("source documents", names, chosen, key=key)))
+    names = answers.sources(store)
+    selected = [name for name in values.get("sources", ()) if name in names]
+    return Sources(tuple(st.multiselect("source documents", names, selected, key=key)))
 
 
 def _docs(store: Store, values: Values, key: str) -> Template:
     numbers = list(range(store.manifest.n_docs))
-    chosen = [doc for doc in values.get("docs", ()) if doc in numbers]
-    return Docs(tuple(st.multiselect("docs (windows of the text)", numbers, chosen, key=key)))
+    selected = [doc for doc in values.get("docs", ()) if doc in numbers]
+    return Docs(
+        tuple(st.multiselect("docs (windows that the model saw)", numbers, selected, key=key))
+    )
 
 
 def _previous(store: Store, values: Values, key: str) -> Template:
     text = st.text_input(
-        "tokens before, each in double quotes",
+        "preceding tokens, each in double quotes",
         _quoted(values.get("tokens", (" the",))),
         key=key,
-        help='With its leading blank, as " the"; several with commas between.',
+        help='With the leading space, as in " the"; separate several by commas.',
     )
     return Previous(tuple(text.split('"')[1::2]))
 
@@ -138,18 +145,18 @@ def _previous(store: Store, values: Values, key: str) -> Template:
 def _word_part(store: Store, values: Values, key: str) -> Template:
     with st.container(horizontal=True):
         first = _number(
-            "part of its word, from (0 is the first)", f"{key}_first", values.get("first", 1)
+            "part of its word, from (0 is the first part)", f"{key}_first", values.get("first", 1)
         )
         return WordPart(first, _maybe("to", f"{key}_last", values.get("last")))
 
 
 def _changed(store: Store, values: Values, key: str) -> Template:
     steps = store.steps
-    (rise, _) = answers.suggested_regions(store, answers.key(store))
+    (rise, _) = answers.suggested_regions(store)
     ends = [_near(steps, values.get(n, d)) for n, d in zip(("first", "last"), rise, strict=True)]
     with st.container(horizontal=True):
         how = st.selectbox(
-            "its loss",
+            "the loss",
             list(_HOW),
             key=f"{key}_how",
             width=120,
@@ -177,7 +184,7 @@ def _named(store: Store, values: Values, key: str) -> Template:
 
 def _function(store: Store, values: Values, key: str) -> Template:
     names = [name for name in store.functions if name != "loss_at"]
-    columns = answers.token_columns(store, answers.key(store))
+    columns = answers.token_columns(store)
     with st.container(horizontal=True):
         name = st.selectbox("Python function", names, key=f"{key}_name")
         column = st.selectbox("of", columns, columns.index("token_str"), key=f"{key}_column")
@@ -200,7 +207,7 @@ KINDS: dict[str, Condition] = {
     "Seen before": _seen,
     "Source document": _sources,
     "Doc": _docs,
-    "Token before": _previous,
+    "Preceding token": _previous,
     "Part of a word": _word_part,
     "Loss changed": _changed,
     "Named group": _named,
@@ -217,7 +224,7 @@ _TITLES = {
     "frequency": "Frequency in the text",
     "seen_before": "Seen before",
     "sources": "Source document",
-    "previous": "Token before",
+    "previous": "Preceding token",
     "word_part": "Part of a word",
     "changed": "Loss changed",
     "written": SQL,
@@ -225,12 +232,12 @@ _TITLES = {
 
 
 def title(data: Values) -> str | None:
-    """Which of KINDS shows a template, given as data; None for one that joins others."""
+    """The title in KINDS of a template, given as data; None for one that combines others."""
     return _TITLES.get(data["kind"])
 
 
 def _near(steps: list[int], wanted: int) -> int:
-    """The place of the checkpoint that is nearest to a step."""
+    """The index of the checkpoint that is nearest to a step."""
     return min(range(len(steps)), key=lambda at: abs(steps[at] - wanted))
 
 
@@ -238,13 +245,12 @@ def _quoted(texts: tuple[str, ...]) -> str:
     return ", ".join(f'"{text}"' for text in texts)
 
 
-# Can the group builder's fields show a template as it is? Else they would change it unseen.
-
-LARGEST = 2**53 - 1  # of a browser's numbers
+LARGEST = 2**53 - 1
+"""The largest integer of a browser."""
 
 
 def fits(store: Store, data: dict[str, Any]) -> bool:
-    """Whether the fields for such a template, given as data, give the same one again."""
+    """Whether the widgets for a template, given as data, would return the same template."""
     if any(isinstance(v, int) and v > LARGEST for v in data.values()):
         return False
     match data["kind"]:
@@ -255,29 +261,31 @@ def fits(store: Store, data: dict[str, Any]) -> bool:
         case "changed":
             return {data["first"], data["last"]} <= set(store.steps)
         case "docs":
-            return max(data["docs"]) < store.manifest.n_docs
+            return bool(max(data["docs"]) < store.manifest.n_docs)
         case "sources":
             return set(data["sources"]) <= set(store.sources)
         case _:
             return True
 
 
-ALL, ANY = "all of them", "any of them"
-_KEPT = "builder_conditions"
+ALL, ANY = "all of these", "any of these"
+_CONDITIONS = "builder_conditions"
 
 
 def start(store: Store, built: str) -> None:
-    """Begin with the group of such JSON, or with one condition where there is none."""
+    """Begin with the group of this JSON, or with one default condition if it is empty."""
     template = from_json(built) if built else None
     whole = template if isinstance(template, And | Or) else None
     parts = whole.of if whole else [template] if template else []
-    st.session_state[_KEPT] = [_as_row(store, n, part) for n, part in enumerate(parts)] or [_row(0)]
+    st.session_state[_CONDITIONS] = [_as_row(store, n, part) for n, part in enumerate(parts)] or [
+        _row(0)
+    ]
     st.session_state["builder_joined"] = ANY if isinstance(whole, Or) else ALL
 
 
 def build(store: Store) -> Template | None:
-    """The conditions' widgets; the group that they make, or None, with a sentence."""
-    rows: list[dict[str, Any]] = st.session_state[_KEPT]
+    """Draw the conditions; returns their group, or None and a message if one is invalid."""
+    rows: list[dict[str, Any]] = st.session_state[_CONDITIONS]
     made = [_condition(store, row, alone=len(rows) == 1) for row in rows]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if st.button("Add condition", icon=":material/add:", type="tertiary"):
@@ -300,7 +308,7 @@ def _condition(store: Store, row: dict[str, Any], alone: bool) -> Template | Non
     with st.container(border=True):
         kind, negated, fields, remove = st.columns([3, 1.1, 6, 0.6], vertical_alignment="bottom")
         titles = list(KINDS)
-        chosen = kind.selectbox(
+        selected = kind.selectbox(
             "Condition",
             titles,
             index=titles.index(row["title"]),
@@ -315,12 +323,12 @@ def _condition(store: Store, row: dict[str, Any], alone: bool) -> Template | Non
             type="tertiary",
             help="Remove this condition",
         ):
-            st.session_state[_KEPT].remove(row)
+            st.session_state[_CONDITIONS].remove(row)
             st.rerun(scope="fragment")
-        values = row["values"] if chosen == row["title"] else {}
+        values = row["values"] if selected == row["title"] else {}
         try:
             with fields:
-                made = KINDS[chosen](store, values, f"{key}_{chosen}")
+                made = KINDS[selected](store, values, f"{key}_{selected}")
         except GroupError as error:
             st.caption(f":red[{error}]")
             return None
@@ -333,7 +341,7 @@ def _row(n: int) -> dict[str, Any]:
 
 
 def _as_row(store: Store, n: int, part: Template) -> dict[str, Any]:
-    """A template as the widgets' start; what they cannot show as it is, is shown as SQL."""
+    """A template as initial values; one that the widgets cannot represent is shown as SQL."""
     negated = isinstance(part, Not)
     inner = part.of if isinstance(part, Not) else part
     data = to_data(inner)

@@ -1,4 +1,4 @@
-"""Save a page: its charts, what is seen in them and the SQL behind, in one self-contained file."""
+"""Save a page: its charts, captions and the SQL behind them, in one self-contained HTML file."""
 
 import html
 import json
@@ -14,18 +14,19 @@ from views.widgets import figure
 from views.widgets.figure import Figure
 
 _PAGE = Path(__file__).with_name("page.html")
+_LANGUAGES = {"sql": "SQL", "python": "Python"}
 
 
 def offer(title: str, facts: str) -> None:
-    """A button in the sidebar, once the page has been drawn; none where it drew nothing."""
+    """A button in the sidebar, after the page has been drawn; none if it drew no figure."""
     figures = figure.drawn()
     if not figures:
         return
-    address = figure.link()
-    told = f"{facts} · {address}" if address else facts
+    address = figure.address()
+    facts = f"{facts} · {address}" if address else facts
     st.sidebar.download_button(
         "Save this page as HTML",
-        lambda: page(title, told, figures).encode(),
+        lambda: page(title, facts, figures).encode(),
         f"{title.lower()}.html",
         "text/html",
         icon=":material/save:",
@@ -37,26 +38,25 @@ def offer(title: str, facts: str) -> None:
 
 def page(title: str, facts: str, figures: Sequence[Figure]) -> str:
     """One HTML file that needs no network."""
-    specs = json.dumps([f.spec() for f in figures])
+    specs = json.dumps([shown.specification() for shown in figures])
     values = {
         "title": html.escape(f"{title}: Token Trails"),
         "facts": html.escape(facts),
-        "figures": "\n".join(_figure(at, f) for at, f in enumerate(figures)),
+        "figures": "\n".join(_figure(at, shown) for at, shown in enumerate(figures)),
         "bundle": _bundle(),
-        # Inside of a script, the data may not end it.
+        # Data in a script must not be able to end the script.
         "specs": specs.replace("</", "<\\/"),
     }
     return Template(_PAGE.read_text(encoding="utf-8")).substitute(values)
 
 
 def _figure(at: int, shown: Figure) -> str:
-    texts = {"SQL": shown.script, "Python": shown.call}
-    behind = "".join(
-        f"<details><summary>The {language} behind it</summary><pre>{html.escape(text)}</pre>"
-        "</details>"
-        for language, text in texts.items()
-        if text
-    )
+    behind = ""
+    if shown.script:
+        behind = (
+            f"<details><summary>The {_LANGUAGES[shown.language]} behind it</summary>"
+            f"<pre>{html.escape(shown.script)}</pre></details>"
+        )
     return (
         f"<figure><h2>{html.escape(shown.title)}</h2>"
         f'<div class="chart" id="figure-{at}"></div>'
@@ -66,4 +66,5 @@ def _figure(at: int, shown: Figure) -> str:
 
 @cache
 def _bundle() -> str:
-    return vl_convert.javascript_bundle().replace("</script", "<\\/script")
+    bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # it has a default
+    return bundle.replace("</script", "<\\/script")

@@ -1,126 +1,139 @@
-"""A chart with what belongs to it: its data, its picture, its specification, the SQL behind it."""
+"""A figure: a chart, its data, its files, and the SQL or Python that gives the same numbers."""
 
 import io
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-import altair as alt
 import pandas as pd
 import streamlit as st
 from altair.utils.schemapi import disable_debug_mode
 
-from queries import Store
-from queries.charts import vega
+from queries.analyses.base import Language, WithScript
+from queries.charts.render import render, specification
+from queries.charts.theme import BRUSH, Drawing
 
-# The Python behind a chart: a call of `queries` that gives its data, for a notebook.
-
-
-def called(store: Store, function: str, *arguments: Any, part: str = "", **named: Any) -> str:
-    """A script whose last line is the call, and of its answer the attribute `part`, if any."""
-    values = [repr(value) for value in arguments]
-    values += [f"{name}={value!r}" for name, value in named.items()]
-    asked = f"{function}({', '.join(['store', *values])})"
-    return (
-        f"from queries import Store, {function}\n\n"
-        f"store = Store({store.url or str(store.path)!r})\n"
-        f"{asked}{f'.{part}' if part else ''}"
-    )
-
-
-# Altair checks each chart against a schema, which takes longer than all else that a page does;
-# the browser draws every one of them in the tests.
+# Altair checks each chart against a schema, which takes longer than everything else on a page.
+# The browser draws every chart in the tests.
 disable_debug_mode()
-PICTURE_WIDTH = 800
 FIGURES = "figures"
-"""Where a run of the script keeps what it has drawn, for the page to be saved."""
+"""The session key under which a run of the script collects its figures, to save the page."""
+LONG = 9
+"""Lines of a script that are shown without scrolling."""
+_BEHIND = {
+    "sql": "The SQL behind it, for `duckdb -readonly STORE/catalog.duckdb`",
+    "python": "The Python behind it",
+}
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart of `frame`; `caption` says what is seen.
-
-    `script` is SQL for the same numbers, or `call` is Python where SQL has no such question.
-    """
+    """A chart of `frame`. `script` gives the same numbers, in the language `language`."""
 
     title: str
-    chart: alt.TopLevelMixin
+    chart: Drawing
     frame: pd.DataFrame
-    script: str | None = None
+    script: str = ""
     caption: str = ""
-    call: str | None = None
+    language: Language = "sql"
 
     @property
     def stem(self) -> str:
         """A file name without its ending."""
         return re.sub(r"\W+", "-", self.title.lower()).strip("-")[:60] or "figure"
 
-    def spec(self) -> dict[str, Any]:
-        """The chart in Vega-Lite, at a width of its own."""
-        return self.chart.properties(width=PICTURE_WIDTH).to_dict()
-
     def csv(self) -> bytes:
+        """`frame` as CSV."""
         return self.frame.to_csv(index=False).encode()
 
     def parquet(self) -> bytes:
+        """`frame` as Parquet."""
         buffer = io.BytesIO()
         self.frame.to_parquet(buffer, index=False)
         return buffer.getvalue()
 
+    def specification(self) -> dict[str, Any]:
+        """The chart in Vega-Lite, at the width of a file."""
+        return specification(self.chart)
 
-def forget() -> None:
-    """A new run of the script begins: nothing is drawn yet."""
+
+def script_of(result: WithScript, table: str = "frame") -> str:
+    """The script behind a table of an analysis; a Python script ends with that table."""
+    return result.script().replace("result.frame", f"result.{table}")
+
+
+def reset() -> None:
+    """Begin a run of the script: nothing is drawn yet."""
     st.session_state[FIGURES] = []
 
 
 def drawn() -> list[Figure]:
-    """What this run has drawn, in order."""
+    """The figures of this run, in order."""
     return list(st.session_state.get(FIGURES, []))
 
 
-def show(figure: Figure, key: str, **how: Any) -> Any:
-    """Draw the chart, with `st.altair_chart`'s arguments and result, and what belongs to it."""
+def show(figure: Figure, key: str, brush: str | None = None) -> list[float] | None:
+    """Draw the chart, its caption and its downloads.
+
+    `brush` names a field that the chart's brush selects; returns the ends of what is brushed.
+    """
     st.session_state.setdefault(FIGURES, []).append(figure)
-    event = st.altair_chart(figure.chart, key=f"{key}_chart", **how)
-    told, belongings = st.columns([3, 1.2], vertical_alignment="top")
-    told.caption(figure.caption or " ")
+    brushed = _draw(figure, key, brush)
+    caption, downloads = st.columns([3, 1.2], vertical_alignment="top")
+    caption.caption(figure.caption or " ")
     with (
-        belongings.container(horizontal=True, horizontal_alignment="right"),
+        downloads.container(horizontal=True, horizontal_alignment="right"),
         st.popover("Data, picture, SQL", icon=":material/download:", type="tertiary"),
     ):
-        _belongings(figure, key)
-    return event
+        _downloads(figure, key)
+        _script(figure)
+        st.caption("A link that restores this page")
+        st.code(address(), language=None, wrap_lines=True)
+    return brushed
 
 
-def _belongings(figure: Figure, key: str) -> None:
-    files = (
+def _draw(figure: Figure, key: str, brush: str | None) -> list[float] | None:
+    if brush is None:
+        st.altair_chart(figure.chart, key=f"{key}_chart")
+        return None
+    event = st.altair_chart(
+        figure.chart, key=f"{key}_chart", on_select="rerun", selection_mode=BRUSH
+    )
+    ends: list[float] | None = event["selection"].get(BRUSH, {}).get(brush)
+    return sorted(ends) if ends else None
+
+
+def _downloads(figure: Figure, key: str) -> None:
+    files: tuple[tuple[str, str, Callable[[], bytes]], ...] = (
         ("CSV", "csv", figure.csv),
         ("Parquet", "parquet", figure.parquet),
-        ("PNG", "png", lambda: vega.render(figure.spec(), "png")),
-        ("SVG", "svg", lambda: vega.render(figure.spec(), "svg")),
+        ("PNG", "png", lambda: render(figure.chart, "png")),
+        ("SVG", "svg", lambda: render(figure.chart, "svg")),
         ("Vega-Lite", "vl.json", lambda: figure.chart.to_json().encode()),
     )
-    st.caption(f"{len(figure.frame):,} lines of data")
+    st.caption(f"{len(figure.frame):,} rows of data")
     with st.container(horizontal=True):
         for label, ending, make in files:
             st.download_button(
                 label, make, f"{figure.stem}.{ending}", key=f"{key}_{ending}", on_click="ignore"
             )
-    if figure.script:
-        st.caption("The SQL behind it, for `duckdb -readonly STORE/catalog.duckdb`")
-        st.code(
-            figure.script, language="sql", height=220 if figure.script.count("\n") > 9 else None
-        )
-    if figure.call:
-        st.caption("The Python behind it")
-        st.code(figure.call, language="python", wrap_lines=True)
-    st.caption("A link that restores this page")
-    st.code(link(), language=None, wrap_lines=True)
 
 
-def link() -> str:
+def _script(figure: Figure) -> None:
+    if not figure.script:
+        return
+    st.caption(_BEHIND[figure.language])
+    if figure.language == "python":
+        st.code(figure.script, language="python", wrap_lines=True)
+    else:
+        long = figure.script.count("\n") > LONG
+        st.code(figure.script, language="sql", height=220 if long else "content")
+
+
+def address() -> str:
     """The page's address with its state."""
-    # As the browser shows it: what a widget has by default is left out there, too.
+    # As the browser shows it: default values of widgets are left out there, too.
     query = urlencode({name: st.query_params.get_all(name) for name in st.query_params}, doseq=True)
     return f"{st.context.url or ''}{'?' if query else ''}{query}"

@@ -1,33 +1,33 @@
-"""Add or change a group: a named one, a built one, or SQL; it is looked at before it is used."""
+"""Add or change a group: a named one, a built one, or SQL; a preview is shown before it is used."""
 
 import dataclasses
 
 import streamlit as st
 
-from queries import GroupError, QueryError, Store, charts
+from queries import GroupError, QueryError, Store
 from queries.groups.templates import to_json
 from queries.text import Preview
 from views import answers, selected_groups
-from views.selected_groups import Chosen
-from views.widgets import builder
+from views.selected_groups import SelectedGroup
+from views.widgets import builder, token_table
 
 NAMED, BUILD, WRITE = "Named group", "Build", "Write SQL"
 EXAMPLE = "word in ('Washington', 'Lincoln')"
-_OPENED = "dialog_opened"
+_COUNT = "dialog_count"
 
 
 def show(store: Store, parameter: str, place: int | None) -> None:
     """Open the dialog on the group at `place` of the page's list, or on a new one."""
     groups = st.session_state[f"{parameter}_groups"]
-    group = Chosen() if place is None else groups[place]
-    st.session_state[_OPENED] = st.session_state.get(_OPENED, 0) + 1  # fresh widgets each time
+    group = SelectedGroup() if place is None else groups[place]
+    st.session_state[_COUNT] = st.session_state.get(_COUNT, 0) + 1  # fresh widgets each time
     builder.start(store, group.built)
     title = "Add a group of tokens" if place is None else "Change the group"
     st.dialog(title, width="large")(_dialog)(store, parameter, place, group)
 
 
-def _dialog(store: Store, parameter: str, place: int | None, group: Chosen) -> None:
-    key = f"dialog_{st.session_state[_OPENED]}"
+def _dialog(store: Store, parameter: str, place: int | None, group: SelectedGroup) -> None:
+    key = f"dialog_{st.session_state[_COUNT]}"
     ways = [NAMED, BUILD, WRITE]
     way = st.segmented_control(
         "How",
@@ -38,7 +38,7 @@ def _dialog(store: Store, parameter: str, place: int | None, group: Chosen) -> N
         label_visibility="collapsed",
     )
     made = {NAMED: _named, BUILD: _built, WRITE: _written}[str(way)](store, group, key)
-    found = _look(store, made) if made else None
+    found = _preview(store, made) if made else None
     name = st.text_input(
         "Name in the charts (optional)",
         group.name,
@@ -49,16 +49,16 @@ def _dialog(store: Store, parameter: str, place: int | None, group: Chosen) -> N
     if st.button(label, type="primary", disabled=found is None, key=f"{key}_use") and made:
         _use(parameter, place, dataclasses.replace(made, name=name.strip(), color=group.color))
     if made and found and way != NAMED:
-        _offer_to_keep(store, made, key)
+        _offer_to_save(store, made, key)
 
 
-def _way(store: Store, group: Chosen) -> str:
+def _way(store: Store, group: SelectedGroup) -> str:
     if group.built:
         return BUILD
     return NAMED if not group.text or group.text.strip() in store.named_groups else WRITE
 
 
-def _named(store: Store, group: Chosen, key: str) -> Chosen | None:
+def _named(store: Store, group: SelectedGroup, key: str) -> SelectedGroup | None:
     groups = store.named_groups
     names = list(groups)
     at = names.index(group.text) if group.text in names else 0
@@ -66,67 +66,61 @@ def _named(store: Store, group: Chosen, key: str) -> Chosen | None:
         "Named group", names, at, key=f"{key}_named", format_func=lambda n: groups[n].title
     )
     st.code(groups[name].clause, language="sql", wrap_lines=True)
-    st.session_state[f"{key}_sql"] = groups[name].clause  # where writing goes on from
+    st.session_state[f"{key}_sql"] = groups[name].clause  # where “Write SQL” starts
     if groups[name].description:
         st.caption(groups[name].description)
     if name in store.groups.own:
         _offer_to_change(store, name, key)
-    return Chosen(name)
+    return SelectedGroup(name)
 
 
-def _built(store: Store, group: Chosen, key: str) -> Chosen | None:
+def _built(store: Store, group: SelectedGroup, key: str) -> SelectedGroup | None:
     template = builder.build(store)
     if template is None:
         return None
     st.caption(template.sentence())
     st.code(template.sql(), language="sql", wrap_lines=True)
-    st.session_state[f"{key}_sql"] = template.sql()  # where writing goes on from
-    return Chosen(built=to_json(template))
+    st.session_state[f"{key}_sql"] = template.sql()  # where “Write SQL” starts
+    return SelectedGroup(built=to_json(template))
 
 
-def _written(store: Store, group: Chosen, key: str) -> Chosen | None:
+def _written(store: Store, group: SelectedGroup, key: str) -> SelectedGroup | None:
     st.session_state.setdefault(f"{key}_sql", group.text or EXAMPLE)
     text = st.text_area(
         "A condition in SQL",
         key=f"{key}_sql",
         height=110,
         help="One true-or-false expression over the columns of `tokens`, such as is_word_start and "
-        "position < 100. Ctrl+Enter looks at it.",
+        "position < 100. Ctrl+Enter shows a preview.",
     )
-    with st.expander("What can be asked of a token"):
-        st.caption("Columns: " + ", ".join(f"`{c}`" for c in _columns(store)))
+    with st.expander("Columns and functions"):
+        st.caption("Columns: " + ", ".join(f"`{c}`" for c in answers.token_columns(store)))
         st.caption(
-            "Functions: DuckDB's own and "
+            "Functions: DuckDB's and "
             + ", ".join(f"`{f}`" for f in store.functions)
-            + " (`loss_at(row, step)` is a token's loss at a checkpoint)"
+            + " (`loss_at(row, step)` is a token's loss at a checkpoint)."
         )
-    return Chosen(text)
+    return SelectedGroup(text)
 
 
-def _columns(store: Store) -> list[str]:
-    return answers.token_columns(store, answers.key(store))
-
-
-def _look(store: Store, group: Chosen) -> Preview | None:
-    """What the group counts and some of its tokens; None, and a sentence, where it is none."""
+def _preview(store: Store, group: SelectedGroup) -> Preview | None:
+    """The group's size and some of its tokens; None and a message if it is invalid."""
     try:
-        found = answers.preview(store, answers.key(store), group.clause)
+        found = answers.preview(store, group.clause)
     except QueryError as error:
         st.error(str(error), icon=":material/error:")
         return None
     docs = f"{found.n_docs:,} source document{'' if found.n_docs == 1 else 's'}"
     st.markdown(f"**{found.n_tokens:,}** tokens in **{docs}**, such as:")
     st.dataframe(
-        charts.in_context(found.sample.assign(change=0.0)).drop(columns=["change", "row"]),
+        token_table.in_text(found.sample).drop(columns="row"),
         hide_index=True,
-        column_config={
-            "text": st.column_config.TextColumn("the ⟦token⟧ in its text", width="large")
-        },
+        column_config={"text": st.column_config.TextColumn(token_table.TEXT, width="large")},
     )
     return found
 
 
-def _use(parameter: str, place: int | None, group: Chosen) -> None:
+def _use(parameter: str, place: int | None, group: SelectedGroup) -> None:
     groups = list(st.session_state[f"{parameter}_groups"])
     if place is None:
         groups.append(group)
@@ -136,10 +130,10 @@ def _use(parameter: str, place: int | None, group: Chosen) -> None:
     st.rerun()
 
 
-def _offer_to_keep(store: Store, group: Chosen, key: str) -> None:
-    with st.expander("Keep it as a named group of this store"):
+def _offer_to_save(store: Store, group: SelectedGroup, key: str) -> None:
+    with st.expander("Save as a named group of this store"):
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            name = st.text_input("Name, as in SQL", key=f"{key}_keep", placeholder="my_group")
+            name = st.text_input("Name in SQL", key=f"{key}_keep", placeholder="my_group")
             title = st.text_input("Title", key=f"{key}_title", placeholder="My group")
             if not st.button("Save", key=f"{key}_save", disabled=not name.strip()):
                 return
@@ -148,11 +142,11 @@ def _offer_to_keep(store: Store, group: Chosen, key: str) -> None:
         except (GroupError, OSError) as error:
             st.error(str(error), icon=":material/error:")
         else:
-            st.success(f"Saved: from now on it is among the named groups, as {name.strip()}.")
+            st.success(f"Saved as the named group {name.strip()}.")
 
 
 def _offer_to_change(store: Store, name: str, key: str) -> None:
-    with st.expander("Rename or delete it"):
+    with st.expander("Rename or delete"):
         with st.container(horizontal=True, vertical_alignment="bottom"):
             new = st.text_input("New name", name, key=f"{key}_{name}_new")
             renamed = st.button("Rename", key=f"{key}_{name}_rename", disabled=new == name)

@@ -1,11 +1,12 @@
-// The reader: draws a doc's tokens, colours them, tells which one was picked.
+// The reader: draws a doc's tokens, colours them, reports which one is selected.
 //
 // data: title, kind ("loss", "change" or "group"), tokens [[row, before, text, value, member]],
-// after, reach (nats: where the colours end), legend [low, high] or [what is marked], selected (a
-// row or null). All text goes in as textContent. Picking a token triggers `picked` with its row.
+// after, reach (nats: where the colours saturate), legend [low, high] or [the mark's meaning],
+// selected (a row or null). All text goes in as textContent. A selected token triggers `token` with
+// its row.
 
 const STRONGEST = 62 // per cent, as in reader.css
-const drawn = new WeakMap() // parentElement -> what is there: the doc's key, its spans
+const drawn = new WeakMap() // parentElement -> the doc's key, its spans
 
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component
@@ -20,9 +21,9 @@ export default function (component) {
     text.scrollTop = 0
   }
   state.data = data
-  state.pick = (at) => {
-    state.picked = data.tokens[at][0]
-    setTriggerValue("picked", state.picked)
+  state.select = (at) => {
+    state.clicked = data.tokens[at][0]
+    setTriggerValue("token", state.clicked)
   }
   text.setAttribute("aria-label", data.title)
   colour(state)
@@ -53,12 +54,12 @@ function drawText(text, data) {
 function unscored(piece) {
   const span = document.createElement("span")
   span.className = "unscored"
-  span.title = "not scored: the model saw it, and no loss is kept for it"
+  span.title = "not scored: the model saw this text, but no loss is stored for it"
   fill(span, piece)
   return span
 }
 
-// Line ends, tabs, tokens of nothing but blanks and what has no shape of its own get a sign.
+// Line ends, tabs, tokens of spaces only and invisible characters get a sign.
 function fill(span, piece) {
   if (/^ +$/.test(piece)) {
     span.append(sign("␣"), piece)
@@ -90,7 +91,7 @@ function colour({ data, spans }) {
     const share = Math.min(Math.abs(value) / data.reach, 1) * STRONGEST
     span.className = `token ${look(data.kind, value, member)}`
     span.style.setProperty("--share", `${share.toFixed(1)}%`)
-    span.setAttribute("aria-label", `${spoken(within)}, ${told(data.kind, value, member)}`)
+    span.setAttribute("aria-label", `${spoken(within)}, ${described(data.kind, value, member)}`)
   })
 }
 
@@ -100,7 +101,7 @@ function look(kind, value, member) {
   return value < 0 ? "fell" : "rose"
 }
 
-function told(kind, value, member) {
+function described(kind, value, member) {
   const signed = kind === "loss" ? value.toFixed(3) : value.toFixed(3).replace(/^(?!-)/, "+")
   const nats = `${kind === "loss" ? "loss" : "change"} ${signed.replace("-", "−")} nats`
   if (kind !== "group") return nats
@@ -108,7 +109,7 @@ function told(kind, value, member) {
 }
 
 const spoken = (within) =>
-  within === "\n" ? "line end" : within.trim() === "" ? "blank" : within.trim()
+  within === "\n" ? "line break" : within.trim() === "" ? "space" : within.trim()
 
 const visible = (within) => within.replace(/\n/g, "↵").replace(/\t/g, "⇥")
 
@@ -139,11 +140,11 @@ function listen(root, text, state) {
     const at = placeOf(event)
     if (at >= 0) {
       moveTo(state, at)
-      state.pick(at)
+      state.select(at)
     }
   }
   text.onkeydown = (event) => {
-    if (event.key === "Enter" || event.key === " ") state.pick(state.at)
+    if (event.key === "Enter" || event.key === " ") state.select(state.at)
     else {
       const at = towards(event.key, state)
       if (at === null) return
@@ -154,7 +155,7 @@ function listen(root, text, state) {
   }
 }
 
-// Where a key leads; null for a key that leads nowhere.
+// The token to which a key moves; null for other keys.
 function towards(key, { spans, at }) {
   const last = spans.length - 1
   if (key === "ArrowRight") return Math.min(at + 1, last)
@@ -189,7 +190,7 @@ function moveTo(state, at) {
   state.spans[at].scrollIntoView({ block: "nearest" })
 }
 
-// Tab leads to one token, from which arrow keys lead on.
+// Tab reaches one token; arrow keys move on from it.
 function reachable(state, at) {
   if (state.spans[state.at]) state.spans[state.at].tabIndex = -1
   state.at = at
@@ -202,7 +203,7 @@ function show(root, tip, state, at) {
     return
   }
   const [, , within, value, member] = state.data.tokens[at]
-  tip.textContent = `${visible(within)}  ${told(state.data.kind, value, member)}`
+  tip.textContent = `${visible(within)}  ${described(state.data.kind, value, member)}`
   tip.hidden = false
   const outer = root.getBoundingClientRect()
   const token = state.spans[at].getClientRects()[0]
@@ -214,12 +215,12 @@ function show(root, tip, state, at) {
 
 function select(text, state, fresh) {
   const at = state.data.tokens.findIndex(([row]) => row === state.data.selected)
-  const asked = state.data.selected !== state.selected
+  const changed = state.data.selected !== state.selected
   state.spans.forEach((span, i) => span.setAttribute("aria-selected", String(i === at)))
   state.selected = state.data.selected
-  if (fresh || (asked && at >= 0)) reachable(state, Math.max(at, 0))
-  // Brought into sight where it was chosen elsewhere: in a list, or by a link.
-  if (asked && at >= 0 && state.data.selected !== state.picked) {
+  if (fresh || (changed && at >= 0)) reachable(state, Math.max(at, 0))
+  // Scroll to it if it was selected elsewhere: in a list, or by a link.
+  if (changed && at >= 0 && state.data.selected !== state.clicked) {
     requestAnimationFrame(() => state.spans[at].scrollIntoView({ block: "center" }))
   }
 }

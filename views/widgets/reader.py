@@ -1,4 +1,4 @@
-"""The reader: a component that shows a doc's tokens in colour and tells which one was picked."""
+"""The reader: a component that shows a doc's tokens in colour and reports the selected one."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from queries.text import Reading
+from queries.text import DocText
 
 _HTML = """
 <div class="reader">
@@ -18,36 +18,36 @@ _HTML = """
 """
 
 
-def _beside(ending: str) -> str:
+def _asset(ending: str) -> str:
     return Path(__file__).with_suffix(ending).read_text(encoding="utf-8")
 
 
 _COMPONENT = st.components.v2.component(
-    "token_trails_reader", html=_HTML, css=_beside(".css"), js=_beside(".js")
+    "token_trails_reader", html=_HTML, css=_asset(".css"), js=_asset(".js")
 )
 
 
 @dataclass(frozen=True)
 class Paint:
-    """What colours the tokens of a doc, and how the legend reads."""
+    """The colours of a doc's tokens, and the legend."""
 
     kind: str
     """loss, change or group."""
     values: np.ndarray
     """In nats, one per token of the doc."""
     members: np.ndarray
-    """bool, one per token of the doc; of kind group."""
+    """bool, one per token of the doc; for the kind "group"."""
     reach: float
-    """Where the colours end, in nats."""
+    """The value at which the colours saturate, in nats."""
     legend: Sequence[str]
     note: str
 
 
 def show(
-    found: Reading, paint: Paint, title: str, selected: int | None, pick: Callable[[int], None]
+    doc: DocText, paint: Paint, title: str, selected: int | None, select: Callable[[int], None]
 ) -> None:
-    """Draw the doc; `pick` is called with the row of a token that is chosen."""
-    pieces = found.tokens
+    """Draw the doc; `select` is called with the row of the token that the user selects."""
+    pieces = doc.tokens
     tokens = [
         [row, before, token, value, member]
         for row, before, token, value, member in zip(
@@ -60,23 +60,23 @@ def show(
         )
     ]
 
-    def picked() -> None:
-        row = st.session_state["reader"].picked
+    def on_selected() -> None:
+        row = st.session_state["reader"].token
         if row is not None:
-            pick(int(row))
+            select(int(row))
 
     _COMPONENT(
         key="reader",
         data={
-            "key": f"{found.doc}",
+            "key": f"{doc.doc}",
             "title": title,
             "kind": paint.kind,
             "tokens": tokens,
-            "after": found.after,
+            "after": doc.after,
             "reach": paint.reach,
             "legend": list(paint.legend),
             "note": paint.note,
             "selected": selected,
         },
-        on_picked_change=picked,
+        on_token_change=on_selected,
     )

@@ -1,24 +1,23 @@
-"""A region of training: brushed on a chart, kept in the URL, handed to the Zoom page."""
+"""A region of training: brushed on a chart, kept in the URL, opened on the Zoom page."""
 
 import re
-from collections.abc import Sequence
 
-import pandas as pd
 import streamlit as st
 
 from queries import QueryError, Store
 from views import answers
 
 Region = tuple[int, int]
+"""The first and the last step."""
 PARAMETER = "region"
 _STEP = re.compile(r"\d{1,18}", re.ASCII)
 
 
 def at_start() -> Region | None:
-    """The region that the URL named when the page was opened: where the brush stands at first.
+    """The region of the URL with which the page was opened: where the brush stands at first.
 
-    It stays the same until a link names another, as a chart whose specification changes loses its
-    brush.
+    It stays the same until a link names another one, as a chart whose specification changes loses
+    its brush.
     """
     in_url = st.query_params.get(PARAMETER, "")
     if "region_at_start" not in st.session_state or in_url not in ("", _written()):
@@ -28,20 +27,20 @@ def at_start() -> Region | None:
     return found
 
 
-def offer_zoom(store: Store, brushed: Sequence[float] | None) -> None:
+def offer_zoom(brushed: Region | None) -> None:
     """Keep the brushed region in the URL and offer to zoom into it."""
     if brushed != st.session_state.get("last_brush"):
         st.session_state["last_brush"] = brushed
-        _write(_snap(store, brushed) if brushed else None)
+        _write(brushed)
     region = _parse(st.query_params.get(PARAMETER, ""))
     if not region:
-        st.markdown(":material/arrow_selector_tool: Drag across the chart to choose a region.")
+        st.markdown(":material/arrow_selector_tool: Drag across the chart to select a region.")
         return
     link(*region)
 
 
 def link(first: int, last: int, before: str = "Zoom into ") -> None:
-    """A link to the Zoom page's view of a region."""
+    """A link to a region on the Zoom page."""
     st.page_link(
         st.session_state["pages"]["zoom"],
         label=f"{before}steps {first:,} to {last:,}",
@@ -50,39 +49,38 @@ def link(first: int, last: int, before: str = "Zoom into ") -> None:
     )
 
 
-def take_event(store: Store) -> None:
+def jump_to_event(store: Store) -> None:
     """A select box of the detected events of the mean loss, which sets the region's steps."""
     try:
-        found = answers.events(store, answers.key(store), "true")
+        events = answers.events(store).frame
     except QueryError:
-        return  # too few checkpoints to tell events from noise
-    if found.empty:
+        return  # too few checkpoints to distinguish events from noise
+    if events.empty:
         return
-    told = {
-        f"{e.kind.replace('_', ' ')}, {e.first:,} to {e.last:,} ({e.size:.3f} nats)": e
-        for e in found.itertuples()
-        if e.first < e.last
+    labels = {
+        f"{e['kind'].replace('_', ' ')}, {e['first']:,} to {e['last']:,} ({e['size']:.3f} nats)": e
+        for e in events.to_dict("records")
+        if e["first"] < e["last"]
     }
 
-    def take() -> None:
-        event = told.get(st.session_state["event"])
+    def jump() -> None:
+        event = labels.get(st.session_state["event"])
         if event:
-            st.session_state["first"], st.session_state["last"] = event.first, event.last
+            st.session_state["first"], st.session_state["last"] = event["first"], event["last"]
 
     st.selectbox(
-        "Take a detected event of the mean loss",
-        list(told),
+        "Jump to a detected event",
+        list(labels),
         index=None,
         key="event",
-        on_change=take,
-        placeholder="spikes, falls, plateaus …",
+        on_change=jump,
+        placeholder="spikes, falls, plateaus of the mean loss …",
     )
 
 
 def choose(store: Store, label: str, prefix: str, default: Region) -> Region:
     """Two select boxes of the store's steps, in the URL as `{prefix}first`, `{prefix}last`."""
-    ends = st.columns(2)
-    chosen = [
+    first, last = (
         column.selectbox(
             f"{label}: {end} step",
             store.steps,
@@ -91,21 +89,9 @@ def choose(store: Store, label: str, prefix: str, default: Region) -> Region:
             bind="query-params",
             persist_state="session",
         )
-        for column, end, step in zip(ends, ("first", "last"), default, strict=True)
-    ]
-    return int(chosen[0]), int(chosen[1])
-
-
-def surroundings(frame: pd.DataFrame, region: Region) -> pd.DataFrame:
-    """The lines of `frame` whose checkpoint is in the region or within its width of it."""
-    width = region[1] - region[0]
-    return frame[frame["checkpoint"].between(region[0] - width, region[1] + width)]
-
-
-def _snap(store: Store, brushed: Sequence[float]) -> Region | None:
-    """The nearest checkpoints to the brush's ends; None where both are the same one."""
-    ends = [min(store.steps, key=lambda s: abs(s - end)) for end in sorted(brushed)]
-    return (ends[0], ends[-1]) if ends[0] < ends[-1] else None
+        for column, end, step in zip(st.columns(2), ("first", "last"), default, strict=True)
+    )
+    return int(first), int(last)
 
 
 def _parse(text: str) -> Region | None:

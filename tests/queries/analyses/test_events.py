@@ -141,21 +141,23 @@ def test_events_of_a_store_are_those_of_its_means(tmp_path):
     losses[:, 15] += 5
     store = with_losses(tmp_path / "store", losses)
     steps = np.array(store.steps)
-    found = events(store, "is_word_start")
+    found = events(store, "is_word_start").frame
     mean = store.trajectories({"": "is_word_start"})["mean_loss"].to_numpy()
     pd.testing.assert_frame_equal(found, find_events(steps, mean))
     assert of_kind(found, "spike")["peak"].tolist() == [150]
     gap = store.difference("is_word_start", "true")["difference"].to_numpy()
-    pd.testing.assert_frame_equal(events(store, "is_word_start", "true"), find_events(steps, gap))
+    pd.testing.assert_frame_equal(
+        events(store, "is_word_start", "true").frame, find_events(steps, gap)
+    )
 
 
 def test_the_demo_s_spike_and_the_onset_of_copying(demo):
-    spike = of_kind(events(demo), "spike").squeeze()
+    spike = of_kind(events(demo).frame, "spike").squeeze()
     assert spike[["first", "peak", "last"]].tolist() == [1380, 1640, 2300]
-    fall = of_kind(events(demo, "copyable", "not_copyable"), "fastest_fall").squeeze()
+    fall = of_kind(events(demo, "copyable", "not_copyable").frame, "fastest_fall").squeeze()
     assert 1400 <= fall["first"] < fall["last"] <= 1800
 
 
 def test_too_few_checkpoints(store):
-    with pytest.raises(QueryError, match="8 checkpoints cannot tell events from noise"):
+    with pytest.raises(QueryError, match="8 checkpoints are too few to separate events from noise"):
         events(store)

@@ -4,9 +4,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from queries import GroupError, QueryError
-from queries.analyses import matched
-from queries.analyses.matched import Strata, compared
+from queries import GroupError, QueryError, matched
+from queries.analyses.matched import Strata, matched_bands
 from queries.engine.matrix import LossMatrix
 from queries.engine.sums import Summation
 from queries.stats.bands import difference_band
@@ -38,7 +37,7 @@ def test_bands_cover_the_effect_and_the_unmatched_difference_does_not():
     covered, controls, raw = [], [], []
     for seed in range(TEXTS):
         summation, strata, rows, others = made_up(seed)
-        difference, control = compared(summation, strata)
+        difference, control = matched_bands(summation, strata)
         covered += [(difference.low <= EFFECT) & (difference.high >= EFFECT)]
         truth = 3 + (strata.shares * np.arange(STRATA)).sum()
         controls += [(control.low <= truth) & (control.high >= truth)]
@@ -55,7 +54,7 @@ def test_bands_cover_the_effect_and_the_unmatched_difference_does_not():
 def test_the_difference_is_the_mean_over_strata_and_its_influences_those_of_the_formula():
     summation, strata, _, _ = made_up(0)
     losses = summation.matrix.blocks[0].astype(float)
-    difference, control = compared(summation, strata)
+    difference, control = matched_bands(summation, strata)
     mean = np.array(
         [losses[strata.controls[strata.of_control == s]].mean(axis=0) for s in range(STRATA)]
     )
@@ -138,9 +137,9 @@ def test_missing_values_match_each_other(confounded):
     ("group", "how", "error", "says"),
     [
         ("true", {}, GroupError, "leaves no other token"),
-        ("rare", {"on": []}, GroupError, "no feature was named"),
+        ("rare", {"on": []}, GroupError, "no covariate was named"),
         ("rare", {"on": ["nothing"]}, GroupError, "no column nothing"),
-        ("rare", {"bins": 0}, QueryError, "asked for 0 bins"),
+        ("rare", {"bins": 0}, QueryError, "got 0 bins"),
         ("position = 2", {"on": ["position"]}, QueryError, "no token of `position = 2` has a"),
     ],
 )

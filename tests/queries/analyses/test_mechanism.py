@@ -4,9 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from queries import QueryError, Store, StoreError
+from queries import QueryError, Store, StoreError, mechanism
 from queries.__main__ import main
-from queries.analyses import mechanism
 from store.layout import Layout
 from tests.queries.catalogs import ask
 from tests.queries.probed import write_probes
@@ -91,9 +90,9 @@ def test_curves_are_the_losses_the_highest_score_of_each_layer_and_the_group(pro
     )
 
 
-@pytest.mark.parametrize("asked", [(GROUP, f"not ({GROUP})"), (GROUP, f"not ({GROUP})", 30, 3000)])
-def test_a_planted_lead_is_found_where_the_baseline_leaves_out_what_all_learn(probed, asked):
-    lags = mechanism(probed, *asked).lags.set_index("probe")
+@pytest.mark.parametrize("between", [(None, None), (30, 3000)])
+def test_a_planted_lead_is_found_where_the_baseline_leaves_out_what_all_learn(probed, between):
+    lags = mechanism(probed, GROUP, f"not ({GROUP})", between=between).lags.set_index("probe")
     assert list(lags.index) == [
         "repeat_gain",
         "prefix_matching_layer_0",
@@ -126,25 +125,27 @@ def test_a_store_without_probes_gets_a_sentence_that_says_how_to_get_them(store)
 
 
 def test_too_few_checkpoints_have_curves_and_no_lags(probed):
-    found = mechanism(probed, GROUP, None, STEPS[0], STEPS[5])
+    found = mechanism(probed, GROUP, between=(STEPS[0], STEPS[5]))
     assert found.curves["checkpoint"].nunique() == 6
     with pytest.raises(QueryError, match=r"6 checkpoints .* expected at least 20"):
         _ = found.lags
 
 
 def test_where_no_checkpoint_is_left_it_is_said_where_they_are(probed):
-    with pytest.raises(QueryError, match=r"no checkpoint between 5000 and the last .* are at 0 to"):
-        mechanism(probed, GROUP, None, 5000)
+    with pytest.raises(
+        QueryError, match=r"no checkpoint between 5000 and the last .* there are probes of 0 to"
+    ):
+        mechanism(probed, GROUP, between=(5000, None))
 
 
 def test_the_command_gives_lags_curves_and_a_picture(probed, tmp_path, capsys):
     asked = ["mechanism", str(probed.path), GROUP, f"not ({GROUP})"]
     assert main(asked) == 0
     assert capsys.readouterr().out.startswith("probe,probe_change,group_change,half_way_probe")
-    assert main([*asked, "--curves"]) == 0
+    assert main([*asked, "--show", "curves"]) == 0
     assert capsys.readouterr().out.startswith("checkpoint,curve,value,low,high\n")
     picture = tmp_path / "m.svg"
     assert main([*asked, "--format", "svg", "--output", str(picture)]) == 0
-    for words in ("highest prefix-matching score", "loss on random repeats", "layer_1"):
+    for words in ("highest prefix-matching score", "loss on repeated tokens", "layer"):
         assert words in picture.read_text()
     assert main(["mechanism", str(probed.path), "true", "--first", "3000"]) == 2

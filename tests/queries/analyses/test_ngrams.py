@@ -1,86 +1,124 @@
-"""n-gram losses: they sum to one, leave out what they should, and know a planted text's entropy."""
-
-import itertools
-from collections import Counter
+"""n-gram losses of a store, kept as features; the model's losses beside them, and its bands."""
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from store.ngrams import UNKNOWN, Bigrams, discount, ngram_losses
-
-V = 9
-
-
-def markov(n: int, seed: int, sources: int = 6) -> tuple[Bigrams, np.ndarray]:
-    """A text whose bigrams have known probabilities, float64 (types before, types)."""
-    rng = np.random.default_rng(seed)
-    chances = rng.dirichlet(np.full(V, 0.3), V)
-    ids = [0]
-    for _ in range(n):
-        ids.append(rng.choice(V, p=chances[ids[-1]]))
-    text = np.array(ids)
-    return Bigrams(text[:-1], text[1:], np.arange(n) * sources // n), chances
+from queries import QueryError, Store, ngrams
+from queries.analyses.ngrams import correlation, save_ngrams
+from queries.analyses.ngrams import ngram_losses as losses_of_store
+from store.layout import Layout
+from store.ngrams import UNKNOWN, bigrams_of_store, ngram_losses
+from tests.queries.simulated import blank_store, with_losses
+from tests.queries.stores import build_store
 
 
-def everything(context: int | None = None) -> Bigrams:
-    contexts = range(-1, V + 2) if context is None else [context]
-    pairs = np.array(list(itertools.product(contexts, range(V))))
-    return Bigrams(pairs[:, 0], pairs[:, 1], np.zeros(len(pairs), np.int64))
+def test_what_stands_before_each_token(store, plain):
+    layout = Layout(store.path)
+    tokens, docs = pq.read_table(layout.tokens), pq.read_table(layout.docs)
+    found = bigrams_of_store(tokens, docs, bos_id=99)
+    ids, first = store.token_ids, tokens["position"].to_numpy() == 1
+    assert (found.context[first] == 99).all()
+    assert found.context[~first].tolist() == ids[np.flatnonzero(~first) - 1].tolist()
+    assert (bigrams_of_store(tokens, docs, None).context[first] == UNKNOWN).all()
+    ((n_sources,),) = plain.connection.sql("select count(distinct source) from long").fetchall()
+    assert len(np.unique(found.source)) == n_sources
+    # Of a doc without a BOS the first token has no row; its text says which it was.
+    later = tokens.filter(pa.array(~first))
+    again = bigrams_of_store(later, docs, None)
+    assert again.context.tolist() == found.context[~first].tolist()
 
 
-def test_probabilities_sum_to_one_after_every_token_also_unknown_and_new_ones():
-    text = markov(60, seed=1)[0]
-    text = Bigrams(np.where(text.context == 3, UNKNOWN, text.context), text.token, text.source)
-    unigram, bigram = ngram_losses(text, everything(), V, leave_out=False)
-    np.testing.assert_allclose(np.exp(-unigram).reshape(-1, V).sum(axis=1), 1)
-    np.testing.assert_allclose(np.exp(-bigram).reshape(-1, V).sum(axis=1), 1)
+def test_ngrams_of_a_store_are_those_of_its_other_documents_and_become_features(own):
+    store = Store(own)
+    found = losses_of_store(store)
+    layout = Layout(own)
+    text = bigrams_of_store(pq.read_table(layout.tokens), pq.read_table(layout.docs), None)
+    unigram, bigram = ngram_losses(text, text, int(text.token.max()) + 1, leave_out=True)
+    assert found["unigram_loss"].tolist() == unigram.tolist()
+    assert found["bigram_loss"].tolist() == bigram.tolist()
+    save_ngrams(store)
+    hard = Store(own).members("bigram_loss > unigram_loss")
+    assert hard.tolist() == np.flatnonzero(bigram > unigram).tolist()
+    with pytest.raises(QueryError, match="the feature unigram_loss exists already"):
+        save_ngrams(store)
+    save_ngrams(store, overwrite=True)
 
 
-def by_hand(text: Bigrams, context: int, token: int, d: tuple[float, float, float]):
-    """Kneser-Ney in so many words, with the discounts of unigrams, pairs and what precedes."""
-    count, n = Counter(text.token.tolist()), len(text.token)
-    unigram = (max(count[token] - d[0], 0) + d[0] * len(count) / V) / n
-    pairs = Counter((c, t) for c, t in zip(text.context, text.token, strict=True) if c >= 0)
-    precede = Counter(t for _, t in pairs)
-    lower = (max(precede[token] - d[2], 0) + d[2] * len(precede) / V) / len(pairs)
-    of_context = sum(c for (before, _), c in pairs.items() if before == context)
-    follow = sum(before == context for before, _ in pairs)
-    if not of_context:
-        return unigram, lower
-    upper = max(pairs[context, token] - d[1], 0) / of_context
-    return unigram, upper + d[1] * follow / of_context * lower
+def test_one_document_has_no_others(tmp_path):
+    store = Store(build_store(tmp_path / "one", sources=1))
+    with pytest.raises(QueryError, match="the text has one source document"):
+        losses_of_store(store)
 
 
-def test_a_document_is_left_out_as_if_it_were_not_there():
-    text = markov(80, seed=2, sources=5)[0]
-    text = Bigrams(np.where(np.arange(80) % 9 == 4, UNKNOWN, text.context), text.token, text.source)
-    unigram, bigram = ngram_losses(text, text, V, leave_out=True)
-    known = text.context >= 0
-    pairs, counts = np.unique(text.context[known] * V + text.token[known], return_counts=True)
-    d = (
-        discount(np.unique(text.token, return_counts=True)[1]),
-        discount(counts),
-        discount(np.unique(pairs % V, return_counts=True)[1]),
-    )
-    for i in range(80):
-        rest = text.source != text.source[i]
-        left = Bigrams(text.context[rest], text.token[rest], text.source[rest])
-        expected = by_hand(left, int(text.context[i]), int(text.token[i]), d)
-        assert np.exp(-unigram[i]) == pytest.approx(expected[0])
-        assert np.exp(-bigram[i]) == pytest.approx(expected[1])
+@pytest.fixture(scope="module")
+def learner(tmp_path_factory):
+    """Losses that are those of unigrams, then of bigrams, then something else."""
+    root = tmp_path_factory.mktemp("stores") / "learner"
+    n_tokens = blank_store(root, sources=30, types=40)
+    layout = Layout(root)
+    text = bigrams_of_store(pq.read_table(layout.tokens), pq.read_table(layout.docs), None)
+    unigram, bigram = ngram_losses(text, text, 40, leave_out=True)
+    noise = np.random.default_rng(0).exponential(0.2, (3, n_tokens))
+    losses = np.stack([unigram + noise[0], bigram + noise[1], 9 + 9 * noise[2]], axis=1)
+    return with_losses(root, losses)
 
 
-def test_a_known_text_is_modelled_about_as_well_as_can_be():
-    text, chances = markov(20_000, seed=3)
-    unigram, bigram = ngram_losses(text, text, V, leave_out=True)
-    best = -np.log(chances[text.context, text.token]).mean()
-    assert best < bigram.mean() < best + 0.01
-    assert unigram.mean() > bigram.mean() + 0.2
-    share = np.bincount(text.token, minlength=V) / len(text.token)
-    assert unigram.mean() == pytest.approx(-(share * np.log(share)).sum(), abs=0.01)
+def test_the_correlation_tells_what_was_learned(learner):
+    lines = ngrams(learner).frame.set_index("checkpoint")
+    found = losses_of_store(learner)
+    losses = learner.matrix.rows(np.arange(len(found))).astype(float)
+    for name in ("unigram", "bigram"):
+        expected = [np.corrcoef(found[f"{name}_loss"], losses[:, i])[0, 1] for i in range(3)]
+        assert lines[f"{name}_correlation"].tolist() == pytest.approx(expected)
+        assert (lines[f"{name}_loss"] == found[f"{name}_loss"].mean()).all()
+    assert lines.loc[0, "unigram_correlation"] > lines.loc[0, "bigram_correlation"]
+    assert lines.loc[10, "bigram_correlation"] > 0.9 > lines.loc[10, "unigram_correlation"]
+    assert lines.loc[20, "bigram_low"] < 0 < lines.loc[20, "bigram_high"]
+    ours = learner.trajectories({"": "true"})
+    assert lines["mean_loss"].tolist() == ours["mean_loss"].tolist()
 
 
-def test_discounts():
-    assert discount(np.array([1, 1, 2, 5])) == 0.5
-    assert discount(np.array([1, 1, 1, 2])) == 0.6
-    assert discount(np.array([3, 3])) == 0.5
+def test_features_are_taken_where_the_store_has_them(learner):
+    save_ngrams(learner)
+    kept = ngrams(learner, "is_word_start").frame
+    learner.features.save("bigram_loss", np.arange(learner.manifest.n_tokens), overwrite=True)
+    rows = learner.members("is_word_start")
+    assert ngrams(learner, "is_word_start").frame["bigram_loss"][0] == pytest.approx(rows.mean())
+    learner.features.save("bigram_loss", [1.5], rows=np.array([0]), overwrite=True)
+    with pytest.raises(QueryError, match="bigram_loss has no value for some"):
+        ngrams(learner)
+    for name in ("unigram_loss", "bigram_loss"):
+        learner.features.delete(name)
+    assert kept.equals(ngrams(learner, "is_word_start").frame)
+
+
+def test_bands_of_correlations_cover_them(tmp_path):
+    """Two hundred runs beside each other, in which losses go with a value by 0.5 on the whole."""
+    n_tokens = blank_store(tmp_path / "runs", sources=60)
+    layout = Layout(tmp_path / "runs")
+    source = bigrams_of_store(pq.read_table(layout.tokens), pq.read_table(layout.docs), None).source
+    rng = np.random.default_rng(0)
+    value = rng.normal(0, 1, (n_tokens, 200))
+    level = rng.normal(0, 0.5, (60, 200))[source]
+    losses = 9 + value + level + rng.normal(0, np.sqrt(3 - 0.25), value.shape)
+    store = with_losses(tmp_path / "runs", losses)
+    covered, width = [], []
+    for run in range(0, 200, 5):
+        found = correlation(store.matrix, store.source_of_row, np.arange(n_tokens), value[:, run])
+        covered.append(found.low[run] <= 0.5 <= found.high[run])
+        width.append(found.high[run] - found.low[run])
+    assert np.mean(covered) >= 0.85
+    assert np.mean(width) < 0.15
+
+
+def test_what_does_not_vary_has_no_correlation(tmp_path):
+    n = blank_store(tmp_path / "run", sources=9)
+    rng = np.random.default_rng(0)
+    store = with_losses(tmp_path / "run", np.stack([np.full(n, 6.6), rng.normal(6.6, 1, n)], 1))
+    found = correlation(store.matrix, store.source_of_row, np.arange(n), rng.normal(0, 1, n))
+    assert np.isnan(found.estimate).tolist() == np.isnan(found.low).tolist() == [True, False]
+    assert np.isnan(
+        correlation(store.matrix, store.source_of_row, np.arange(n), np.ones(n)).estimate
+    ).all()

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from queries import GroupError, in_context_score, loss_by_position, position_slope
+from queries import GroupError, in_context_score, position_slope, positions
 from queries.analyses.positions import position_edges
 from tests.queries.simulated import blank_store, with_losses
 
@@ -13,7 +13,7 @@ RUNS = 200
 
 
 def test_ranges_are_those_of_plain_sql(store, plain):
-    found = loss_by_position(store, "is_word_start", per_doubling=1)
+    found = positions(store, where="is_word_start", per_doubling=1).frame
     theirs = plain.connection.sql("""
         select pow(2, floor(log2("position")))::bigint as first_position, checkpoint,
             avg(loss) as mean_loss, count(*) as n_tokens
@@ -53,7 +53,7 @@ def sloped(tmp_path_factory):
 
 
 def test_slopes_are_those_of_least_squares_and_bands_cover_them(sloped):
-    found = position_slope(sloped)
+    found = position_slope(sloped).frame
     position = sloped.evaluate("position").to_numpy()
     losses = sloped.matrix.rows(np.arange(len(position))).astype(float)
     expected = np.polyfit(np.log2(position), losses, 1)[0]
@@ -65,12 +65,12 @@ def test_slopes_are_those_of_least_squares_and_bands_cover_them(sloped):
 
 def test_a_group_of_one_position_has_no_slope(store):
     with pytest.raises(GroupError, match="have position 3: widen"):
-        position_slope(store, "position = 3")
+        position_slope(store, where="position = 3")
     with pytest.raises(GroupError, match="expected at least 1"):
-        loss_by_position(store, per_doubling=0)
+        positions(store, per_doubling=0)
 
 
 def test_the_in_context_score_is_a_difference(store):
-    found = in_context_score(store, 9, 3, "word_start")
+    found = in_context_score(store, late=9, early=3, where="word_start").frame
     expected = store.difference("position = 9 and is_word_start", "position = 3 and is_word_start")
     assert found.equals(expected)

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from queries import QueryError
-from queries.analyses import type_changes
+from queries import QueryError, type_changes
 
 QUESTION = """
 select token_id, any_value(token_str) as token_str, count(*) as n_tokens,
@@ -18,7 +17,7 @@ group by token_id having count(*) >= 3 order by change
 
 
 def test_types_change_as_in_plain_sql(store):
-    found = type_changes(store, 8, 400, "seen_before > 0", min_count=3)
+    found = type_changes(store, (8, 400), where="seen_before > 0", min_count=3).frame
     truth = store.sql(QUESTION)
     assert len(found) > 3
     assert found["token_str"].tolist() == truth["token_str"].tolist()
@@ -28,6 +27,6 @@ def test_types_change_as_in_plain_sql(store):
 
 def test_what_is_none_is_told(store):
     with pytest.raises(QueryError, match="no token type occurs 10,000,000 times"):
-        type_changes(store, 8, 400, min_count=10_000_000)
+        type_changes(store, (8, 400), min_count=10_000_000)
     with pytest.raises(QueryError, match="is empty"):
-        type_changes(store, 400, 8)
+        type_changes(store, (400, 8))

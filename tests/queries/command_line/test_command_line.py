@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 
-from queries.__main__ import PICTURES, TABLES, main
+from queries.__main__ import PICTURES, TABLES, app, main
 from store.layout import Layout
 
 ROOT = Path(__file__).parents[3]
@@ -135,7 +136,7 @@ def test_pictures_are_files_of_their_kind(run, tmp_path, kind, arguments):
 def test_what_has_no_picture_says_so(run, arguments, kind):
     ended = run(*arguments, "--format", kind)
     assert ended.status == 2
-    assert ended.error == "error: this answer has no picture: use --format csv or json or parquet\n"
+    assert ended.error == "error: this answer has no chart: use --format csv or json or parquet\n"
 
 
 @pytest.mark.parametrize("kind", TABLES)
@@ -185,11 +186,11 @@ def one_line(error: str) -> bool:
         ("difference", ["nofunc(row)", "true"], "there is no function nofunc"),
         ("zoom", [5, 8], "checkpoint 5 is not in the store: the nearest are"),
         ("zoom", [8, 4], "the region 8 to 4 is empty"),
-        ("zoom", [0, 8, "--top", 0], "asked for 0 tokens: expected at least 1"),
+        ("zoom", [0, 8, "--top", 0], "got lists of 0 tokens: expected at least 1"),
         ("zoom", [0, 8, "--where", "false"], "selects none"),
         ("sql", ["select\n nocolumn\nfrom tokens"], "nocolumn"),
         ("sql", ["selct 1"], "syntax error"),
-        ("sql", ["drop table token_rows"], "a store takes only SELECT"),
+        ("sql", ["drop table token_rows"], "only SELECT is allowed"),
         ("sql", [""], "found 0 statements, expected one SELECT"),
     ],
 )
@@ -256,13 +257,28 @@ def test_unusable_functions_get_one_line(run, tmp_path, name, content, sentence)
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["trajectories"], ["zoom", "s", "x", "8"], ["sql", "s", "q", "--format", "x"]]
+    ("arguments", "sentence"),
+    [
+        (
+            ["trajectories"],
+            "Missing argument 'STORE' (see `python -m queries trajectories --help`)",
+        ),
+        (["change", "s", "true"], "Missing argument 'SINCE'"),
+        (["zoom", "s", "x", "8"], "Invalid value for 'FIRST'"),
+        (["sql", "s", "q", "--format", "x"], "'x' is not one of 'csv', 'json'"),
+        (["trajectories", "s", "true", "--engine", "sprak"], "'sprak' is not one of 'matrix'"),
+        (["events", "s", "--nothing"], "No such option: --nothing"),
+        (["matched", "s", "true", "--on"], "'--on' requires an argument"),
+        (["nothing"], "No such command 'nothing'"),
+        (["zoom", "s", "1", "2", "3"], "unexpected extra argument"),
+        (["groups", "s", "--save", "a", "b", "--delete", "c"], "s does not exist"),
+    ],
 )
-def test_unusable_options_are_refused_with_the_usage(capsys, arguments):
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    assert ended.value.code == 2
-    assert capsys.readouterr().err.startswith("usage: python -m queries")
+def test_invalid_arguments_get_one_line(capsys, arguments, sentence):
+    assert main(arguments) == 2
+    output, error = capsys.readouterr()
+    assert not output and one_line(error)
+    assert sentence in error
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(folder):
@@ -290,3 +306,25 @@ def test_a_full_disk_behind_the_output_gets_one_line(folder, monkeypatch, capsys
         assert main(["sql", str(folder), "select 1"]) == 2
     expected = "error: standard output cannot be written: No space left on device\n"
     assert capsys.readouterr().err == expected
+
+
+def test_actions_cannot_be_combined(run):
+    ended = run("groups", "--save", "a", "true", "--delete", "b")
+    assert ended.status == 2
+    assert ended.error == "error: --save and --delete cannot be combined: use one of them\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["zoom", "--help"]])
+def test_help_has_groups_defaults_and_an_example(capsys, arguments):
+    assert main(arguments) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Example: python -m queries" in shown
+    assert ("default: 50" if "zoom" in arguments else "Analyses: regions") in shown
+
+
+def test_commands_can_be_completed():
+    """By the shell completion of the console script."""
+    group = typer.main.get_command(app)
+    context = group.make_context("queries", [], resilient_parsing=True)
+    names = [item.value for item in group.shell_complete(context, "posi")]
+    assert names == ["positions", "position-slope"]

@@ -44,8 +44,8 @@ def extended(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
         ("Yaer > 1900", "no column Yaer: did you mean year"),  # of docs
         ("zzz = 1", "no column zzz: there are row, doc, position, .*corpus_count.* year"),
         ('token_str = " Obama"', "no column  Obama; text stands in single quotes: ' Obama'"),
-        ("random() < 0.5", "random answers anew each time.*hash"),
-        ("position > 1 and uuid() > 'a'", "uuid answers anew"),
+        ("random() < 0.5", "random gives new values at every call.*hash"),
+        ("position > 1 and uuid() > 'a'", "uuid gives new values"),
         ("position", "`position` is of type INTEGER, not true or false: .*position = 500"),
         ("token_str", "is of type VARCHAR, not true or false"),
         ("null", 'is of type "NULL", not true or false'),

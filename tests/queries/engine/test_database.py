@@ -170,7 +170,7 @@ def test_a_query_tells_how_far_it_is(exposed):
 
 
 def test_a_cancelled_query_stops_and_the_next_one_works(exposed):
-    for _ in range(database.FOLLOWED + 1):  # each cursor of the pool comes back fit for use
+    for _ in range(database.CONCURRENT + 1):  # each cursor of the pool comes back fit for use
         cancel = threading.Event()
         threading.Timer(0.05, cancel.set).start()
         began = time.monotonic()
@@ -186,12 +186,12 @@ def test_more_queries_than_cursors_wait_their_turn(exposed):
     def ask(number: int) -> None:
         found.append(int(exposed.sql(f"select {number} as x")["x"][0]))
 
-    threads = [threading.Thread(target=ask, args=(n,)) for n in range(3 * database.FOLLOWED)]
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(3 * database.CONCURRENT)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(found) == list(range(3 * database.FOLLOWED))
+    assert sorted(found) == list(range(3 * database.CONCURRENT))
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_a_file_with_a_columns_name_does_not_hide_the_column(own):
     ("name", "values", "says"),
     [
         ("Kind", [1], "cannot name a feature"),
-        ("select", [1], "SQL keeps"),
+        ("select", [1], "reserved word of SQL"),
         ("position", [1], "name of another column"),
         ("year", [1], "name of another column"),
         ("loss", [1], "name of another column"),
@@ -152,12 +152,12 @@ def test_what_cannot_be_saved_gets_a_sentence(asked, name, values, says):
 
 def test_values_are_of_one_plain_type_and_names_are_kept(asked):
     n = asked.manifest.n_tokens
-    with pytest.raises(QueryError, match="cannot be kept"):
+    with pytest.raises(QueryError, match="cannot be saved"):
         asked.features.save("mixed", [1] + ["a"] * (n - 1))
-    with pytest.raises(QueryError, match="cannot be kept"):
+    with pytest.raises(QueryError, match="cannot be saved"):
         asked.features.save("lists", [[1]] * n)
     asked.features.save("kept", [1] * n)
-    with pytest.raises(QueryError, match="there is a feature kept already"):
+    with pytest.raises(QueryError, match="the feature kept exists already"):
         asked.features.save("kept", [2] * n)
 
 

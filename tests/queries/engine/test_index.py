@@ -107,7 +107,7 @@ def test_a_damaged_block_is_made_again(many, damage):
 def test_a_loss_file_of_other_rows_is_named_and_nothing_is_left(own):
     path = Layout(own).loss_file(400)
     pq.write_table(pq.read_table(path).slice(1), path)
-    with pytest.raises(StoreError, match=r"000000400\.parquet has .* rows, the store's tokens"):
+    with pytest.raises(StoreError, match=r"000000400\.parquet has .* rows, but the store has"):
         matrix(own)
     assert not [p for p in Layout(own).index.iterdir() if "f32" in p.name]
 
@@ -132,7 +132,7 @@ def test_no_place_at_all_gets_a_sentence(own, tmp_path, monkeypatch):
     (tmp_path / "full").write_text("")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "full"))
     Layout(own).index.write_text("")
-    with pytest.raises(StoreError, match="make room for"):
+    with pytest.raises(StoreError, match="free"):
         matrix(own)
 
 

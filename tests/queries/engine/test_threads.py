@@ -35,7 +35,7 @@ QUESTIONS: list[Question] = [
     lambda s: s.difference("row = 3", "loss_at(row - 1, 8) > 4"),
     lambda s: s.zoom(4, 400, "is_word_start or row < 3", k=5),
     lambda s: s.zoom(0, 1000, k=9, seed=3),
-    lambda s: overlap(s, (0, 8), (8, 400), k=6),
+    lambda s: overlap(s, (0, 8), (8, 400), k=6).frame,
     lambda s: s.suggested_regions(),
     lambda s: s.context([3, 1, 40]),
     lambda s: s.sql(f"{MEANS} order by all"),

@@ -2,25 +2,26 @@
 
 import pytest
 
-from queries import GroupError, Store, text
+from queries import GroupError, Store
+from queries.text import preview
 
 
 def test_counts_and_sample(store):
-    found = text(store, "word_start", k=4)
+    found = preview(store, "word_start", k=4)
     truth = store.sql(
         "select count(*) as n, count(distinct source) as d from tokens where is_word_start"
     )
     assert (found.n_tokens, found.n_docs) == (truth["n"][0], truth["d"][0])
     assert len(found.sample) == 4
     assert set(found.sample["row"]) <= set(store.members("word_start").tolist())
-    assert found.sample.equals(text(store, "word_start", k=4).sample)
+    assert found.sample.equals(preview(store, "word_start", k=4).sample)
 
 
 def test_a_small_group_is_shown_whole_and_an_empty_one_is_refused(store):
     rows = store.members("word_start")[:2].tolist()
-    assert text(store, f"row in {tuple(rows)}").sample["row"].tolist() == rows
+    assert preview(store, f"row in {tuple(rows)}").sample["row"].tolist() == rows
     with pytest.raises(GroupError, match="selects none"):
-        text(store, "position > 10000")
+        preview(store, "position > 10000")
 
 
 def test_own_groups_are_told_from_shared_ones(own):

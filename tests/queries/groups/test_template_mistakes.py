@@ -35,7 +35,7 @@ from queries.groups.templates.data import DEEPEST, from_data, from_json
         (lambda: Words(()), "the list of words is empty: name at least one"),
         (lambda: Words("Obama"), "the words are 'Obama': expected a list"),
         (lambda: Words((1,)), "1 among the words is no text"),
-        (lambda: Words(("\ud800",)), "is no valid Unicode text"),
+        (lambda: Words(("\ud800",)), "is not valid Unicode text"),
         (lambda: Docs(()), "the list of docs is empty"),
         (lambda: Docs((0.5,)), "the doc is 0.5: expected a whole number"),
         (lambda: Pattern("("), r'"\(" is no regular expression: missing \)'),

@@ -5,7 +5,7 @@ import pytest
 
 from queries.engine.sums import GroupSums
 from queries.stats.bands import difference_band
-from queries.stats.simultaneous_bands import FEWEST_DOCS, everywhere_band
+from queries.stats.simultaneous_bands import FEWEST_DOCS, simultaneous_band
 
 STEPS = 40
 TEXTS = 300
@@ -34,7 +34,7 @@ def test_no_effect_is_claimed_in_five_percent_of_texts(n_docs, spread):
     wide = pointwise = 0
     for _ in range(TEXTS):
         pair = [text(rng, counts(rng, n_docs, spread)) for _ in range(2)]
-        wide += claimed(everywhere_band(*pair))
+        wide += claimed(simultaneous_band(*pair))
         pointwise += claimed(difference_band(*pair))
     # 5 % of 300 is 15, give or take 3.8; looking at every step by itself claims most of the time.
     assert wide / TEXTS < 0.1
@@ -44,7 +44,7 @@ def test_no_effect_is_claimed_in_five_percent_of_texts(n_docs, spread):
 def test_a_planted_effect_is_found_where_it_is():
     rng = np.random.default_rng(1)
     pair = text(rng, counts(rng, 30, 0.3), shift=-2.0), text(rng, counts(rng, 30, 0.3))
-    band = everywhere_band(*pair)
+    band = simultaneous_band(*pair)
     assert not claimed(type(band)(*(x[: STEPS // 2] for x in (band.estimate, band.low, band.high))))
     assert (band.high[STEPS // 2 :] < 0).mean() > 0.8
 
@@ -52,19 +52,19 @@ def test_a_planted_effect_is_found_where_it_is():
 def test_it_is_wider_than_the_band_of_one_step_and_the_same_each_time():
     rng = np.random.default_rng(2)
     pair = [text(rng, counts(rng, 20, 0.5)) for _ in range(2)]
-    wide, narrow = everywhere_band(*pair), difference_band(*pair)
+    wide, narrow = simultaneous_band(*pair), difference_band(*pair)
     np.testing.assert_array_equal(wide.estimate, narrow.estimate)
     assert (wide.low < narrow.low).all() and (wide.high > narrow.high).all()
-    np.testing.assert_array_equal(wide.low, everywhere_band(*pair).low)
+    np.testing.assert_array_equal(wide.low, simultaneous_band(*pair).low)
 
 
 def test_too_few_documents_give_no_band():
     rng = np.random.default_rng(3)
     few = text(rng, counts(rng, FEWEST_DOCS - 1, 0.1))
-    assert np.isnan(everywhere_band(few, few).low).all()
+    assert np.isnan(simultaneous_band(few, few).low).all()
     half = np.array([5, 5, 5, 0, 0, 0, 0, 0])
     assert np.isnan(
-        everywhere_band(
+        simultaneous_band(
             text(rng, half + 1), GroupSums(half, half[:, None] * np.ones((8, STEPS)))
         ).high
     ).all()
@@ -73,5 +73,5 @@ def test_too_few_documents_give_no_band():
 def test_a_group_against_itself_never_differs():
     rng = np.random.default_rng(4)
     one = text(rng, counts(rng, 10, 0.5))
-    band = everywhere_band(one, one)
+    band = simultaneous_band(one, one)
     assert (band.low == 0).all() and (band.high == 0).all()

@@ -83,7 +83,7 @@ def test_differences_ratios_and_changes_are_those_of_smoothed_means(store):
     pair = groups.values()
     np.testing.assert_allclose(store.difference(*pair, smooth=0.2)["difference"], a - b)
     np.testing.assert_allclose(store.ratio(*pair, smooth=0.2)["ratio"], a / b)
-    np.testing.assert_allclose(store.change_since("true", 4, smooth=0.2)["change"], b - b[3])
+    np.testing.assert_allclose(store.change("true", 4, smooth=0.2)["change"], b - b[3])
 
 
 def test_nothing_is_smoothed_unless_asked_for(store, plain):

@@ -105,7 +105,7 @@ def test_band_of_a_ratio_is_that_of_weighting_the_sources(store, plain, second):
 
 
 def test_change_since_a_checkpoint_is_the_mean_of_the_tokens_changes(store, plain):
-    band = store.change_since("is_word_start", 16).set_index("checkpoint")
+    band = store.change("is_word_start", 16).set_index("checkpoint")
     frame = plain.connection.sql("select * from facts where is_word_start order by row").df()
     for checkpoint, members in frame.groupby("checkpoint"):
         y = members["loss"].to_numpy(float) - members["at_16"].to_numpy(float)
@@ -124,8 +124,8 @@ def test_relative_statistics_of_one_source_have_no_band(store):
     for band, value in (
         (store.ratio("row = 3", "true"), "ratio"),
         (store.ratio("true", "doc = 0"), "ratio"),
-        (store.change_since("doc = 0", 4), "change"),
-        (store.change_since("row = 3", 4), "change"),
+        (store.change("doc = 0", 4), "change"),
+        (store.change("row = 3", 4), "change"),
     ):
         assert band[["low", "high"]].isna().all(axis=None)
         assert band[value].notna().all()
@@ -135,6 +135,6 @@ def test_a_change_since_a_checkpoint_that_is_not_there_names_the_nearest(store):
     with pytest.raises(
         QueryError, match="checkpoint 9 is not in the store: the nearest are 4 and 8"
     ):
-        store.change_since("true", 9)
+        store.change("true", 9)
     with pytest.raises(GroupError, match="selects none"):
-        store.change_since("row < 0", 8)
+        store.change("row < 0", 8)

@@ -49,7 +49,7 @@ def test_more_tokens_asked_than_there_are(store):
     ("region", "where", "k", "sentence"),
     [
         ((8, 8), "true", 5, "empty"),
-        ((8, 4), "true", 5, "the first step comes first"),
+        ((8, 4), "true", 5, "expected the earlier step first"),
         ((0, 399), "true", 5, "checkpoint 399 is not in the store: the nearest are 16 and 400"),
         ((-5, 8), "true", 5, "the nearest are 0 and 1"),
         ((0, 8), "true", 0, "expected at least 1"),

@@ -1,31 +1,31 @@
-"""Docs in pieces: joined they are the text again; values, places and the largest in plain numpy."""
+"""Docs in pieces: joined they are the text again; values, ranks and the largest in plain numpy."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from queries import QueryError, Store
-from queries import text as reading
+from queries import text as texts
 from queries.catalog import sql_scripts
 from store.layout import Layout
 from tests.queries.catalogs import ask
 
 
-def joined(found: reading.Reading) -> str:
+def joined(found: texts.DocText) -> str:
     return "".join(found.tokens["before"] + found.tokens["token"]) + found.after
 
 
 def test_every_docs_pieces_are_its_tokens_and_its_text(store):
-    texts = store.sql("select doc, text from docs order by doc")
-    for doc, text in zip(texts["doc"], texts["text"], strict=True):
-        found = reading.reading(store, int(doc))
+    docs = store.sql("select doc, text from docs order by doc")
+    for doc, text in zip(docs["doc"], docs["text"], strict=True):
+        found = texts.doc_text(store, int(doc))
         assert joined(found) == text
         assert found.tokens["token"].tolist() == found.tokens["token_str"].tolist()
         assert (found.tokens["before"] == "").all() and found.after == ""
 
 
 def test_docs_are_listed_in_order(store):
-    found = reading.docs(store)
+    found = texts.docs(store)
     assert found["doc"].is_monotonic_increasing
     assert found["n_tokens"].sum() == store.manifest.n_tokens
     assert found.groupby("source")["part"].apply(list).apply(lambda p: p == sorted(p)).all()
@@ -40,7 +40,7 @@ def test_text_without_a_loss_is_before_a_token_or_after_the_last(own):
     tokens[["char_start", "char_end"]] += len("not scored ")
     tokens.to_parquet(path)
     docs.to_parquet(Layout(own).docs)
-    found = reading.reading(Store(own), 0)
+    found = texts.doc_text(Store(own), 0)
     assert found.tokens["before"].tolist() == ["not scored ", *[""] * (len(found.tokens) - 1)]
     assert found.after == " not scored either"
     assert joined(found) == docs["text"][0]
@@ -48,7 +48,7 @@ def test_text_without_a_loss_is_before_a_token_or_after_the_last(own):
 
 def test_bytes_that_are_no_character_stand_as_bytes_and_hide_nothing(demo):
     (doc,) = demo.sql("select min(doc) as d from tokens where token_str = '<0xE2>'")["d"]
-    found = reading.reading(demo, int(doc))
+    found = texts.doc_text(demo, int(doc))
     text = demo.sql("select text from docs where doc = $doc", values={"doc": int(doc)})["text"][0]
     # Here a dash is three tokens of one byte each, and whatever else is as in the text.
     assert "<0xE2><0x80><0x94>" in joined(found)
@@ -62,62 +62,62 @@ def test_a_blank_that_offsets_leave_out_is_not_lost(own):
     tokens.loc[blank, "char_start"] += 1  # as some tokenizers have it
     tokens.to_parquet(path)
     store = Store(own)
-    found = reading.reading(store, 0)
+    found = texts.doc_text(store, 0)
     assert joined(found) == store.sql("select text from docs where doc = 0")["text"][0]
     assert set(found.tokens["before"]) <= {"", " "}
 
 
 def test_an_unknown_doc_or_token_gets_a_sentence(store):
-    with pytest.raises(QueryError, match="there is no doc 99999: they are numbered from 0 to"):
-        reading.reading(store, 99999)
-    with pytest.raises(QueryError, match="there is no token 99999: rows go from 0 to"):
-        reading.token(store, 99999)
+    with pytest.raises(QueryError, match="there is no doc 99999: docs are numbered from 0 to"):
+        texts.doc_text(store, 99999)
+    with pytest.raises(QueryError, match="there is no token 99999: rows are numbered from 0 to"):
+        texts.token(store, 99999)
 
 
 def test_values_are_losses_or_changes(store, plain):
     losses = store.sql("select loss from losses where checkpoint = 400")["loss"]
-    np.testing.assert_array_equal(reading.values(store, [400]), losses)
+    np.testing.assert_array_equal(texts.values(store, [400]), losses)
     changes = plain.changes(8, 1000, "true")["change"]
-    np.testing.assert_allclose(reading.values(store, [8, 1000]), changes, atol=1e-6)
+    np.testing.assert_allclose(texts.values(store, [8, 1000]), changes, atol=1e-6)
     with pytest.raises(QueryError, match="not in the store"):
-        reading.values(store, [401])
+        texts.values(store, [401])
     with pytest.raises(QueryError, match="is empty"):
-        reading.values(store, [1000, 8])
+        texts.values(store, [1000, 8])
 
 
-def test_reach_leaves_a_twentieth_off_its_ends():
+def test_the_color_limit_leaves_a_twentieth_off_its_ends():
     found = np.random.default_rng(0).normal(0, 2, 100_000)
-    assert np.mean(np.abs(found) > reading.reach(found)) == pytest.approx(0.05, abs=0.001)
-    assert reading.reach(np.array([0.0] * 99 + [3.0])) == 3
-    assert reading.reach(np.zeros(4)) == 1
+    assert np.mean(np.abs(found) > texts.color_limit(found)) == pytest.approx(0.05, abs=0.001)
+    assert texts.color_limit(np.array([0.0] * 99 + [3.0])) == 3
+    assert texts.color_limit(np.zeros(4)) == 1
 
 
 def test_places_count_from_the_furthest_on_ones_own_side():
     found = np.array([-3.0, -1.0, 0.0, 2.0, 2.0, 5.0])
-    assert reading.place(found, 0) == reading.Place(1, 6, -1)
-    assert reading.place(found, 1) == reading.Place(2, 6, -1)
-    assert reading.place(found, 3) == reading.place(found, 4) == reading.Place(2, 6, 1)
-    assert reading.place(found, 3, np.array([2, 3])) == reading.Place(1, 2, 1)
-    assert reading.place(found, 2).sign == 0
+    assert texts.rank(found, 0) == texts.Rank(1, 6, -1)
+    assert texts.rank(found, 1) == texts.Rank(2, 6, -1)
+    assert texts.rank(found, 3) == texts.rank(found, 4) == texts.Rank(2, 6, 1)
+    assert texts.rank(found, 3, np.array([2, 3])) == texts.Rank(1, 2, 1)
+    assert texts.rank(found, 2).sign == 0
 
 
 def test_the_largest_of_a_doc_and_of_all(store, plain):
-    values = reading.values(store, [8, 1000])
+    values = texts.values(store, [8, 1000])
     changes = plain.changes(8, 1000, "true").set_index("row")["change"]
-    fell, rose = reading.largest(store, values, 5)
+    fell, rose = texts.largest(store, values, 5)
     assert fell["row"].tolist() == changes.nsmallest(5).index.tolist()
     assert rose["row"].tolist() == changes.nlargest(5).index.tolist()
     rows = store.members("doc = 2")
-    fell, rose = reading.largest(store, values, 1000, rows)
+    fell, rose = texts.largest(store, values, 1000, rows)
     assert sorted([*fell["row"], *rose["row"]]) == rows.tolist()
     assert (fell["value"] < 0).all() and fell["value"].is_monotonic_increasing
     assert set(fell["doc"]) | set(rose["doc"]) == {2}
-    none, some = reading.largest(store, reading.values(store, [8]), 3)
+    none, some = texts.largest(store, texts.values(store, [8]), 3)
     assert len(none) == 0 and len(some) == 3
 
 
 def test_facts_of_a_token(store):
-    facts = reading.token(store, 7)
+    facts = texts.token(store, 7)
     row = store.sql("select * from tokens where row = 7").iloc[0]
     assert facts["token_str"] == row["token_str"] and facts["year"] == row["year"]
     assert "text" not in facts and facts["seen_before"] == row["seen_before"]
@@ -125,8 +125,8 @@ def test_facts_of_a_token(store):
 
 def test_a_trajectory_is_what_its_sql_gives(store):
     store.make_catalog()
-    script = sql_scripts.token_trajectories_sql([7])
+    script = sql_scripts.token_trajectories([7])
     theirs = ask(Layout(store.path).catalog, script)
-    ours = reading.trajectory(store, 7)
+    ours = texts.trajectory(store, 7)
     assert list(ours) == list(theirs)
     pd.testing.assert_frame_equal(ours, theirs, check_dtype=False)

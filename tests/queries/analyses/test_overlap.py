@@ -33,7 +33,7 @@ def restless(tmp_path_factory) -> Store:
 
 
 def test_counts_are_those_of_plain_sql(store, plain):
-    found = overlap(store, (0, 8), (8, 400), "is_word_start", k=6)
+    found = overlap(store, (0, 8), (8, 400), where="is_word_start", k=6).frame
     fell, rose = (
         set(plain.changes(*r, "is_word_start").sort_values("change", ascending=a)["row"][:6])
         for r, a in (((0, 8), True), ((8, 400), False))
@@ -47,14 +47,14 @@ def test_counts_are_those_of_plain_sql(store, plain):
 
 
 def test_lists_hold_only_what_changed_that_way(store, plain):
-    found = overlap(store, (0, 8), (8, 400), k=10_000)
+    found = overlap(store, (0, 8), (8, 400), k=10_000).frame
     change = plain.changes(0, 8, "true")["change"]
     assert line(found, "decreased", "decreased")["k_first"] == (change < 0).sum()
     assert line(found, "increased", "decreased")["k_first"] == (change > 0).sum()
 
 
 def test_types_are_compared_by_their_mean_change(store, plain):
-    found = overlap(store, (0, 8), (8, 400), k=3, min_count=10)
+    found = overlap(store, (0, 8), (8, 400), k=3, min_count=10).frame
     sets = []
     for region in ((0, 8), (8, 400)):
         changes = plain.changes(*region, "true").assign(token_id=store.token_ids)
@@ -77,7 +77,7 @@ def test_other_regions_share_no_checkpoint_and_the_nearest_come_first():
 @pytest.mark.parametrize(("k", "min_count"), [(30, None), (12, 2)])
 def test_noise_is_as_usual_but_not_as_chance_has_it(restless, k, min_count):
     pairs = [(REGIONS[i], REGIONS[(7 * i + 11) % 30]) for i in range(30)]
-    frames = [overlap(restless, a, b, k=k, min_count=min_count) for a, b in pairs if a != b]
+    frames = [overlap(restless, a, b, k=k, min_count=min_count).frame for a, b in pairs if a != b]
     found = pd.concat(frames)
     assert (found["p_value"] < 0.05).mean() > 0.2
     assert (found["p_usual"] < 0.05).mean() <= 0.075  # of 120
@@ -94,24 +94,26 @@ def test_types_that_move_twice_are_found(tmp_path, restless):
     losses[moved, 31] += 3
     blank_store(tmp_path / "planted", sources=20, types=400)
     planted = with_losses(tmp_path / "planted", losses)
-    found = overlap(planted, (200, 210), (300, 310), k=50)
+    found = overlap(planted, (200, 210), (300, 310), k=50).frame
     assert line(found, "increased", "increased")["p_usual"] < 0.001
     assert line(found, "increased", "decreased")["p_usual"] > 0.05
-    types = overlap(planted, (200, 210), (300, 310), k=8, min_count=2)
+    types = overlap(planted, (200, 210), (300, 310), k=8, min_count=2).frame
     assert line(types, "increased", "increased")["p_usual"] < 0.01
 
 
 def test_two_runs(folder, store, tmp_path):
     twin = build_store(tmp_path / "twin")
-    alone = overlap(store, (0, 8), (16, 400), k=5)
-    pd.testing.assert_frame_equal(overlap(store, (0, 8), (16, 400), k=5, other=Store(twin)), alone)
+    alone = overlap(store, (0, 8), (16, 400), k=5).frame
+    pd.testing.assert_frame_equal(
+        overlap(store, (0, 8), (16, 400), k=5, other=Store(twin)).frame, alone
+    )
     unlike = Store(build_store(tmp_path / "unlike", seed=1))
-    with pytest.raises(StoreError, match="hold other tokens"):
+    with pytest.raises(StoreError, match="hold different tokens"):
         overlap(store, (0, 8), (16, 400), other=unlike)
 
 
 def test_without_another_region_nothing_is_said_of_what_is_usual(store):
-    found = overlap(store, (0, 8), (8, 1000), k=5)
+    found = overlap(store, (0, 8), (8, 1000), k=5).frame
     assert found[["expected_usual", "p_usual"]].isna().all(axis=None)
     assert (found["n_regions"] == 1).all()
 
@@ -126,11 +128,11 @@ def test_without_another_region_nothing_is_said_of_what_is_usual(store):
     ],
 )
 def test_what_cannot_be_compared_gets_a_sentence(store, options, sentence):
-    asked = {"first_region": (0, 8), "second_region": (8, 400)} | options
+    asked = {"region": (0, 8), "second_region": (8, 400)} | options
     with pytest.raises(QueryError, match=sentence):
         overlap(store, **asked)
 
 
 def test_a_group_without_tokens(store):
     with pytest.raises(GroupError, match="selects none"):
-        overlap(store, (0, 8), (8, 400), "false")
+        overlap(store, (0, 8), (8, 400), where="false")

@@ -1,16 +1,15 @@
-"""Kinds of trajectories: planted ones are recovered, their number too; their means and profiles."""
+"""Clusters: planted ones are recovered, and their number; their means and profiles."""
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from queries import QueryError, Store
-from queries.analyses import clusters
-from queries.analyses.clusters import chosen, log_bins
+from queries import QueryError, Store, clusters
+from queries.analyses.clusters import log_bins, most_stable
 from tests.queries.simulated import blank_store, with_losses
 
-KINDS = 4
+CLUSTERS = 4
 STEPS = 30
 
 
@@ -21,7 +20,7 @@ def truth_and_store(tmp_path_factory) -> tuple[np.ndarray, Store]:
     n_tokens = blank_store(root, sources=60, types=60)
     rng = np.random.default_rng(0)
     types = token_types(root)
-    truth = types % KINDS
+    truth = types % CLUSTERS
     at = np.arange(STEPS) / (STEPS - 1)
     place = np.log10(1 + 10 * np.arange(STEPS)) / np.log10(1 + 10 * (STEPS - 1))
     shapes = np.stack(
@@ -47,29 +46,29 @@ def found(truth_and_store):
     return clusters(truth_and_store[1])
 
 
-def test_planted_kinds_and_their_number_are_recovered(truth_and_store, found):
+def test_planted_clusters_and_their_number_are_recovered(truth_and_store, found):
     truth, _ = truth_and_store
-    assert len(found.kinds) == KINDS
-    assert adjusted_rand_score(truth, found.members["kind"]) >= 0.9
-    line = found.stability.set_index("k").loc[KINDS]
+    assert len(found.frame) == CLUSTERS
+    assert adjusted_rand_score(truth, found.members["cluster"]) >= 0.9
+    line = found.stability.set_index("k").loc[CLUSTERS]
     assert line["stability"] > 0.95 > line["cloud_stability"] + 0.1
-    assert found.kinds["n_tokens"].is_monotonic_decreasing
-    assert found.kinds["n_tokens"].sum() == len(truth)
+    assert found.frame["n_tokens"].is_monotonic_decreasing
+    assert found.frame["n_tokens"].sum() == len(truth)
 
 
 def test_a_given_number_is_taken_and_level_is_another_question(truth_and_store):
     truth, store = truth_and_store
-    given = clusters(store, k=KINDS)
+    given = clusters(store, k=CLUSTERS)
     assert given.stability.empty
-    assert adjusted_rand_score(truth, given.members["kind"]) >= 0.9
+    assert adjusted_rand_score(truth, given.members["cluster"]) >= 0.9
     by_level = clusters(store, k=2, compared="level")
     means = store.matrix.rows(np.arange(len(truth))).mean(axis=1)
-    high = by_level.members["kind"] == by_level.kinds.set_index("kind")["last_loss"].idxmax()
+    high = by_level.members["cluster"] == by_level.frame.set_index("cluster")["last_loss"].idxmax()
     assert means[high].mean() - means[~high].mean() > 2.5
-    assert adjusted_rand_score(truth, by_level.members["kind"]) < 0.2
+    assert adjusted_rand_score(truth, by_level.members["cluster"]) < 0.2
 
 
-def test_tokens_without_kinds_are_no_more_stable_than_a_cloud(tmp_path):
+def test_tokens_without_clusters_are_no_more_stable_than_a_cloud(tmp_path):
     n_tokens = blank_store(tmp_path / "cloud", sources=20)
     rng = np.random.default_rng(1)
     waves = np.linalg.qr(rng.normal(0, 1, (12, 4)))[0].T
@@ -82,8 +81,8 @@ def test_tokens_without_kinds_are_no_more_stable_than_a_cloud(tmp_path):
 
 def test_means_and_shapes_are_those_of_the_members(truth_and_store, found):
     _, store = truth_and_store
-    rows = found.members.loc[found.members["kind"] == 2, "row"].to_numpy()
-    mean = found.means[found.means["kind"] == 2].reset_index(drop=True)
+    rows = found.members.loc[found.members["cluster"] == 2, "row"].to_numpy()
+    mean = found.means[found.means["cluster"] == 2].reset_index(drop=True)
     ours = store.trajectory(rows)
     assert mean["mean_loss"].tolist() == pytest.approx(ours["mean_loss"].tolist())
     assert mean["low"].tolist() == pytest.approx(ours["low"].tolist())
@@ -95,39 +94,41 @@ def test_means_and_shapes_are_those_of_the_members(truth_and_store, found):
 
 def test_typical_tokens_are_members_of_different_types(truth_and_store, found):
     _, store = truth_and_store
-    kind_of = found.members.set_index("row")["kind"]
-    for kind, lines in found.typical.groupby("kind"):
-        assert (kind_of[lines["row"]] == kind).all()
+    cluster_of = found.members.set_index("row")["cluster"]
+    for cluster, lines in found.typical.groupby("cluster"):
+        assert (cluster_of[lines["row"]] == cluster).all()
         assert len(set(store.token_ids[lines["row"]])) == len(lines) > 5
         assert lines["distance"].is_monotonic_increasing
     assert len(store.context(found.typical["row"])) == len(found.typical)
 
 
 def test_over_represented_groups_are_those_planted(truth_and_store, found):
-    """Each kind is 15 of 60 token types, wholly."""
+    """Each cluster is 15 of 60 token types, wholly."""
     truth, store = truth_and_store
-    for kind in found.kinds["kind"]:
-        lines = found.features[(found.features["kind"] == kind) & (found.features["share"] > 0.5)]
-        of_kind = truth[found.members.loc[found.members["kind"] == kind, "row"]]
-        planted = np.bincount(of_kind).argmax()
+    for cluster in found.frame["cluster"]:
+        lines = found.features[
+            (found.features["cluster"] == cluster) & (found.features["share"] > 0.5)
+        ]
+        of_cluster = truth[found.members.loc[found.members["cluster"] == cluster, "row"]]
+        planted = np.bincount(of_cluster).argmax()
         assert set(lines["feature"]) == {"token type"} and len(lines) >= 14
         for line in lines.itertuples():
             rows = store.members(line.clause)
             assert (truth[rows] == planted).all()
-            in_kind = (found.members["kind"] == kind).to_numpy()
-            assert line.share == pytest.approx(in_kind[rows].mean())
-            assert line.rest_share == pytest.approx(np.delete(in_kind, rows).mean())
+            in_cluster = (found.members["cluster"] == cluster).to_numpy()
+            assert line.share == pytest.approx(in_cluster[rows].mean())
+            assert line.rest_share == pytest.approx(np.delete(in_cluster, rows).mean())
     assert found.features["q_value"].max() <= 0.05
 
 
-def test_kinds_of_a_group_become_a_feature(truth_and_store):
+def test_clusters_of_a_group_become_a_feature(truth_and_store):
     _, store = truth_and_store
-    members = clusters(store, "is_word_start", k=3).members
-    store.features.save("kind", members["kind"], "by shape", rows=members["row"])
-    first = members.loc[members["kind"] == 1, "row"]
-    assert store.members("kind = 1").tolist() == first.tolist()
-    assert store.members("kind is not null").tolist() == members["row"].tolist()
-    store.features.delete("kind")
+    members = clusters(store, where="is_word_start", k=3).members
+    store.features.save("mine", members["cluster"], "by shape", rows=members["row"])
+    first = members.loc[members["cluster"] == 1, "row"]
+    assert store.members("mine = 1").tolist() == first.tolist()
+    assert store.members("mine is not null").tolist() == members["row"].tolist()
+    store.features.delete("mine")
 
 
 def test_bins_are_of_equal_width_in_log_step():
@@ -138,18 +139,20 @@ def test_bins_are_of_equal_width_in_log_step():
     np.testing.assert_allclose(weights.sum(axis=0), 1)
 
 
-def test_the_largest_number_as_stable_as_any_is_chosen(found):
-    assert chosen(found.stability.assign(stability=[0.9, 0.95, 0.96, 0.2, 0.94, 0.92, 0.1])) == 6
-    assert chosen(found.stability.assign(stability=[0.1, 0.8, 0.7, 0.2, 0.3, 0.5, 0.1])) == 3
+def test_the_largest_number_as_stable_as_any_is_most_stable(found):
+    assert (
+        most_stable(found.stability.assign(stability=[0.9, 0.95, 0.96, 0.2, 0.94, 0.92, 0.1])) == 6
+    )
+    assert most_stable(found.stability.assign(stability=[0.1, 0.8, 0.7, 0.2, 0.3, 0.5, 0.1])) == 3
 
 
 @pytest.mark.parametrize(
     ("how", "says"),
     [
-        ({"k": 1}, "asked for 1 kinds"),
-        ({"k": 5, "where": "row < 3"}, "asked for 5 kinds of 3 tokens"),
+        ({"k": 1}, "got 1 clusters"),
+        ({"k": 5, "where": "row < 3"}, "got 5 clusters for 3 tokens"),
         ({"where": "row < 50"}, "50 tokens are too few"),
-        ({"compared": "colour"}, "choose shape or level"),
+        ({"compared": "colour"}, "expected shape or level"),
     ],
 )
 def test_what_cannot_be_clustered_gets_a_sentence(store, how, says):
@@ -158,18 +161,18 @@ def test_what_cannot_be_clustered_gets_a_sentence(store, how, says):
 
 
 @pytest.mark.filterwarnings("ignore:Number of distinct clusters")
-def test_tokens_that_are_alike_have_no_more_kinds_than_there_are(tmp_path):
+def test_tokens_that_are_alike_have_no_more_clusters_than_there_are(tmp_path):
     n_tokens = blank_store(tmp_path / "one", sources=2)
     losses = np.ones((n_tokens, 4))
-    with pytest.raises(QueryError, match="all of one kind"):
+    with pytest.raises(QueryError, match="all trajectories are the same"):
         clusters(with_losses(tmp_path / "one", losses), k=2)
     losses[::2, 1] = 3
     blank_store(tmp_path / "two", sources=2)
-    with pytest.raises(QueryError, match="of 2 kinds at most: ask for fewer"):
+    with pytest.raises(QueryError, match="form 2 clusters at most: ask for fewer"):
         clusters(with_losses(tmp_path / "two", losses), k=3)
 
 
 def test_two_checkpoints_have_no_shape(tmp_path):
     n_tokens = blank_store(tmp_path / "two", sources=2)
-    with pytest.raises(QueryError, match="2 checkpoints have no shape"):
+    with pytest.raises(QueryError, match="at least three checkpoints, this store has 2"):
         clusters(with_losses(tmp_path / "two", np.ones((n_tokens, 2))))

@@ -40,7 +40,7 @@ def same(theirs: pd.DataFrame, ours: pd.DataFrame) -> None:
 
 @needs_command_line
 def test_trajectories(store):
-    theirs = answer(store, sql_scripts.trajectories_sql(store, GROUPS))
+    theirs = answer(store, sql_scripts.trajectories(store, GROUPS))
     ours = store.trajectories({f"group_{n}": g for n, g in enumerate(GROUPS.values(), 1)})
     same(theirs, ours)
 
@@ -49,7 +49,7 @@ def test_trajectories(store):
 @pytest.mark.parametrize("how", ["difference", "ratio"])
 @pytest.mark.parametrize("baseline", [GROUPS["moved"], "all_tokens", "doc = 0"])
 def test_differences_and_ratios(store, baseline, how):
-    theirs = answer(store, sql_scripts.beside_sql(store, how, GROUPS, baseline))
+    theirs = answer(store, sql_scripts.comparison(store, how, GROUPS, baseline))
     frames = [
         getattr(store, how)(group, baseline).assign(token_group=f"group_{n}")
         for n, group in enumerate(GROUPS.values(), 1)
@@ -61,17 +61,17 @@ def test_differences_and_ratios(store, baseline, how):
 @pytest.mark.parametrize("where", ["true", "is_word_start", "doc = 0 and position < 3"])
 def test_histogram(store, where):
     zoom = store.zoom(8, 400, where)
-    same(answer(store, sql_scripts.histogram_sql(store, 8, 400, where)), zoom.histogram)
+    same(answer(store, sql_scripts.histogram(store, (8, 400), where)), zoom.histogram)
 
 
 @needs_command_line
 def test_token_trajectories(store):
     zoom = store.zoom(8, 400, "true", k=3)
     ours = zoom.increased.sort_values(["row", "checkpoint"], ignore_index=True)
-    theirs = answer(store, sql_scripts.token_trajectories_sql(ours["row"].unique()))
+    theirs = answer(store, sql_scripts.token_trajectories(ours["row"].unique()))
     same(theirs, ours[["row", "token_str", "checkpoint", "loss"]])
 
 
 def test_python_functions_are_told(store):
-    script = sql_scripts.trajectories_sql(store, {"mine": "is_palindrome(word)"})
+    script = sql_scripts.trajectories(store, {"mine": "is_palindrome(word)"})
     assert script.startswith("-- is_palindrome: a Python function")

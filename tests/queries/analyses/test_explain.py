@@ -29,7 +29,7 @@ def quiet(tmp_path_factory):
 
 
 def test_where_no_group_moved_hardly_any_is_named(quiet):
-    found = [explain(quiet, 20 * i, 20 * i + 10) for i in range(TRIALS)]
+    found = [explain(quiet, (20 * i, 20 * i + 10)).frame for i in range(TRIALS)]
     assert len(found[0]) > 60
     assert np.mean([(frame["q_value"] < 0.05).any() for frame in found]) <= 0.05
     p_values = pd.concat(found)["p_value"]
@@ -54,7 +54,7 @@ def planted(tmp_path, quiet, clause, by):
     ],
 )
 def test_a_planted_group_tops_the_list(tmp_path, quiet, clause, by):
-    found = explain(planted(tmp_path, quiet, clause, by), 0, 10)
+    found = explain(planted(tmp_path, quiet, clause, by), (0, 10)).frame
     best = found.iloc[0]
     tops = found[(found["p_value"] <= best["p_value"] * 1.001)]  # a complement ties
     assert clause in tops["clause"].tolist()
@@ -64,7 +64,7 @@ def test_a_planted_group_tops_the_list(tmp_path, quiet, clause, by):
 
 
 def test_each_line_is_what_its_clause_selects(demo):
-    found = explain(demo, 1380, 1640)
+    found = explain(demo, (1380, 1640)).frame
     changes = demo.zoom(1380, 1640).changes["change"].to_numpy(np.float64)
     lines = pd.concat([found.groupby("kind").head(3), found[found["token_group"] == "copyable"]])
     assert lines["kind"].nunique() == found["kind"].nunique() >= 7
@@ -113,7 +113,7 @@ def test_many_groups_are_as_each_alone():
 
 
 def test_what_cannot_be_explained_gets_a_sentence(store):
-    with pytest.raises(QueryError, match="no group of 9,999 tokens or more"):
-        explain(store, 0, 8, min_count=9_999)
-    with pytest.raises(QueryError, match="the first step comes first"):
-        explain(store, 8, 0)
+    with pytest.raises(QueryError, match="no group with 9,999 or more tokens"):
+        explain(store, (0, 8), min_count=9_999)
+    with pytest.raises(QueryError, match="expected the earlier step first"):
+        explain(store, (8, 0))

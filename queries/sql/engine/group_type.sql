@@ -1,4 +1,0 @@
--- the type of a group's expression
-describe select (
-{clause}
-) as member from tokens

@@ -1,0 +1,148 @@
+"""The page of an analysis that has none of its own: widgets, chart, tables, script, downloads.
+
+It reads the arguments from the registry, so a new analysis needs no page to appear in the app.
+"""
+
+import inspect
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Union, get_args, get_origin
+
+import streamlit as st
+
+from queries import QueryError, Store
+from queries.analyses.base import Argument, Result
+from queries.analyses.registry import Analysis
+from views import answers
+from views.widgets import figure, group_panel, region
+from views.widgets.figure import Figure
+
+EFFECTS = {"save", "overwrite"}
+"""Arguments that change the store, which the command line offers."""
+DEFAULT_GROUPS = {"true": "all_tokens", None: "copyable"}
+_BOUND: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
+
+
+def page(store: Store, analysis: Analysis, others: Sequence[Store]) -> None:
+    """Draw the page; `others` are stores of the same tokens, such as other seeds."""
+    st.title(analysis.title)
+    st.caption(analysis.sentence)
+    stores = [store]
+    if _takes_stores(analysis):
+        stores += _runs(others)
+        if len(stores) < 2:
+            return
+    with st.container(border=True):
+        arguments = {
+            argument.name: _value(store, analysis, argument)
+            for argument in analysis.arguments
+            if argument.role != "store" and argument.name not in EFFECTS
+        }
+    if any(_is_invalid(argument, arguments) for argument in analysis.arguments):
+        return  # its widget says why
+    try:
+        result = answers.analysis(stores, analysis.name, arguments)
+        _draw(analysis, result)
+    except QueryError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def _is_invalid(argument: Argument, values: Mapping[str, Any]) -> bool:
+    """Whether the argument is a group, and not one that can be used."""
+    can_be_none = argument.default is None and not argument.required
+    return argument.role == "group" and values[argument.name] is None and not can_be_none
+
+
+def _draw(analysis: Analysis, result: Result) -> None:
+    shown = Figure(
+        analysis.title, result.chart(), result.frame, result.script(), "", result.language
+    )
+    figure.show(shown, analysis.name)
+    names = list(result.tables)
+    if len(names) < 2:
+        st.dataframe(result.frame, hide_index=True)
+        return
+    name = st.segmented_control(
+        "Table", names, default=names[0], required=True, key=f"{analysis.name}_table", **_BOUND
+    )
+    st.dataframe(result.tables[str(name)](result), hide_index=True)
+
+
+# ---- several stores
+
+
+def _takes_stores(analysis: Analysis) -> bool:
+    """Whether the function's first argument is a sequence of stores."""
+    first = next(iter(inspect.signature(analysis.function).parameters.values()))
+    return get_origin(first.annotation) is Sequence
+
+
+def _runs(others: Sequence[Store]) -> list[Store]:
+    if not others:
+        st.info(
+            "This needs several runs scored on the same tokens. Open their stores together: "
+            "`streamlit run app.py -- STORE STORE`."
+        )
+        return []
+    paths = [str(other.path) for other in others]
+    selected = st.multiselect("Runs", paths, paths, key="runs_compared", **_BOUND)
+    return [other for other in others if str(other.path) in selected]
+
+
+# ---- a widget for each argument
+
+
+def _value(store: Store, analysis: Analysis, argument: Argument) -> Any:
+    key = f"{analysis.name}_{argument.name}"
+    if argument.role == "group":
+        return _group(store, argument, key)
+    if argument.role == "region":
+        return _region(store, argument)
+    label = argument.name.replace("_", " ").capitalize()
+    kind = _without_none(argument.type)
+    how: dict[str, Any] = {"key": key, "help": _sentence(argument.help), **_BOUND}
+    if kind is bool:
+        return st.toggle(label, argument.default, **how)
+    if kind in (int, float):
+        return st.number_input(label, value=argument.default, width=230, **how)
+    if get_origin(kind) is Literal:
+        return st.segmented_control(
+            label, get_args(kind), default=argument.default, required=True, **how
+        )
+    if get_origin(kind) in (Sequence, tuple):
+        columns = answers.token_columns(store)
+        default = [*(argument.default or ())]
+        options = list(dict.fromkeys([*default, *columns]))
+        return tuple(st.multiselect(label, options, default, accept_new_options=True, **how))
+    return st.text_input(label, argument.default or "", **how) or None
+
+
+def _group(store: Store, argument: Argument, key: str) -> str | None:
+    """A group; an optional one has a switch."""
+    label = _sentence(argument.help)
+    optional = argument.default is None and not argument.required
+    if optional and not st.toggle(label, key=f"{key}_on", **_BOUND):
+        return None
+    default = DEFAULT_GROUPS.get(argument.default, str(argument.default))
+    return group_panel.one(store, label, key, default)
+
+
+def _region(store: Store, argument: Argument) -> region.Region:
+    """The region `region` shares its steps with the Zoom page, as does `second_region`."""
+    first, second = answers.suggested_regions(store)
+    default = second if argument.name.startswith("second") else first
+    if argument.default is not None:
+        default = (store.steps[0], store.steps[-1])
+    label = argument.name.replace("_", " ").capitalize()
+    return region.choose(store, label, argument.name.removesuffix("region"), default)
+
+
+def _without_none(kind: Any) -> Any:
+    """X for X | None."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return next(part for part in get_args(kind) if part is not type(None))
+    return kind
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
