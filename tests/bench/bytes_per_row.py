@@ -10,7 +10,7 @@ from ingest.demo.text import addresses
 from ingest.output import writer
 from ingest.sources.revisions import Checkpoint
 from ingest.text.corpus import Convention, build_corpus
-from ingest.text.documents import SourceDocument
+from ingest.text.document_names import SourceDocument
 from store.layout import Layout
 
 ROWS = 320_000  # as many as the report scored
