@@ -1,11 +1,12 @@
 # Token Trails. `make demo` is the place to start; each target sets up what it needs.
 STORE ?= data/demo
 BENCH ?= report
+FUZZ ?= 500
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = test -x $(BIN)/python || $(PYTHON) -m venv .venv; $(BIN)/python -m pip install -q --disable-pip-version-check -r
 
-.PHONY: demo app test test-peers lint bench bench-app bench-ingest train-demo screenshots
+.PHONY: demo app test fuzz test-peers lint bench bench-app bench-ingest train-demo screenshots
 
 # The app's packages alone: no torch among them.
 .venv/app: requirements-app.lock
@@ -38,6 +39,9 @@ app: .venv/app  ## open the app on STORE
 
 test: lint  ## check everything
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+fuzz: .venv/all  ## random texts through ingest, every analysis and page: FUZZ examples
+	FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/fuzz -p no:cacheprovider
 
 test-peers: .venv/peers  ## check our losses against lm-evaluation-harness and minicons
 	$(BIN)/python -m pytest tests/peers
