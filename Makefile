@@ -6,11 +6,12 @@ OUT ?= build/demo
 SHOTS ?= docs
 PORT ?= 8501
 KILLS ?= 30
+FUZZ ?= 500
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = test -x $(BIN)/python || $(PYTHON) -m venv .venv; $(BIN)/python -m pip install -q --disable-pip-version-check -r
 
-.PHONY: demo demo-store app test test-kill test-peers lint bench bench-app bench-ingest train-demo screenshots sweep
+.PHONY: demo demo-store app test test-kill test-peers lint bench bench-app bench-ingest train-demo screenshots sweep fuzz
 
 # Only the app's packages, without torch.
 .venv/app: requirements-app.lock
@@ -49,17 +50,16 @@ test: lint  ## check everything
 test-kill: .venv/all  ## kill scoring KILLS times at random moments, and resume (the suite: 9 times)
 	KILLS=$(KILLS) $(BIN)/python -m pytest tests/ingest -k killed
 
+fuzz: .venv/all  ## random texts through ingest, every analysis and page: FUZZ examples
+	FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/fuzz -p no:cacheprovider
+
 test-peers: .venv/peers  ## compare our losses with lm-evaluation-harness and minicons
 	$(BIN)/python -m pytest tests/peers
 
-<<<<<<< HEAD
-lint: .venv/all  ## ruff and mypy
-=======
 sweep: .venv/all  ## score a tiny model of every architecture in a run and alone; writes docs/architectures.md
 	nice $(BIN)/python -m tests.sweep
 
-lint: .venv/all
->>>>>>> d765d0f3485bb5abd70b3d98f014d66fd2e39a52
+lint: .venv/all  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -84,7 +84,7 @@ def _describe(source: Source, options: RunOptions) -> _DescribedSource:
         sha256 = tokenizer_sha256(tokenizer)
     convention = Convention(
         _context_length(options, context_length(config)),
-        None if options.no_bos else bos_id(tokenizer),
+        None if options.no_bos else bos_id(tokenizer, config),
         options.max_parts,
         options.stride,
         options.limit_tokens,
@@ -156,6 +156,7 @@ def _manifest(
         options=options.recorded,
         text_commit=text.commit,
         versions={name: version(name) for name in LIBRARIES},
+        planned=sorted(c.checkpoint for c in described.checkpoints),
     )
 
 

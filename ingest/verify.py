@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.errors import IngestError
+from ingest.output.outcomes import stored_digests, summarize
 from ingest.output.tables import read_store_manifest, read_table
 from store import schema
 from store.features import FeatureError, read_feature
@@ -36,6 +37,7 @@ def verify(root: Path) -> list[str]:
     problems += _text_problems(manifest, tables[layout.tokens], tables[layout.docs])
     outcomes = {row["checkpoint"]: row for row in tables[layout.checkpoints].to_pylist()}
     problems += _file_problems(layout, outcomes)
+    problems += _plan_problems(layout, manifest, outcomes)
     tokens = tables[layout.tokens].select(schema.REPEATED)
     for checkpoint, path in layout.scored().items():
         found = _loss_problems(path, checkpoint, tokens, outcomes.get(checkpoint))
@@ -96,6 +98,13 @@ def _file_problems(layout: Layout, outcomes: dict[int, dict[str, Any]]) -> Itera
             yield f"checkpoint {number} is in checkpoints.parquet but has no loss file"
 
 
+def _plan_problems(
+    layout: Layout, manifest: Manifest, outcomes: dict[int, dict[str, Any]]
+) -> Iterator[str]:
+    for number in sorted({*(manifest.planned or ())} - outcomes.keys() - layout.scored().keys()):
+        yield f"checkpoint {number} was planned but is not scored: run ingest again"
+
+
 def _loss_problems(
     path: Path, checkpoint: int, tokens: pa.Table, outcome: dict[str, Any] | None
 ) -> Iterator[str]:
@@ -114,8 +123,20 @@ def _loss_problems(
     losses = table["loss"].to_numpy()
     if not np.isfinite(losses).all() or (losses < 0).any():
         yield "has losses that are missing, infinite or negative"
-    elif outcome and not outcome["error"]:
-        yield from _mean_problems(losses, outcome)
+        return
+    scored = outcome if outcome and not outcome["error"] else None
+    problems = [*_mean_problems(losses, scored)] if scored else []
+    yield from problems or _digest_problems(table, scored)
+
+
+def _digest_problems(table: pa.Table, outcome: dict[str, Any] | None) -> Iterator[str]:
+    """What the file says of itself. Files of other writers may say nothing."""
+    digests = stored_digests(table.schema)
+    losses, weights = digests["losses_sha256"], digests["weights_sha256"]
+    if losses and losses != summarize(table["loss"].to_numpy())["losses_sha256"]:
+        yield "holds other losses than those that it was written with"
+    if outcome and weights and weights != outcome["weights_sha256"]:
+        yield "was scored with other weights than checkpoints.parquet says"
 
 
 def _mean_problems(losses: np.ndarray, outcome: dict[str, Any]) -> Iterator[str]:

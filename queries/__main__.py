@@ -401,7 +401,10 @@ def _check_one(**options: object) -> None:
 
 @_command(STORE, "data/demo")
 def catalog(store: Store) -> Answer:
-    """Rebuild STORE/catalog.duckdb: views and macros for any DuckDB."""
+    """Rebuild STORE/catalog.duckdb: views and macros for any DuckDB.
+
+    DuckDB cannot open a database whose path has a ? or a backslash: change to its folder first.
+    """
     return Answer(store.make_catalog())
 
 

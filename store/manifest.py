@@ -37,6 +37,8 @@ class Manifest:
     options: dict[str, Any] = field(default_factory=dict)
     text_commit: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    planned: list[int] | None = None
+    """The checkpoints that runs set out to score, increasing. Older stores do not say."""
     format_version: int = FORMAT_VERSION
 
 

@@ -182,6 +182,8 @@ def _own(
 
 def _found(keys: np.ndarray, counts: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """The counts of the keys `asked`, 0 for those that are not in `keys`, which are sorted."""
+    if not len(keys):  # no event is of one document only: the documents are the same
+        return np.zeros(len(asked), np.int64)
     at = np.searchsorted(keys, asked).clip(0, len(keys) - 1)
     return np.where(keys[at] == asked, counts[at], 0)
 

@@ -110,7 +110,7 @@ def known_outcomes(layout: Layout, checkpoints: list[Checkpoint]) -> dict[int, O
 def outcome_of_file(path: Path, checkpoint: Checkpoint) -> Outcome:
     """What a loss file says of its checkpoint. It does not say how many seconds scoring took."""
     table = read_table(path)
-    digests = _digests(table.schema)
+    digests = stored_digests(table.schema)
     outcome = Outcome(checkpoint, digests["weights_sha256"], table.num_rows)
     return replace(outcome, **summarize(table["loss"].to_numpy()))
 
@@ -157,7 +157,8 @@ def _from_row(row: dict[str, Any], layout: Layout, scored: dict[int, Path]) -> O
     return replace(outcome, losses_sha256=_losses_sha256(path) if path else None)
 
 
-def _digests(table: pa.Schema) -> dict[str, str | None]:
+def stored_digests(table: pa.Schema) -> dict[str, str | None]:
+    """What the metadata of a loss file say: DIGESTS -> value, None if there is none."""
     metadata = table.metadata or {}
     return {name: metadata.get(name.encode(), b"").decode() or None for name in DIGESTS}
 
@@ -165,6 +166,6 @@ def _digests(table: pa.Schema) -> dict[str, str | None]:
 def _losses_sha256(path: Path) -> str | None:
     """From the file's footer only. Whoever needs the losses reports a damaged file."""
     try:
-        return _digests(pq.read_schema(path))["losses_sha256"]
+        return stored_digests(pq.read_schema(path))["losses_sha256"]
     except (OSError, pa.ArrowException):
         return None

@@ -1,6 +1,7 @@
 """Create a store or check that it is the right one; write its text and its losses."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +45,10 @@ def open_store(
     for path in [*leftovers(layout.root), *_half_written(layout, share)]:
         path.unlink()
     if layout.manifest.exists():
-        _refuse_other(layout.root, read_store_manifest(layout), manifest)
+        found = read_store_manifest(layout)
+        _refuse_other(layout.root, found, manifest)
         _restore_text(layout, corpus, manifest)
+        _add_planned(layout, found, manifest)
         return
     if layout.scored():
         raise IngestError(
@@ -54,6 +57,12 @@ def open_store(
         )
     write_text(layout, corpus)
     write_manifest(manifest, layout.manifest)
+
+
+def _add_planned(layout: Layout, found: Manifest, wanted: Manifest) -> None:
+    planned = sorted({*(found.planned or ()), *(wanted.planned or ())})
+    if planned and planned != found.planned:
+        write_manifest(replace(found, planned=planned), layout.manifest)
 
 
 def _half_written(layout: Layout, share: list[Checkpoint] | None) -> list[Path]:

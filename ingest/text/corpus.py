@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,11 @@ import pyarrow as pa
 from transformers import PreTrainedTokenizerBase
 
 from ingest.errors import IngestError
-from ingest.text.documents import SourceDocument
+from ingest.text.document_names import (
+    SourceDocument,
+    distinct_columns,
+    with_distinct_names,
+)
 from ingest.text.offsets import tokenize
 from ingest.text.token_features import find_words, ngram_seen_before
 from ingest.text.tokenizer import token_strings
@@ -112,6 +116,7 @@ def build_corpus(
             break
     if not docs:
         raise IngestError("the text is too short: no token in it has a predecessor")
+    docs = _named(docs)
     return Corpus(
         _docs_table(docs),
         _tokens_table(docs, tokenizer),
@@ -186,6 +191,13 @@ def _make_doc(
     return _Doc(document, window.part, text, tokens, first, columns)
 
 
+def _named(docs: list[_Doc]) -> list[_Doc]:
+    """Docs of documents whose names tell them apart, where their rows have such a column."""
+    documents = {id(d.source): d.source for d in docs}
+    named = dict(zip(documents, with_distinct_names([*documents.values()]), strict=True))
+    return [replace(d, source=named[id(d.source)]) for d in docs]
+
+
 def _docs_table(docs: list[_Doc]) -> pa.Table:
     columns: dict[str, Any] = {
         "doc": range(len(docs)),
@@ -195,9 +207,9 @@ def _docs_table(docs: list[_Doc]) -> pa.Table:
         "text": [d.text for d in docs],
     }
     table = pa.table({f.name: pa.array(columns[f.name], f.type) for f in schema.DOCS})
-    for name in dict.fromkeys(k for d in docs for k in d.source.metadata):
+    for name, column in distinct_columns(k for d in docs for k in d.source.metadata).items():
         values = [d.source.metadata.get(name) for d in docs]
-        table = table.append_column(name, _column(values))
+        table = table.append_column(column, _column(values))
     return table
 
 

@@ -5,11 +5,11 @@ Documents are read lazily, no further than the run needs.
 
 import json
 import os
-import re
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,25 +18,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.errors import IngestError, first_line
-from store import schema
+from ingest.text.document_names import (
+    HUB_NAME_COLUMNS,
+    NAME_COLUMNS,
+    SourceDocument,
+    candidates,
+    free_name,
+    name_column,
+)
 
 FILE_TYPES = (".txt", ".jsonl", ".parquet")
-# Columns that may hold a document's name, in order of preference.
-NAME_COLUMNS = ("source", "id", "name", "title")
-# On the Hub, a column `source` usually holds the collection, not the document.
-_HUB_NAME_COLUMNS = ("id", "title")
-_RESERVED = {*schema.DOCS.names, *schema.TOKENS.names, *schema.LOSSES.names}
 WIKITEXT = {"wikitext-2": "wikitext-2-raw-v1", "wikitext-103": "wikitext-103-raw-v1"}
+_SYSTEM_FOLDERS = {"__MACOSX", "__pycache__"}
 DEFAULT_SPLIT = "test"  # the split on which language models are compared
-
-
-@dataclass(frozen=True)
-class SourceDocument:
-    """One document as it was read, before it is cut into docs of one context window each."""
-
-    source: str
-    text: str
-    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,15 +108,10 @@ def from_row(
             f"{origin}: column {column!r} holds a {type(text).__name__}, expected text: "
             "name another with --column"
         )
-    name = next((n for n in names if n != column and row.get(n) is not None), None)
-    metadata = {_free_name(k): _scalar(v) for k, v in row.items() if k not in (column, name)}
-    return SourceDocument(str(row[name]) if name else fallback, text or "", metadata)
-
-
-def _free_name(name: str) -> str:
-    """Metadata columns may not shadow the store's own, nor a column that was renamed for that."""
-    reserved = re.sub("^(meta_)*", "", name.lower()) in _RESERVED
-    return f"meta_{name}" if reserved else name
+    name = name_column(row, column, names)
+    metadata = {free_name(k): _scalar(v) for k, v in row.items() if k not in (column, name)}
+    source = str(row[name]) if name else fallback
+    return SourceDocument(source, text or "", metadata, name, candidates(row, column, names))
 
 
 def _scalar(value: Any) -> Any:
@@ -137,32 +126,52 @@ def read_texts(path: Path, column: str = "text") -> Iterator[SourceDocument]:
     missing column or text that is not UTF-8.
     """
     files = _files(path)
-    return (document for file in files for document in _read_file(file, path, column))
+    names = Counter(_name(file, path) for file in files)
+    return (document for file in files for document in _read_file(file, path, column, names))
 
 
 def _files(path: Path) -> list[Path]:
     types = ", ".join(FILE_TYPES)
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix in FILE_TYPES and p.is_file())
+        files = sorted(p for p in path.rglob("*") if _is_text(p, path))
         if not files:
-            raise IngestError(f"{path} has no {types} files in it")
+            raise IngestError(f"{path} has no {types} files in it (hidden files do not count)")
         return files
     if not path.exists():
         raise IngestError(f"{path} does not exist: expected a {types} file or a folder")
-    if path.suffix not in FILE_TYPES:
+    if _type(path) not in FILE_TYPES:
         ending = f"ends in {path.suffix}" if path.suffix else "has no file extension"
         raise IngestError(f"{path} {ending}: expected {types}")
     return [path]
 
 
-def _read_file(file: Path, root: Path, column: str) -> Iterator[SourceDocument]:
-    name = _readable(str(file.relative_to(root).with_suffix("")) if root.is_dir() else file.stem)
-    if file.suffix == ".txt":
+def _is_text(file: Path, root: Path) -> bool:
+    """Hidden files are notes of an editor or a file system, such as `.ipynb_checkpoints/a.txt`."""
+    parts = file.relative_to(root).parts
+    hidden = any(part.startswith(".") or part in _SYSTEM_FOLDERS for part in parts)
+    return _type(file) in FILE_TYPES and not hidden and file.is_file()
+
+
+def _type(file: Path) -> str:
+    return file.suffix.lower()
+
+
+def _read_file(
+    file: Path, root: Path, column: str, names: Counter[str]
+) -> Iterator[SourceDocument]:
+    """`names` counts the files of each name: `a.txt` and `a.TXT` are two documents."""
+    name = _name(file, root)
+    name += file.suffix if names[name] > 1 else ""
+    if _type(file) == ".txt":
         yield SourceDocument(name, _decode(file))
         return
-    rows = _jsonl_rows(file) if file.suffix == ".jsonl" else _parquet_rows(file)
+    rows = _jsonl_rows(file) if _type(file) == ".jsonl" else _parquet_rows(file)
     for number, row in enumerate(rows):
         yield from_row(row, f"{name}:{number}", str(file), column)
+
+
+def _name(file: Path, root: Path) -> str:
+    return _readable(str(file.relative_to(root).with_suffix("")) if root.is_dir() else file.stem)
 
 
 def _readable(name: str) -> str:
@@ -171,13 +180,31 @@ def _readable(name: str) -> str:
 
 
 def _decode(file: Path) -> str:
+    content = file.read_bytes()
+    encoding = _wide_encoding(content)
     try:
-        return file.read_bytes().decode("utf-8-sig")
+        if not encoding:
+            return content.decode("utf-8-sig")
+        found = f"is {encoding.upper()} text"
     except UnicodeDecodeError as error:
-        raise IngestError(
-            f"{file} is not UTF-8 text (byte {error.start} cannot be decoded): convert it, for "
-            f"example with `iconv -f latin1 -t utf-8 {file.name}`"
-        ) from error
+        encoding = "latin1"
+        found = f"is not UTF-8 text (byte {error.start} cannot be decoded)"
+    old, new = shlex.quote(str(file)), shlex.quote(f"{file}.new")
+    raise IngestError(
+        f"{file} {found}, expected UTF-8: convert it, for example with "
+        f"`iconv -f {encoding} -t utf-8 {old} > {new} && mv {new} {old}`"
+    )
+
+
+def _wide_encoding(content: bytes) -> str | None:
+    """UTF-16 or UTF-32 if a byte order mark or every other byte says so."""
+    marks = {"utf-32": (b"\xff\xfe\0\0", b"\0\0\xfe\xff"), "utf-16": (b"\xff\xfe", b"\xfe\xff")}
+    for encoding, starts in marks.items():
+        if content.startswith(starts):
+            return encoding
+    half = len(content) // 2
+    zeros = {"utf-16be": content[::2].count(0), "utf-16le": content[1::2].count(0)}
+    return next((name for name, n in zeros.items() if half and n > 0.7 * half), None)
 
 
 def _jsonl_rows(file: Path) -> Iterator[dict[str, Any]]:
@@ -261,7 +288,7 @@ def read_dataset(dataset: Dataset, column: str) -> Iterator[SourceDocument]:
         return
     for number, row in enumerate(rows):
         name = f"{dataset.split}:{number}"
-        yield from_row(row, name, dataset.name, column, _HUB_NAME_COLUMNS)
+        yield from_row(row, name, dataset.name, column, HUB_NAME_COLUMNS)
 
 
 def _hub_rows(dataset: Dataset) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,8 @@ from transformers import PreTrainedTokenizerBase
 from ingest.errors import IngestError
 from ingest.output.tables import read_store_manifest, read_table
 from ingest.sources.open import tokenizer_folder
-from ingest.text.documents import SourceDocument, read_texts
+from ingest.text.document_names import SourceDocument
+from ingest.text.documents import read_texts
 from ingest.text.tokenizer import load_tokenizer, tokenizer_sha256
 from store.features import Feature, write_feature
 from store.layout import Layout

@@ -5,11 +5,12 @@ import functools
 import hashlib
 import json
 import re
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
 from ingest.errors import IngestError, needs_remote_code, remote_code_advice
 from ingest.sources.checkpoint_files import TOKENIZER_FILES
@@ -64,10 +65,47 @@ def tokenizer_sha256(tokenizer: PreTrainedTokenizerBase) -> str:
     return digest.hexdigest()
 
 
-def bos_id(tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """The id of the BOS, else of the EOS, else None: lm-evaluation-harness's convention."""
-    found = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-    return None if found is None else int(found)
+def bos_id(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> int | None:
+    """The id of the BOS, else of the EOS, else None: lm-evaluation-harness's convention.
+
+    A token that the model has no trained embedding for is passed over, and a note says why.
+    """
+    named = {"BOS": tokenizer.bos_token_id, "EOS": tokenizer.eos_token_id}
+    refused: dict[int, str] = {}
+    for name, found in named.items():
+        if found is not None and found not in refused:
+            why = _untrained(int(found), tokenizer, config)
+            if not why:
+                _print_refused(refused, f"the {name}, {tokenizer.convert_ids_to_tokens(found)}")
+                return int(found)
+            refused[found] = f"the {name} of the tokenizer has id {found}, {why}"
+    _print_refused(refused, "no BOS")
+    return None
+
+
+def _untrained(
+    token_id: int, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig
+) -> str | None:
+    """Why the model cannot know the token; None if it can."""
+    text = config.get_text_config()
+    if token_id >= text.vocab_size:
+        return f"but the model knows only {text.vocab_size} token types"
+    ids: set[int] = set()
+    for of_model in (text.bos_token_id, text.eos_token_id):
+        ids.update(of_model if isinstance(of_model, list) else [of_model])
+    is_padded = text.vocab_size > len(tokenizer)  # so the added tokens do not fill the embedding
+    if token_id >= tokenizer.vocab_size and is_padded and token_id not in ids:
+        return (
+            f"which lies in the padded part of the model's embedding: the tokenizer's own "
+            f"vocabulary has {tokenizer.vocab_size} token types, and the model's config names "
+            "another BOS and EOS"
+        )
+    return None
+
+
+def _print_refused(refused: dict[int, str], instead: str) -> None:
+    for why in refused.values():
+        print(f"note: {why}: {instead} is prepended to each doc", file=sys.stderr)
 
 
 def token_strings(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[str]:

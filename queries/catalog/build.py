@@ -6,9 +6,10 @@ files, by absolute paths, so it is rebuilt if the store has moved or its groups 
 
 import contextlib
 import hashlib
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterable
-from glob import escape
 from pathlib import Path
 
 import duckdb
@@ -17,7 +18,7 @@ import pandas as pd
 from queries import sql
 from queries.engine import database as relations
 from queries.engine.clauses import Expression, check_clause
-from queries.engine.database import Database
+from queries.engine.database import Database, literal
 from queries.errors import QueryError
 from queries.groups.named_groups import NamedGroup
 from store.files import whole_file
@@ -59,12 +60,15 @@ def make(layout: Layout, database: Database, groups: Iterable[NamedGroup]) -> pd
 
 
 def _make(layout: Layout, database: Database, groups: list[NamedGroup]) -> pd.DataFrame:
-    with whole_file(layout.catalog) as temporary:
-        with duckdb.connect(str(temporary), config=CONFIGURATION) as connection:
+    # DuckDB cannot create a database where the path has a ? or a backslash.
+    with tempfile.TemporaryDirectory() as folder, whole_file(layout.catalog) as temporary:
+        built = Path(folder) / layout.catalog.name
+        with duckdb.connect(str(built), config=CONFIGURATION) as connection:
             root = Layout(layout.root.resolve())
             _create_relations(connection, root, _features(layout, database))
             left_out = [g.name for g in groups if not _create_group(connection, database, g)]
             made: pd.DataFrame = connection.sql(sql.read("catalog/contents")).df()
+        shutil.copyfile(built, temporary)
         # A journal that another DuckDB left behind belongs to the file that is replaced here.
         layout.catalog.with_name(f"{layout.catalog.name}.wal").unlink(missing_ok=True)
     with whole_file(_note(layout)) as temporary:
@@ -75,20 +79,31 @@ def _make(layout: Layout, database: Database, groups: list[NamedGroup]) -> pd.Da
 def _create_relations(
     connection: duckdb.DuckDBPyConnection, root: Layout, features: list[Path]
 ) -> None:
-    # A view's SQL takes no bound values. The star finds checkpoints that are scored later.
-    losses = escape(str(root.losses)) + "/checkpoint-*.parquet"
-    connection.read_parquet(losses, file_row_number=True).create_view("loss_files")
+    # A view's SQL takes no bound values.
+    files = _loss_files(root)
+    connection.read_parquet(files, file_row_number=True).create_view("loss_files")
     for name, path in (("doc_rows", root.docs), ("checkpoints", root.checkpoints)):
-        connection.read_parquet(escape(str(path))).create_view(name)
+        connection.read_parquet(literal(path)).create_view(name)
     if root.probes.exists():
-        connection.read_parquet(escape(str(root.probes))).create_view("probe_rows")
+        connection.read_parquet(literal(root.probes)).create_view("probe_rows")
         connection.execute(sql.read(PROBES))
-    tokens = connection.read_parquet(escape(str(root.tokens)))
+    tokens = connection.read_parquet(literal(root.tokens))
     for path in features:
-        tokens = tokens.join(connection.read_parquet(escape(str(path))), "row")
+        tokens = tokens.join(connection.read_parquet(literal(path)), "row")
     tokens.create_view("token_rows")
     relations.create_relations(connection)
     connection.execute(sql.read("catalog/loss_at"))
+
+
+def _loss_files(root: Layout) -> list[str]:
+    """A pattern, which finds checkpoints that are scored later; or each file.
+
+    DuckDB has no pattern for a path with a backslash, so a store there gets a new catalog when it
+    is opened with further checkpoints.
+    """
+    if "\\" in str(root.losses):
+        return [literal(path) for path in root.scored().values()]
+    return [f"{literal(root.losses)}/checkpoint-*.parquet"]
 
 
 def _create_group(
@@ -120,7 +135,8 @@ def _digest(layout: Layout, database: Database, groups: list[NamedGroup]) -> str
     ours = (*relations.VIEWS, *MACROS, PROBES, "catalog/group", "catalog/t_quantiles")
     texts = [sql.read(name) for name in ours]
     clauses = [(group.name, group.clause) for group in groups]
-    facts = (str(layout.root.resolve()), files, texts, clauses, layout.probes.exists())
+    losses = _loss_files(Layout(layout.root.resolve()))
+    facts = (losses, files, texts, clauses, layout.probes.exists())
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 

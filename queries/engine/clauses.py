@@ -175,6 +175,7 @@ _UNKNOWN_COLUMN = re.compile(
     r'column "([^"]*)" not found|have a column named "([^"]*)"', re.IGNORECASE
 )
 _UNKNOWN_FUNCTION = re.compile(r"Function with name (\S+) does not exist")
+_NO_FIELD = re.compile(r"Cannot extract field '([^']*)' from expression \"([^\"]*)\"")
 _NEAR = re.compile(r'Did you mean "(?:main\.)?([^"]+)"')
 _OUR_SENTENCE = re.compile(r"QueryError: (.*)", re.DOTALL)
 _IN_PYTHON = re.compile(r"executing the UDF: (.*)", re.DOTALL)
@@ -199,8 +200,22 @@ def _explained(database: Database, expression: Expression, message: str, where: 
             f"{f', did you mean {near[1]}' if near else ''}? Use one of DuckDB's, or a Python "
             "function of queries/udfs.py or of the file named with --functions"
         )
+    if found := _NO_FIELD.search(message):
+        return f"{label}{where}: {_nested(expression.text, found[2], found[1])}"
     first = " ".join(message.partition("\n\n")[0].split())
     return f"{label}{where} cannot be evaluated: {first}"
+
+
+def _nested(clause: str, column: str, field: str) -> str:
+    """How to name a field of nested metadata, which a store keeps as JSON text."""
+    column = column.rpartition(".")[2]
+    named = re.search(rf"\b{re.escape(column)}\s*\.\s*(\w+(?:\s*\.\s*\w+)*)", clause, re.IGNORECASE)
+    path = re.sub(r"\s", "", named[1]) if named else field
+    return (
+        f"nested metadata is stored as JSON text: write ({column}->>'$.{path}') in place of "
+        f"{column}.{path}, as in ({column}->>'$.{path}') = 'some text'; if {column} holds no JSON, "
+        "compare it directly"
+    )
 
 
 def _unknown_column(database: Database, clause: str, name: str) -> str:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -18,7 +19,7 @@ from scipy import stats
 
 from queries import sql
 from queries.engine.clauses import message_of, objection, place
-from queries.errors import QueryError
+from queries.errors import QueryError, StoreError
 from queries.stats.bands import LEVEL
 from store.layout import Layout
 
@@ -50,18 +51,18 @@ class Database:
             ("engine/load_docs", layout.docs),
             ("engine/load_checkpoints", layout.checkpoints),
         ):
-            self._connection.execute(sql.read(name), {"path": str(path)})
+            self._connection.execute(sql.read(name), {"path": literal(path)})
         self._has_probes, self._probe_error = layout.probes.exists(), ""
         if self._has_probes:
             self._load_probes(layout.probes)
-        self._token_file = str(layout.tokens)
+        self._token_file = literal(layout.tokens)
         self.tokens_loaded = 0
         """How often the tokens were loaded: their columns may change each time."""
         self.load_tokens(features)
         self.unusable_columns: dict[str, str] = {}
         """Features that cannot be used as columns, and why."""
         # A view's SQL takes no bound values, and other cursors would not see a variable.
-        files = [str(path.absolute()) for path in loss_files]
+        files = [literal(path.absolute()) for path in loss_files]
         self._connection.read_parquet(files, file_row_number=True).create_view("loss_files")
         create_relations(self._connection)
         self._connection.execute("create schema token_groups")  # see GroupViews
@@ -141,8 +142,10 @@ class Database:
         # Otherwise a table's name may also be that of a Python variable around the call.
         self._connection.execute("set global python_enable_replacements = false")
         self._connection.execute("set global errors_as_json = true")  # see clauses.message_of
+        # DuckDB compares patterns as well as the files that they match.
+        folders = [str(root.absolute()), literal(root.absolute())]
         self._connection.execute(
-            "set allowed_directories = $folders::varchar[]", {"folders": [str(root.absolute())]}
+            "set allowed_directories = $folders::varchar[]", {"folders": folders}
         )
         self._connection.execute("set enable_external_access = false")
         self._connection.execute("set lock_configuration = true")
@@ -172,7 +175,7 @@ class Database:
 
     def _load_probes(self, path: Path) -> None:
         try:
-            self._connection.execute(sql.read("engine/load_probes"), {"path": str(path)})
+            self._connection.execute(sql.read("engine/load_probes"), {"path": literal(path)})
         except duckdb.Error:  # only `probes` needs them
             self._probe_error = f"{path} cannot be read: delete it and run ingest with --probes"
 
@@ -335,6 +338,23 @@ def _bounded(cursor: duckdb.DuckDBPyConnection) -> pd.DataFrame:
             )
     # The last chunk is empty and is omitted, as its text columns have no type.
     return pd.concat(chunks[:-1] or chunks, ignore_index=True)
+
+
+def literal(path: Path) -> str:
+    """A file's path as DuckDB's `read_parquet` needs it: in a pattern, *, ? and [ are escaped.
+
+    In a path with a backslash nothing can be escaped, as DuckDB takes that for a separator of
+    folders. Raises StoreError if it would be needed.
+    """
+    text = str(path)
+    if "\\" not in text:
+        return escape(text)
+    if set(text) & set("*?["):
+        raise StoreError(
+            f"{path} has a backslash and one of *, ? and [ in its path, which DuckDB cannot read: "
+            "rename one of its folders"
+        )
+    return text
 
 
 # The views and macros over a store's files, which its catalog and this database share.

@@ -19,6 +19,8 @@ from store.files import leftovers, whole_file
 
 BLOCK = 64
 """Checkpoints per block."""
+MEMORY_LIMIT = 2**30
+"""Bytes; a larger block needs a place on disk."""
 Progress = Callable[[int, int], None]
 _ROWS = 122_880  # of one block that are in memory at a time in each thread: 32 MB
 _BUFFER = 65_536  # bytes of a loss file read at a time
@@ -77,7 +79,7 @@ def open_matrix(
 
     Blocks are built in parallel, each in less than 200 MB whatever the store's size. `progress` is
     called with (losses read, losses to read). Raises StoreError for a loss file that is unreadable
-    or has the wrong number of rows, and if the index cannot be written.
+    or has the wrong number of rows, and if the index can neither be written nor kept in memory.
     """
     checkpoints = sorted(files)
     parts = [checkpoints[start : start + BLOCK] for start in range(0, len(checkpoints), BLOCK)]
@@ -99,7 +101,9 @@ class _Block:
     """Losses read so far while it is built."""
     digest: str = field(init=False)
     path: Path | None = field(init=False)
-    """Where it is; None until it is built."""
+    """Where it is; None until it is built, and if no place can be written."""
+    held: np.ndarray | None = field(init=False, default=None)
+    """The block itself if it is kept in memory instead."""
 
     def __post_init__(self) -> None:
         self.digest = _digest(self.files, self.n_tokens)
@@ -131,7 +135,7 @@ class _Block:
         return facts.st_size == self.size * 4 and int(facts.st_mtime) == self.modified
 
     def build(self) -> None:
-        """Write it to the first place that can be written."""
+        """Write it to the first place that can be written, or else keep it in memory."""
         errors = []
         for path in self.places:
             try:
@@ -140,6 +144,9 @@ class _Block:
                 return
             except OSError as error:
                 errors.append(f"{path.parent} ({error.strerror})")
+        if self.size * 4 <= MEMORY_LIMIT:
+            self.held = self._read()
+            return
         raise StoreError(
             f"the index of losses cannot be written to {' nor to '.join(errors)}: "
             f"free {self.size * 4:,} bytes in one of them"
@@ -153,6 +160,14 @@ class _Block:
                     np.stack(columns, axis=1).tofile(handle)
                     self.done += sum(len(column) for column in columns)
             os.utime(temporary, (self.modified, self.modified))
+
+    def _read(self) -> np.ndarray:
+        self.done = 0
+        columns = []
+        for path in self.files.values():
+            columns.append(np.concatenate([np.empty(0, np.float32), *self._pieces(path)]))
+            self.done += self.n_tokens
+        return np.stack(columns, axis=1)
 
     def _pieces(self, path: Path) -> Iterator[np.ndarray]:
         """A loss file's losses, float32, in pieces of `_ROWS`, independent of its row groups."""
@@ -182,6 +197,8 @@ class _Block:
             )
 
     def open(self) -> np.ndarray:
+        if self.held is not None:
+            return self.held
         assert self.path
         return np.memmap(
             self.path, dtype=np.float32, mode="r", shape=(self.n_tokens, len(self.files))

@@ -10,11 +10,11 @@ with history as (
     group by all
 )
 select
-    "row", source, doc, "position", token_str,
-    right(text[1:char_start], 40) as before,
-    best_step, lowest_loss, last_loss,
-    last_loss - lowest_loss as forgetting
-from history
-join tokens using ("row")
-order by forgetting desc, "row"
+    t."row", t.source, t.doc, t."position", t.token_str,
+    right(t.text[1:t.char_start], 40) as before,
+    h.best_step, h.lowest_loss, h.last_loss,
+    h.last_loss - h.lowest_loss as forgetting
+from history as h
+join tokens as t on t."row" = h."row"
+order by h.last_loss - h.lowest_loss desc, t."row"
 limit 50;

@@ -1,9 +1,9 @@
 -- Which source documents stay hardest to predict?
 -- grain: one row per source document; losses in nats at the first and last checkpoint, hardest first.
 with means as (
-    select source, checkpoint, count(*) as n_tokens, avg(loss) as mean_loss
-    from losses
-    join docs using (doc)
+    select d.source, l.checkpoint, count(*) as n_tokens, avg(l.loss) as mean_loss
+    from losses as l
+    join docs as d using (doc)
     group by all
 )
 select

@@ -4,12 +4,12 @@ with last as (
     select max(checkpoint) as checkpoint from loss_rows
 )
 select
-    least(seen_before, 8) as earlier_occurrences,
-    avg(loss) as mean_loss,
-    avg(loss) filter (where is_word_start) as mean_loss_of_word_starts,
+    least(t.seen_before, 8) as earlier_occurrences,
+    avg(l.loss) as mean_loss,
+    avg(l.loss) filter (where t.is_word_start) as mean_loss_of_word_starts,
     count(*) as n_tokens
-from loss_rows
-join last using (checkpoint)
-join tokens using ("row")
+from loss_rows as l
+join last on last.checkpoint = l.checkpoint
+join tokens as t on t."row" = l."row"
 group by all
 order by earlier_occurrences;

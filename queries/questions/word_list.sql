@@ -4,9 +4,9 @@ with words as (
     select unnest(['we', 'you', 'it', 'they', 'of', 'to', 'people', 'world']) as word
 ),
 members as materialized (
-    select "row", words.word, source
-    from tokens
-    join words on lower(tokens.word) = words.word
+    select t."row", w.word, t.source
+    from tokens as t
+    join words as w on lower(t.word) = w.word
 )
 select
     word, checkpoint,

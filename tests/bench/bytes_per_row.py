@@ -11,7 +11,7 @@ from ingest.output import writer
 from ingest.output.outcomes import Outcome
 from ingest.sources.revisions import Checkpoint
 from ingest.text.corpus import Convention, build_corpus
-from ingest.text.documents import SourceDocument
+from ingest.text.document_names import SourceDocument
 from store.layout import Layout
 
 LIMIT, REPORT_ROWS = 6.5, 320_000

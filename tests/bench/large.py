@@ -23,7 +23,7 @@ from ingest.output import writer
 from ingest.output.outcomes import Outcome, outcome_of_file, summarize, write_outcomes
 from ingest.sources.revisions import Checkpoint
 from ingest.text.corpus import Convention, Corpus, build_corpus
-from ingest.text.documents import SourceDocument
+from ingest.text.document_names import SourceDocument
 from store import schema
 from store.layout import Layout
 from store.manifest import Manifest, write_manifest

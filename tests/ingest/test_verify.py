@@ -5,16 +5,21 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from ingest.__main__ import main
 from ingest.errors import IngestError
 from ingest.verify import verify
 from store.layout import Layout
+from store.manifest import read_manifest
 from tests.ingest.conftest import Ingest
 from tests.ingest.processes import ROOT
+from tests.models import save_run
 
 LOSS_FILE = "losses/checkpoint-000000010.parquet"
 NO_LOSS = "has losses that are missing, infinite or negative"
@@ -190,3 +195,61 @@ def test_the_command_names_each_problem_and_ends_with_status_1(store: Path, inge
 def test_neither_verify_nor_compare_loads_torch() -> None:
     code = "import sys, ingest.verify; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def other_store(run: Path, text: Path, folder: Path, *more: str) -> Path:
+    assert main(["run", str(run), "--text", str(text), "--store", str(folder), *more]) == 0
+    return folder
+
+
+def test_a_missing_checkpoint_of_the_plan_is_found(store: Path) -> None:
+    """No loss file and no row: only the plan knows of it."""
+    (store / LOSS_FILE).unlink()
+    rewrite(store / "checkpoints.parquet", lambda t: t.filter(pc.field("checkpoint") != 10))
+    assert verify(store) == ["checkpoint 10 was planned but is not scored: run ingest again"]
+
+
+def test_the_plan_is_recorded_before_the_first_checkpoint_and_grows(
+    ingest: Ingest, run_folder: Path, text: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(run_folder, tmp_path / "run")
+    for folder in run.iterdir():
+        (folder / "model.safetensors").write_bytes(b"damaged")
+    arguments = ("run", run, "--text", text, "--store", tmp_path / "s")
+    assert ingest(*arguments, "--steps", "0:10").status == 1
+    assert read_manifest(tmp_path / "s" / "manifest.json").planned == [0, 10]
+    assert ingest(*arguments, "--steps", "10:400").status == 1
+    assert read_manifest(tmp_path / "s" / "manifest.json").planned == [0, 10, 400]
+
+
+@pytest.mark.parametrize("damage", ["other checkpoint", "other model", "same mean", "renamed"])
+def test_a_loss_file_that_is_not_its_own_is_found(
+    store: Path, bpe: Any, text: Path, tmp_path: Path, damage: str
+) -> None:
+    path = store / LOSS_FILE
+    if damage == "other checkpoint":
+        shutil.copyfile(store / "losses/checkpoint-000000400.parquet", path)
+    elif damage == "other model":
+        other = save_run(tmp_path / "other", bpe, [10], "neox")
+        foreign = other_store(other, text, tmp_path / "foreign")
+        shutil.copyfile(foreign / LOSS_FILE, path)
+    elif damage == "same mean":
+        losses = pq.read_table(path)["loss"].to_pylist()
+        rewrite(path, lambda t: t.set_column(6, t.schema.field(6), pa.array(losses[::-1], "f4")))
+    else:
+        path.rename(path.with_name("checkpoint-000000011.parquet"))
+    problems = verify(store)
+    assert problems and all("checkpoint" in problem for problem in problems)
+
+
+def test_a_tokens_table_of_another_text_is_found(
+    store: Path, run_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "t.txt").write_text("The President met the Congress again and again.")
+    other = other_store(run_folder, tmp_path / "t.txt", tmp_path / "other")
+    shutil.copyfile(other / "tokens.parquet", store / "tokens.parquet")
+    assert any("fingerprint" in problem for problem in verify(store))
+    shutil.copyfile(other / "manifest.json", store / "manifest.json")
+    problems = verify(store)
+    assert any("docs.parquet" in p or "numbers of docs" in p for p in problems)
+    assert sum("does not have the rows of tokens.parquet" in p for p in problems) == 3

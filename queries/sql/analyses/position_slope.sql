@@ -1,7 +1,9 @@
 -- grain: one row per checkpoint: nats of mean loss for each doubling of the position, by least
 -- squares, with the 95 % band of queries/analyses/positions.py, over source documents
 with centred as (
-    select "row", source, log2("position") - avg(log2("position")) over () as off from token_group
+    select
+        t."row", t.source, log2(t."position") - avg(log2(t."position")) over () as off
+    from token_group as t
 ),
 fits as (
     select

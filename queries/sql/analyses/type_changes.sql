@@ -1,14 +1,14 @@
 -- grain: one row per token type that occurs at least {min_count} times in the group; mean change in
 -- loss from step {first} to {last} (nats); the standard deviation is that of its occurrences
 select
-    token_id,
-    min_by(tokens.token_str, "row") as token_str,
+    t.token_id,
+    min_by(t.token_str, t."row") as token_str,
     count(*) as n_tokens,
-    avg(change) as change,
-    stddev_samp(change) as standard_deviation
-from zoom({first}, {last})
-semi join token_group using ("row")
-join tokens using ("row")
-group by token_id
+    avg(z.change) as change,
+    stddev_samp(z.change) as standard_deviation
+from zoom({first}, {last}) as z
+semi join token_group as g on g."row" = z."row"
+join tokens as t on t."row" = z."row"
+group by t.token_id
 having count(*) >= {min_count}
-order by change, token_id;
+order by avg(z.change), t.token_id;

@@ -3,7 +3,7 @@
 -- Sums by doc first, since DuckDB 2.0 joins and groups by an integer several times faster.
 create macro group_influence(token_group) as table
 with members as (
-    select "row", doc from query_table(token_group)
+    select m."row", m.doc from query_table(token_group) as m
 ),
 doc_sums as (
     select checkpoint, doc, count(*) as n, sum(loss) as total
@@ -12,9 +12,9 @@ doc_sums as (
     group by all
 ),
 sums as (
-    select checkpoint, source, sum(n) as n, sum(total) as total
-    from doc_sums
-    join docs using (doc)
+    select s.checkpoint, d.source, sum(s.n) as n, sum(s.total) as total
+    from doc_sums as s
+    join docs as d using (doc)
     group by all
 ),
 means as (

@@ -1,6 +1,8 @@
 -- grain: one row per bin of change in loss from step {first} to {last}, in nats; zero is an edge
 with changes as (
-    select change from zoom({first}, {last}) semi join token_group using ("row")
+    select z.change
+    from zoom({first}, {last}) as z
+    semi join token_group as g on g."row" = z."row"
 ),
 reach as (
     select coalesce(nullif(max(abs(change)), 0), 1)::double as reach from changes

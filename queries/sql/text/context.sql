@@ -5,5 +5,5 @@ select
     t.text[t.char_start + 1:t.char_end] as token,
     left(t.text[t.char_end + 1:], $after) as after
 from tokens as t
-join (select unnest($rows::bigint[]) as "row") as selected using ("row")
+join (select unnest($rows::bigint[]) as "row") as selected on selected."row" = t."row"
 order by t."row"

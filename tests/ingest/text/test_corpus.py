@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 
 from ingest.errors import IngestError
 from ingest.text.corpus import Convention, Corpus, build_corpus
-from ingest.text.documents import SourceDocument
+from ingest.text.document_names import SourceDocument
 from store import schema
 from tests.ingest.by_hand import windows_by_hand
 from tests.ingest.conftest import ODD

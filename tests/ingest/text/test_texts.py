@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 
 from ingest.errors import IngestError
 from ingest.text import documents as texts
-from ingest.text.documents import SourceDocument, open_text
+from ingest.text.document_names import SourceDocument
+from ingest.text.documents import open_text
 
 
 def read_texts(path: Path, column: str = "text") -> list[SourceDocument]:
@@ -92,7 +94,7 @@ def test_a_file_name_that_is_no_utf_8_is_made_readable(tmp_path: Path) -> None:
 
 BAD = {
     "latin.txt": ("naïve".encode("latin1"), "not UTF-8 text \\(byte 2 .*iconv -f latin1"),
-    "wide.txt": ("naïve".encode("utf-16"), "not UTF-8"),
+    "wide.txt": ("naïve".encode("utf-16"), "is UTF-16 text, expected UTF-8.*iconv"),
     "blank.txt": (b" \r\n\t", "every document in it is empty"),
     "nothing.txt": (b"", "every document in it is empty"),
     "nothing.jsonl": (b"\n\n", "every document in it is empty"),
@@ -100,6 +102,11 @@ BAD = {
     "t": (b"x", "has no file extension"),
     "column.jsonl": (b'{"txt": "x", "id": 1}', "no column 'text'; its columns are id, txt.*--colu"),
     "number.jsonl": (b'{"text": 5}', "holds a int, expected text"),
+    "nested.jsonl": (b'{"text": [["x"], "y"]}', "holds a list, expected text"),
+    "object.jsonl": (b'{"text": {"body": "x"}}', "holds a dict, expected text"),
+    "null.jsonl": (b'{"text": null}', "every document in it is empty"),
+    "none.jsonl": (b"null", "line 1, is not a JSON object"),
+    "long.jsonl": (b'{"text": "' + b"x" * 10_000_000, "line 1, is not JSON"),
     "list.jsonl": (b'{"text": "x"}\n["x"]', "line 2, is not a JSON object"),
     "broken.jsonl": (b'{"text": "x"}\n{"text": ', "line 2, is not JSON"),
     "deep.jsonl": (b'{"text": "x", "a": ' + b"[" * 9_999 + b"]" * 9_999 + b"}", "is not JSON"),
@@ -130,6 +137,50 @@ def test_a_missing_path_and_a_folder_without_text_get_a_sentence(tmp_path: Path)
         read_texts(tmp_path / "gone.txt")
     with pytest.raises(IngestError, match=r"has no \.txt, \.jsonl, \.parquet files"):
         read_texts(tmp_path)
+
+
+def test_hidden_files_are_no_documents_and_an_ending_in_capitals_is_one(tmp_path: Path) -> None:
+    for name in (
+        *(".ipynb_checkpoints/a-checkpoint.txt", "._a.txt", ".hidden.jsonl", "__MACOSX/a.txt"),
+        *("a.txt", "B.TXT", "sub/.cache/c.parquet", "sub/c.Txt", "DS_Store"),
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text("text")
+    (tmp_path / "d.JSONL").write_text('{"text": "x"}')
+    assert sorted(d.source for d in read_texts(tmp_path)) == ["B", "a", "d:0", "sub/c"]
+    assert [d.source for d in read_texts(tmp_path / "._a.txt")] == ["._a"]  # it was named
+
+
+def test_a_folder_of_hidden_files_alone_gets_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "._a.txt").write_text("x")
+    with pytest.raises(IngestError, match="hidden files do not count"):
+        read_texts(tmp_path)
+
+
+def test_files_that_differ_in_their_ending_are_documents_of_their_own(tmp_path: Path) -> None:
+    for name in ("a.txt", "a.TXT"):
+        (tmp_path / name).write_text(name)
+    rows = ({"text": "x"}, {"text": "y"})
+    write_jsonl(tmp_path / "b.jsonl", *rows)
+    pq.write_table(pa.Table.from_pylist(list(rows)), tmp_path / "b.parquet")
+    found = [d.source for d in read_texts(tmp_path)]
+    assert len(set(found)) == len(found) == 6
+
+
+@pytest.mark.parametrize("ending", ["txt", "jsonl"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin1", "cp1252"]
+)
+def test_the_advice_for_another_encoding_works(tmp_path: Path, encoding: str, ending: str) -> None:
+    path = tmp_path / f"it's a file.{ending}"
+    content = '{"text": "naïve"}'
+    path.write_bytes(content.encode(encoding))
+    with pytest.raises(IngestError, match="expected UTF-8") as caught:
+        read_texts(path)
+    command = str(caught.value).partition("`")[2].rpartition("`")[0]
+    subprocess.run(command, shell=True, check=True)
+    (document,) = read_texts(path)
+    assert document.text == (content if ending == "txt" else "naïve")
 
 
 def test_no_more_is_read_than_asked_for(

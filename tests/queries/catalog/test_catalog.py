@@ -1,5 +1,6 @@
 """catalog.duckdb answers as `Store` does, without Python, wherever it is opened from."""
 
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from queries import QueryError, Store
+from queries import QueryError, Store, StoreError
 from store import schema
 from store.layout import Layout
 from tests.queries.catalogs import ask, ask_command_line, needs_command_line
@@ -256,3 +257,32 @@ def same(theirs: pd.DataFrame, ours: pd.DataFrame) -> None:
         rtol=0,
         atol=1e-9,
     )
+
+
+@pytest.mark.parametrize("name", ["a?b", "a*b", "a**", "a[c]b", "a\\b", "{a,b}", "it's"])
+def test_a_store_and_its_catalog_work_where_the_path_is_a_pattern(tmp_path, name):
+    """Folders that the pattern would match hold other losses."""
+    plain = Store(build_store(tmp_path / "plain", sources=3)).trajectories({"all": "true"})
+    for decoy in ("axb", "aXb", "acb", "axx", "a/c"):
+        build_store(tmp_path / "in" / decoy, sources=3, seed=1)
+    root = build_store(tmp_path / "in" / name, sources=3)
+    store = Store(root)
+    store.features.save("is_long", store.token_ids % 2 == 0, "")
+    same(store.trajectories({"all": "true"}), plain)
+    means = "select checkpoint, avg(loss) as mean from losses group by all order by all"
+    np.testing.assert_allclose(store.sql(means)["mean"], plain["mean_loss"], rtol=1e-6)
+    assert "trajectory" in set(store.make_catalog()["name"])
+    copy = tmp_path / "copy.duckdb"  # DuckDB itself cannot open one below a folder such as a?b
+    shutil.copyfile(Layout(root).catalog, copy)
+    np.testing.assert_allclose(ask(copy, means)["mean"], plain["mean_loss"], rtol=1e-6)
+    assert list(ask(copy, "from tokens")) == list(store.sql("from tokens"))
+    add_checkpoint(root, 2000, random_losses(root, 1))
+    assert 2000 in set(Store(root).sql("from losses")["checkpoint"])
+    shutil.copyfile(Layout(root).catalog, copy)
+    assert 2000 in set(ask(copy, "from losses")["checkpoint"])
+
+
+def test_a_path_that_duckdb_cannot_read_is_refused(tmp_path):
+    root = build_store(tmp_path / "a\\[c]", sources=3)
+    with pytest.raises(StoreError, match="rename one of its folders"):
+        Store(root)

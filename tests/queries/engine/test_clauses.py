@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from queries import GroupError, Store
+from tests.queries.stores import build_store
 
 FUNCTIONS = '''
 """Functions of a person's own."""
@@ -140,3 +143,23 @@ def test_a_clause_that_selects_nothing_has_no_members_but_no_mean(store, clause)
     ):
         with pytest.raises(GroupError, match=f"`{clause}` selects none of the {n} tokens: widen"):
             ask()
+
+
+@pytest.mark.parametrize(
+    ("clause", "instead"),
+    [
+        ("meta.url = 'u1'", "(meta->>'$.url') = 'u1'"),
+        ("meta.at.year = 1861", "(meta->>'$.at.year') = '1861'"),
+        ("position > 0 and META . at . year = 1861", "(meta->>'$.at.year') = '1861'"),
+    ],
+)
+def test_a_nested_field_says_how_it_is_written(tmp_path, clause, instead):
+    root = build_store(tmp_path / "store")
+    docs = pq.read_table(root / "docs.parquet")
+    texts = [f'{{"url": "u{n}", "at": {{"year": {1860 + n}}}}}' for n in range(docs.num_rows)]
+    pq.write_table(docs.append_column("meta", pa.array(texts)), root / "docs.parquet")
+    store = Store(root)
+    with pytest.raises(GroupError) as caught:
+        store.members(clause)
+    assert instead.partition(" = ")[0] in str(caught.value)
+    assert set(store.facts.iloc[store.members(instead)]["doc"]) == {1}

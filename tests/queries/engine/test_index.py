@@ -128,12 +128,29 @@ def test_a_store_that_cannot_be_written_has_its_index_elsewhere(own, tmp_path, m
     assert len(list((tmp_path / "temporary").rglob("losses-*.f32"))) == 1
 
 
-def test_no_place_at_all_gets_a_sentence(own, tmp_path, monkeypatch):
-    (tmp_path / "full").write_text("")
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "full"))
-    Layout(own).index.write_text("")
+def test_a_store_is_read_into_memory_where_nothing_can_be_written(many, tmp_path, monkeypatch):
+    nowhere(many, tmp_path, monkeypatch)
+    before = {p: p.stat().st_mtime_ns for p in many.rglob("*")}
+    store = Store(many)
+    np.testing.assert_array_equal(np.concatenate(store.matrix.blocks, axis=1), losses(many))
+    assert len(store.trajectories({"all": "true"})) == len(MANY)
+    assert store.sql("select count(*) from loss_rows").size == 1
+    assert {p: p.stat().st_mtime_ns for p in many.rglob("*")} == before
+
+
+def test_no_place_for_a_large_index_gets_a_sentence(own, tmp_path, monkeypatch):
+    nowhere(own, tmp_path, monkeypatch)
+    monkeypatch.setattr(index, "MEMORY_LIMIT", 0)
     with pytest.raises(StoreError, match="free"):
         matrix(own)
+
+
+def nowhere(root, tmp_path, monkeypatch) -> None:
+    """As on a read-only disk, for root too: files are in the way of all folders."""
+    (tmp_path / "full").write_text("")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "full"))
+    Layout(root).index.write_text("")
+    Layout(root).catalog.mkdir()
 
 
 def test_what_a_killed_build_left_goes_once_it_is_old(own):
