@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from ingest.errors import CheckpointError, IngestError
 from ingest.sources.checkpoint_files import MORE_TOKENIZER_FILES, TOKENIZER_FILES
 from ingest.sources.revisions import Checkpoint
-from ingest.text.tokenizer import bos_id, load_tokenizer
+from ingest.text.tokenizer import load_tokenizer
 
 _SHOWN = 40  # characters of the text in a message
 
@@ -49,13 +49,19 @@ class TokenizerCheck:
             other = load_tokenizer(folder, [], None, self.trust_remote_code)
         except IngestError as error:
             return str(error)
-        if self.with_bos and bos_id(other) != bos_id(self.tokenizer):
-            return f"its BOS is token {bos_id(other)}, not {bos_id(self.tokenizer)}"
+        if self.with_bos and _bos(other) != _bos(self.tokenizer):
+            return f"its BOS is token {_bos(other)}, not {_bos(self.tokenizer)}"
         for text in self.texts:
             if _ids(other, text) != _ids(self.tokenizer, text):
                 shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
                 return f"it cuts {shown!r} into other tokens"
         return None
+
+
+def _bos(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """The BOS, else the EOS, as the tokenizer names them."""
+    bos: int | None = tokenizer.bos_token_id
+    return tokenizer.eos_token_id if bos is None else bos
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

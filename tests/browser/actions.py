@@ -1,5 +1,7 @@
 """What a user does with a mouse and keys, each followed by a wait until the page is settled."""
 
+import time
+from collections.abc import Callable
 from urllib.parse import parse_qs, urlencode, urlparse
 
 from playwright.sync_api import Locator, Page, expect
@@ -125,3 +127,11 @@ def select_row(page: Page, table: int, row: int, until: Locator) -> None:
         except NotInTime:
             continue
     raise AssertionError("the row was clicked five times without an effect")
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait for what the page cannot show, such as a file that the server writes or deletes."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)

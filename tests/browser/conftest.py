@@ -23,7 +23,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from tests.queries.stores import add_checkpoint, build_store, random_losses
+from tests.queries.support.stores import add_checkpoint, build_store, random_losses
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "data" / "demo"

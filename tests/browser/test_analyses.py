@@ -21,7 +21,7 @@ from tests.browser.actions import (
     write,
 )
 from tests.browser.conftest import settled
-from tests.queries.probed import write_probes
+from tests.queries.support.probed import write_probes
 
 
 def test_a_matched_comparison_is_found_changed_and_restored_from_its_link(

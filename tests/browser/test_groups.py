@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from queries import Store
 from tests.browser.actions import (
     choose,
+    eventually,
     groups,
     has_charts,
     has_query,
@@ -113,12 +114,12 @@ def test_a_group_is_saved_renamed_and_deleted(page: Page, folder_app: str, own_s
     shown.get_by_text("Rename or delete").click()
     write(page, "New name", "founders")
     press(page, "Rename")
-    assert (own_store / "groups" / "founders.sql").exists()
+    eventually((own_store / "groups" / "founders.sql").exists)
     choose(page, "Named group", "My men")
     if not shown.get_by_role("button", name="Delete", exact=True).is_visible():
         shown.get_by_text("Rename or delete").click()
     press(page, "Delete")
-    assert not list((own_store / "groups").glob("*.sql"))
+    eventually(lambda: not list((own_store / "groups").glob("*.sql")))
 
 
 @pytest.mark.parametrize("compare", ["difference", "ratio"])

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.bench.large import MISTRAL
 from tests.browser.actions import brush_region, choose, groups, has_charts, opened
-from tests.queries.stores import build_store
+from tests.queries.support.stores import build_store
 
 
 @pytest.fixture(scope="module")

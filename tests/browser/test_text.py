@@ -19,7 +19,7 @@ from tests.browser.actions import (
     switch,
 )
 from tests.browser.conftest import settled
-from tests.queries import stores
+from tests.queries.support import stores
 
 HOSTILE = [
     "<img src=x onerror='window.pwned=1'>",

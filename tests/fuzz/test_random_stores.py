@@ -77,7 +77,7 @@ ALL_NAMES = {
 }
 
 
-def fuzzed(default: int, share: int = 1) -> Any:
+def fuzzed(default: int, share: int = 1) -> settings:
     """Settings of a test with `default` examples, or FUZZ / `share` of them."""
     return settings(
         max_examples=max(EXAMPLES // share, 1) if EXAMPLES else default,

@@ -12,8 +12,8 @@ from transformers import PreTrainedTokenizerFast
 from ingest.__main__ import main
 from ingest.sources import retries, settling
 from store.layout import Layout
-from tests.ingest.hub import Hub, serving, use
-from tests.ingest.processes import finish
+from tests.ingest.support.hub import Hub, serving, use
+from tests.ingest.support.processes import finish
 from tests.models import PROSE, byte_level, save_run
 
 STEPS = (0, 10, 400)

@@ -16,7 +16,7 @@ from transformers import BertConfig, BertLMHeadModel, PreTrainedTokenizerFast, T
 from ingest.__main__ import main
 from store.layout import Layout
 from tests.ingest.conftest import STEPS, Ingest
-from tests.ingest.processes import pid_of, start
+from tests.ingest.support.processes import pid_of, start
 from tests.models import PROSE, byte_level, planted, save_run
 
 

@@ -16,8 +16,8 @@ from queries import compare
 from store.layout import Layout
 from store.manifest import read_manifest
 from tests.ingest.conftest import Ingest
-from tests.ingest.hub import Hub, serving, use
 from tests.ingest.output.test_kill import assert_same
+from tests.ingest.support.hub import Hub, serving, use
 from tests.models import PROSE, byte_level, tiny
 
 STEPS = (0, 10)

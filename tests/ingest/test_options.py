@@ -11,7 +11,7 @@ from ingest.__main__ import main
 from ingest.options import RunOptions, recorded_options
 from ingest.sources.revisions import Naming
 from ingest.sources.selection import Shard, StepRange
-from tests.ingest.processes import ROOT
+from tests.ingest.support.processes import ROOT
 
 
 def shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str) -> str:

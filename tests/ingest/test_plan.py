@@ -20,8 +20,8 @@ from ingest.trial import Trial
 from store.layout import Layout
 from store.manifest import read_manifest
 from tests.ingest.conftest import Ingest
-from tests.ingest.hub import Hub, serving, use
 from tests.ingest.sources.test_selection import MISTRAL
+from tests.ingest.support.hub import Hub, serving, use
 from tests.models import byte_level, tiny
 
 REPO = "stanford-crfm/battlestar-gpt2-small-x49"

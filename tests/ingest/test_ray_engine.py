@@ -16,7 +16,7 @@ from ingest import ray_engine
 from store.layout import Layout
 from tests.ingest.conftest import LONG_STEPS, Ingest, LongRun
 from tests.ingest.output.test_kill import assert_same
-from tests.ingest.processes import SETTINGS
+from tests.ingest.support.processes import SETTINGS
 
 MISSING = importlib.util.find_spec("ray") is None
 

@@ -21,8 +21,8 @@ from store import schema
 from store.layout import Layout
 from store.manifest import read_manifest
 from tests.architectures import tiny_model
-from tests.ingest.by_hand import losses_by_hand, windows_by_hand
 from tests.ingest.conftest import STEPS, Ingest
+from tests.ingest.support.by_hand import losses_by_hand, windows_by_hand
 from tests.models import CONTEXT, END, FAMILIES, PROSE, planted, save_run
 
 

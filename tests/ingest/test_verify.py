@@ -18,7 +18,7 @@ from ingest.verify import verify
 from store.layout import Layout
 from store.manifest import read_manifest
 from tests.ingest.conftest import Ingest
-from tests.ingest.processes import ROOT
+from tests.ingest.support.processes import ROOT
 from tests.models import save_run
 
 LOSS_FILE = "losses/checkpoint-000000010.parquet"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from queries import Store
-from tests.queries.stores import PlainSql, build_store
+from tests.queries.support.stores import PlainSql, build_store
 
 DEMO = Path(__file__).parents[2] / "data" / "demo"
 

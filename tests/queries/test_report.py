@@ -18,9 +18,9 @@ from queries.__main__ import main
 from queries.report import report, to_html, to_table
 from queries.report.numbers import MINUS, number, share, signed, step
 from store.layout import Layout
-from tests.queries import reported
 from tests.queries.conftest import DEMO
-from tests.queries.stores import add_checkpoint, build_store
+from tests.queries.support import reported
+from tests.queries.support.stores import add_checkpoint, build_store
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&amp; ${title} $$"
 

@@ -12,7 +12,7 @@ import pytest
 
 from queries import GroupError, QueryError, Store, StoreError
 from store.layout import Layout
-from tests.queries.stores import STEPS, add_checkpoint, build_store, random_losses
+from tests.queries.support.stores import STEPS, add_checkpoint, build_store, random_losses
 
 
 def without(name: str) -> Callable[[Path], object]:
@@ -50,7 +50,7 @@ def without_losses(root: Path) -> None:
         (holding("manifest.json", b"{"), "manifest.json cannot be read as JSON .*score again"),
         (holding("manifest.json", b"[]"), "holds no JSON object: it is not a store's manifest"),
         (holding("manifest.json", b"\xff"), "manifest.json cannot be read as JSON .*score again"),
-        (saying(format_version=None), "names no format_version: it is not a store's manifest"),
+        (saying(format_version=None), "has no format_version: it is not a store's manifest"),
         (saying(format_version=99), "own is a store of format 99.* up to 1: update Token Trails"),
         (saying(n_tokens=None), "is incomplete .*n_tokens.*: score the text again"),
         (without_losses, "own has no scored checkpoint yet: run `python -m ingest run`"),

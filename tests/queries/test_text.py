@@ -8,7 +8,7 @@ from queries import QueryError, Store
 from queries import text as texts
 from queries.catalog import sql_scripts
 from store.layout import Layout
-from tests.queries.catalogs import ask
+from tests.queries.support.catalogs import ask
 
 
 def joined(found: texts.DocText) -> str:

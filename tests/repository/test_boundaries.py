@@ -166,7 +166,7 @@ def test_every_import_is_allowed(part):
         ("views", "__import__('transformers')", {"transformers"}),
         ("views", "from store.layout import Layout", {"store"}),
         ("ingest", "from queries import Store", {"queries"}),
-        ("store", "import tests.queries.stores", {"tests"}),
+        ("store", "import tests.queries.support.stores", {"tests"}),
         ("queries", "import queries.sql, store.schema\nfrom . import zoom", set()),
     ],
 )

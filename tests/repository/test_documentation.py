@@ -18,7 +18,7 @@ import ingest.__main__
 import queries.__main__
 from queries import Store
 from queries.analyses.registry import ANALYSES
-from tests.queries.catalogs import COMMAND_LINE
+from tests.queries.support.catalogs import COMMAND_LINE
 
 ROOT = Path(__file__).parents[2]
 PAGES = {

@@ -8,8 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CODE = ("ingest", "queries", "store", "views", "tests")
-LIMIT = 14
-"""Entries per folder: a listing that fits on a glance. `__init__` and `__main__` do not count."""
+LIMIT = 16
+"""Entries per folder, without `__init__` and `__main__`: a listing for one glance."""
 COLLECTIONS = {
     "queries/groups": "a .sql file per named group, next to the package that reads them",
     "queries/questions": "a .sql file per question",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from queries import Store
-from tests.queries.stores import build_store
+from tests.queries.support.stores import build_store
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ import pytest
 import queries
 from queries import Store
 from queries.analyses.registry import ANALYSES
-from tests.queries.probed import write_probes
-from tests.queries.stores import build_store
+from tests.queries.support.probed import write_probes
+from tests.queries.support.stores import build_store
 from tests.views.apps import drawn, links, n_charts, python_gives_the_data, said, shown
 from views import pages
 from views.widgets.figure import FIGURES

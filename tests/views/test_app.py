@@ -11,8 +11,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from queries import Store
-from tests.queries.probed import write_probes
-from tests.queries.stores import add_checkpoint, build_store, random_losses
+from tests.queries.support.probed import write_probes
+from tests.queries.support.stores import add_checkpoint, build_store, random_losses
 from tests.views.apps import n_charts, said
 from views.answers import version_of
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.queries.catalogs import ask_command_line, needs_command_line
+from tests.queries.support.catalogs import ask_command_line, needs_command_line
 from tests.views.apps import drawn, python_gives_the_data
 from views.widgets.figure import Figure
 

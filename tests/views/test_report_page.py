@@ -4,7 +4,7 @@ from pathlib import Path
 
 from queries import Store
 from queries.report import report
-from tests.queries.stores import build_store
+from tests.queries.support.stores import build_store
 from tests.views.apps import shown
 from views.widgets.figure import FIGURES
 

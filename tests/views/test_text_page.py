@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from store.layout import Layout
-from tests.queries.stores import build_store
+from tests.queries.support.stores import build_store
 
 Open = Callable[..., AppTest]
 

@@ -12,8 +12,8 @@ from ingest.probes.repeats import random_repeats
 from ingest.text.corpus import Convention
 from store.layout import Layout
 from store.manifest import read_manifest
-from tests.ingest.by_hand import losses_by_hand, windows_by_hand
-from tests.ingest.processes import ROOT
+from tests.ingest.support.by_hand import losses_by_hand, windows_by_hand
+from tests.ingest.support.processes import ROOT
 
 DEMO = ROOT / "data" / "demo"
 LAYOUT = Layout(DEMO)

@@ -17,8 +17,8 @@ from transformers import (
 
 from ingest.model import kernel
 from ingest.model.kernel import plain_head
-from tests.ingest.by_hand import losses_by_hand
 from tests.ingest.model.test_kernel import LENGTHS, VOCABULARY, scored, some_windows
+from tests.ingest.support.by_hand import losses_by_hand
 from tests.models import CONTEXT, FAMILIES, tiny
 
 SIZES = {

@@ -12,7 +12,7 @@ from transformers import BertConfig, BertLMHeadModel, GPT2Config, GPT2LMHeadMode
 
 from ingest.model.kernel import looks_ahead, token_losses
 from ingest.model.memory import Budget
-from tests.ingest.by_hand import losses_by_hand
+from tests.ingest.support.by_hand import losses_by_hand
 from tests.models import CONTEXT, FAMILIES, tiny
 
 VOCABULARY = 320

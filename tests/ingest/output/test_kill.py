@@ -15,7 +15,7 @@ import pytest
 from store.files import leftovers
 from store.layout import Layout
 from tests.ingest.conftest import LONG_STEPS, LongRun
-from tests.ingest.processes import ENVIRONMENT, KILL_SEEDS, ROOT, finish, pid_of, start
+from tests.ingest.support.processes import ENVIRONMENT, KILL_SEEDS, ROOT, finish, pid_of, start
 
 Arguments = Callable[[Path], list[str]]
 

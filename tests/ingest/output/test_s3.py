@@ -19,7 +19,7 @@ from ingest.__main__ import main
 from queries import Store
 from tests.ingest.conftest import LONG_STEPS, Ingest, LongRun
 from tests.ingest.output.test_kill import assert_same
-from tests.ingest.processes import start
+from tests.ingest.support.processes import start
 
 MISSING = [name for name in ("s3fs", "moto") if importlib.util.find_spec(name) is None]
 

@@ -18,7 +18,7 @@ from store import schema
 from store.layout import Layout
 from tests.ingest.conftest import STEPS, Ingest, LongRun
 from tests.ingest.output.test_kill import assert_same
-from tests.ingest.processes import KILL_SEEDS, finish, start
+from tests.ingest.support.processes import KILL_SEEDS, finish, start
 from tests.models import PROSE, save_run, tiny
 
 

@@ -22,7 +22,7 @@ from ingest.probes.prefix_matching import Probe, gives_attentions, probe
 from ingest.probes.repeats import LONGEST, SEQUENCES, Repeats, random_repeats
 from ingest.text.corpus import Convention
 from tests.induction import even_attention, induction_head
-from tests.ingest.by_hand import losses_by_hand
+from tests.ingest.support.by_hand import losses_by_hand
 from tests.models import CONTEXT, FAMILIES, tiny
 
 TYPES = 24

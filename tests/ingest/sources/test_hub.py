@@ -17,9 +17,9 @@ from ingest.sources.revisions import Checkpoint
 from ingest.verify import verify
 from store.layout import Layout
 from store.manifest import read_manifest
-from tests.ingest import hub as served
 from tests.ingest.conftest import REPO, STEPS, Ingest, Score
-from tests.ingest.hub import Hub, commit_of
+from tests.ingest.support import hub as served
+from tests.ingest.support.hub import Hub, commit_of
 
 WEIGHTS_OF_10 = f"GET /{REPO}/resolve/{commit_of('checkpoint-10')}/model.safetensors"
 

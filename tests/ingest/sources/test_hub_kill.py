@@ -14,9 +14,9 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from store.layout import Layout
-from tests.ingest.hub import STALL, Hub, commit_of, main_with, serving
 from tests.ingest.output.test_kill import assert_same
-from tests.ingest.processes import ENVIRONMENT, KILL_SEEDS, ROOT, start
+from tests.ingest.support.hub import STALL, Hub, commit_of, main_with, serving
+from tests.ingest.support.processes import ENVIRONMENT, KILL_SEEDS, ROOT, start
 from tests.models import PROSE, save_run
 
 REPO = "owner/long-run"

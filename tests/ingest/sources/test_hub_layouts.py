@@ -10,8 +10,8 @@ from transformers import AutoModelForCausalLM
 from ingest.sources.checkpoint_files import weights_sha256
 from store.layout import Layout
 from tests.ingest.conftest import STEPS, Score
-from tests.ingest.hub import Hub
 from tests.ingest.sources.test_hub import losses, rows
+from tests.ingest.support.hub import Hub
 
 
 def test_one_format_is_fetched_and_pickles_where_there_is_no_other(

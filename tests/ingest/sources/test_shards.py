@@ -22,7 +22,7 @@ from ingest.verify import verify
 from store.layout import Layout
 from tests.ingest.conftest import LONG_STEPS, Ingest, LongRun
 from tests.ingest.output.test_kill import assert_same
-from tests.ingest.processes import KILL_SEEDS, finish, pid_of, start
+from tests.ingest.support.processes import KILL_SEEDS, finish, pid_of, start
 
 SHARDS = ("1/3", "2/3", "3/3")
 

@@ -12,7 +12,7 @@ from ingest.sources.prefetch import fetch_ahead
 from ingest.sources.revisions import Checkpoint
 from store.layout import Layout
 from tests.ingest.conftest import STEPS, Ingest
-from tests.ingest.hub import Hub, serving, use
+from tests.ingest.support.hub import Hub, serving, use
 from tests.models import save_run
 
 CHECKPOINTS = [Checkpoint(n, f"step{n}", Path(f"step{n}"), n) for n in range(6)]

@@ -10,8 +10,8 @@ from ingest.errors import IngestError
 from ingest.text.corpus import Convention, Corpus, build_corpus
 from ingest.text.document_names import SourceDocument
 from store import schema
-from tests.ingest.by_hand import windows_by_hand
 from tests.ingest.conftest import ODD
+from tests.ingest.support.by_hand import windows_by_hand
 from tests.ingest.text.test_features import seen_by_hand
 from tests.models import PROSE, byte_level, metaspace, word_piece
 

@@ -17,8 +17,8 @@ from ingest.verify import verify
 from store.layout import Layout
 from store.manifest import read_manifest
 from tests.ingest.conftest import STEPS
-from tests.ingest.hub import Hub, commit_of, serving
-from tests.ingest.processes import ENVIRONMENT, ROOT
+from tests.ingest.support.hub import Hub, commit_of, serving
+from tests.ingest.support.processes import ENVIRONMENT, ROOT
 
 REPO = "owner/run-x1"
 LINES = [

@@ -7,7 +7,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from queries import QueryError, Store, clusters
 from queries.analyses.clusters import log_bins, most_stable
-from tests.queries.simulated import blank_store, with_losses
+from tests.queries.support.simulated import blank_store, with_losses
 
 CLUSTERS = 4
 STEPS = 30

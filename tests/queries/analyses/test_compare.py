@@ -10,7 +10,7 @@ import pytest
 
 from queries import QueryError, Store, StoreError, compare
 from store.layout import Layout
-from tests.queries.stores import PlainSql, add_checkpoint, build_store, random_losses
+from tests.queries.support.stores import PlainSql, add_checkpoint, build_store, random_losses
 
 GROUP = "is_word_start"
 SHARED = [0, 10, 20]

@@ -9,7 +9,7 @@ from queries import QueryError, events
 from queries.analyses.events import find_events
 from queries.stats import noise
 from queries.stats.change_points import Lines, cut
-from tests.queries.simulated import blank_store, with_losses
+from tests.queries.support.simulated import blank_store, with_losses
 
 STEPS = np.array([*range(0, 100, 10), *range(100, 2_000, 50), *range(2_000, 7_300, 100)])
 PLACE = np.log10(1 + STEPS)

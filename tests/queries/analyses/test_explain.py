@@ -10,7 +10,7 @@ from queries.analyses.explain import group_differences, variances
 from queries.engine.matrix import LossMatrix
 from queries.engine.sums import Summation
 from queries.stats.bands import difference_band
-from tests.queries.simulated import blank_store, with_losses
+from tests.queries.support.simulated import blank_store, with_losses
 
 TRIALS = 30
 

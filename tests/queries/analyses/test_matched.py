@@ -9,7 +9,7 @@ from queries.analyses.matched import Strata, matched_bands
 from queries.engine.matrix import LossMatrix
 from queries.engine.sums import Summation
 from queries.stats.bands import difference_band
-from tests.queries.simulated import blank_store, with_losses
+from tests.queries.support.simulated import blank_store, with_losses
 
 EFFECT = 0.5
 RUNS, TEXTS, STRATA = 100, 40, 6

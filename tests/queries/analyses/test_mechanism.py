@@ -7,10 +7,10 @@ import pytest
 from queries import QueryError, Store, StoreError, mechanism
 from queries.__main__ import main
 from store.layout import Layout
-from tests.queries.catalogs import ask
-from tests.queries.probed import write_probes
-from tests.queries.simulated import blank_store
-from tests.queries.stores import add_checkpoint, build_store
+from tests.queries.support.catalogs import ask
+from tests.queries.support.probed import write_probes
+from tests.queries.support.simulated import blank_store
+from tests.queries.support.stores import add_checkpoint, build_store
 
 STEPS = [0, 1, 2, 4, 8, 16, 32, 64, *np.unique(np.logspace(2, 3.5, 60).round().astype(int))]
 PLACE = np.log10(1.0 + np.array(STEPS))

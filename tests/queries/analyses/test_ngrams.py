@@ -10,8 +10,8 @@ from queries.analyses.ngrams import correlation, save_ngrams
 from queries.analyses.ngrams import ngram_losses as losses_of_store
 from store.layout import Layout
 from store.ngrams import UNKNOWN, bigrams_of_store, ngram_losses
-from tests.queries.simulated import blank_store, with_losses
-from tests.queries.stores import build_store
+from tests.queries.support.simulated import blank_store, with_losses
+from tests.queries.support.stores import build_store
 
 
 def test_what_stands_before_each_token(store, plain):

@@ -7,8 +7,8 @@ from scipy import stats
 
 from queries import GroupError, QueryError, Store, StoreError, overlap
 from queries.analyses.overlap import usual_regions
-from tests.queries.simulated import blank_store, with_losses
-from tests.queries.stores import build_store
+from tests.queries.support.simulated import blank_store, with_losses
+from tests.queries.support.stores import build_store
 
 REGIONS = [(20 * i, 20 * i + 10) for i in range(30)]
 """Pairs of checkpoints that no other pair has."""

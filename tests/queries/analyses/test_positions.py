@@ -6,7 +6,7 @@ import pytest
 
 from queries import GroupError, in_context_score, position_slope, positions
 from queries.analyses.positions import position_edges
-from tests.queries.simulated import blank_store, with_losses
+from tests.queries.support.simulated import blank_store, with_losses
 
 SLOPE = -0.4
 RUNS = 200

@@ -17,9 +17,9 @@ from queries.analyses.base import Argument, arguments_of
 from queries.analyses.registry import ANALYSES, Analysis
 from queries.charts.render import render
 from store.layout import Layout
-from tests.queries.catalogs import ask, ask_command_line, needs_command_line
 from tests.queries.conftest import DEMO
-from tests.queries.stores import build_store
+from tests.queries.support.catalogs import ask, ask_command_line, needs_command_line
+from tests.queries.support.stores import build_store
 
 OF_ONE_STORE = [analysis for analysis in ANALYSES if not analysis.of_runs]
 one_store = pytest.mark.parametrize("analysis", OF_ONE_STORE, ids=lambda analysis: analysis.name)

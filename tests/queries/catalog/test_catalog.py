@@ -14,8 +14,8 @@ import pytest
 from queries import QueryError, Store, StoreError
 from store import schema
 from store.layout import Layout
-from tests.queries.catalogs import ask, ask_command_line, needs_command_line
-from tests.queries.stores import add_checkpoint, build_store, random_losses
+from tests.queries.support.catalogs import ask, ask_command_line, needs_command_line
+from tests.queries.support.stores import add_checkpoint, build_store, random_losses
 
 GROUPS = {
     "first_doc": "doc = 0",  # one source document, so no band

@@ -7,7 +7,7 @@ from queries.catalog import dictionary
 from queries.questions import questions
 from store import schema
 from store.layout import Layout
-from tests.queries.catalogs import ask
+from tests.queries.support.catalogs import ask
 
 
 def test_every_column_has_a_type_and_a_meaning(demo):

@@ -11,8 +11,8 @@ import pytest
 from queries import Store
 from queries.stats.changes import largest_rise
 from store.layout import Layout
-from tests.queries.catalogs import ask, ask_command_line, needs_command_line
 from tests.queries.conftest import DEMO
+from tests.queries.support.catalogs import ask, ask_command_line, needs_command_line
 
 FOLDER = Path(__file__).parents[3] / "queries" / "questions"
 QUESTIONS = sorted(path.stem for path in FOLDER.glob("*.sql"))

@@ -7,8 +7,8 @@ import pytest
 from queries import Store
 from queries.catalog import sql_scripts
 from store.layout import Layout
-from tests.queries.catalogs import ask_command_line, needs_command_line
-from tests.queries.stores import build_store
+from tests.queries.support.catalogs import ask_command_line, needs_command_line
+from tests.queries.support.stores import build_store
 
 GROUPS = {
     "named": "word_start",

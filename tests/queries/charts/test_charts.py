@@ -15,7 +15,7 @@ import queries
 from queries import Store, text
 from queries.charts import analyses, changes, curves, heat_map, quick, theme
 from queries.charts.render import FORMATS, panels, render, specification
-from tests.queries.stores import build_store
+from tests.queries.support.stores import build_store
 
 
 def data(spec: dict[str, Any], *columns: str) -> pd.DataFrame:

@@ -24,7 +24,7 @@ from queries import (
 )
 from queries.__main__ import main
 from tests.queries.command_line.test_store_commands import printed
-from tests.queries.stores import build_store
+from tests.queries.support.stores import build_store
 
 equal = pd.testing.assert_frame_equal
 

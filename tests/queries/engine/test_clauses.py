@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from queries import GroupError, Store
-from tests.queries.stores import build_store
+from tests.queries.support.stores import build_store
 
 FUNCTIONS = '''
 """Functions of a person's own."""

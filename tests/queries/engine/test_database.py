@@ -8,8 +8,8 @@ import pytest
 
 from queries import QueryError, Store
 from queries.engine import database
-from tests.queries.hostile import CLAUSES, ENDLESS_CLAUSES, ENDLESS_STATEMENTS, STATEMENTS
-from tests.queries.stores import build_store, hashes
+from tests.queries.support.hostile import CLAUSES, ENDLESS_CLAUSES, ENDLESS_STATEMENTS, STATEMENTS
+from tests.queries.support.stores import build_store, hashes
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from queries import GroupError, QueryError, Store
 from queries.engine import remote
 from store.features import Feature, write_feature
 from store.layout import Layout
-from tests.queries.catalogs import ask
-from tests.queries.stores import build_store
+from tests.queries.support.catalogs import ask
+from tests.queries.support.stores import build_store
 
 COLUMN = "select parity from tokens order by row"
 
@@ -100,10 +100,10 @@ def test_a_feature_of_other_tokens_is_refused_by_name_and_the_store_opens(own, t
     path = Layout(own).features / "parity.parquet"
     path.write_bytes((Layout(other.path).features / "parity.parquet").read_bytes())
     store = Store(own)
-    with pytest.raises(GroupError, match=r"parity cannot be used: .* made for other tokens"):
+    with pytest.raises(GroupError, match=r"parity cannot be used: .* computed for other tokens"):
         store.members("parity = 'odd'")
-    assert "made for other tokens" in store.features.all()["problem"].squeeze()
-    assert any("made for other tokens" in problem for problem in verify(own))
+    assert "computed for other tokens" in store.features.all()["problem"].squeeze()
+    assert any("computed for other tokens" in problem for problem in verify(own))
     store.features.save("parity", parity(store), overwrite=True)
     assert len(store.members("parity = 'odd'"))
     assert not any("parity" in problem for problem in verify(own))
@@ -114,7 +114,7 @@ def test_a_damaged_one_is_told_and_can_be_deleted(asked, own):
     path = Layout(own).features / "parity.parquet"
     table = pq.read_table(path)
     pq.write_table(table.slice(1), path)
-    assert "has not the columns" in Store(own).features.all()["problem"].squeeze()
+    assert "does not have the columns" in Store(own).features.all()["problem"].squeeze()
     path.write_bytes(b"no Parquet")
     store = Store(own)
     assert "cannot be read" in store.features.all()["problem"].squeeze()

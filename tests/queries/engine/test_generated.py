@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from queries import GroupError, Store
 from queries.stats.changes import Zoom
-from tests.queries.stores import STEPS, VOCABULARY, PlainSql, build_store
+from tests.queries.support.stores import STEPS, VOCABULARY, PlainSql, build_store
 
 text = st.sampled_from(VOCABULARY).map(lambda t: "'" + t.replace("'", "''") + "'")
 small = st.integers(0, 40)

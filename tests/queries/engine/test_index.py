@@ -12,7 +12,7 @@ import pytest
 from queries import Store, StoreError
 from queries.engine import matrix as index
 from store.layout import Layout
-from tests.queries.stores import add_checkpoint, build_store, random_losses
+from tests.queries.support.stores import add_checkpoint, build_store, random_losses
 
 MANY = tuple(range(0, 1400, 10))  # 140 checkpoints: three blocks
 

@@ -17,8 +17,8 @@ from queries.errors import QueryError
 from queries.questions import questions
 from store import schema
 from store.layout import Layout
-from tests.queries.catalogs import ask
-from tests.queries.stores import STEPS, build_store
+from tests.queries.support.catalogs import ask
+from tests.queries.support.stores import STEPS, build_store
 
 SQL = sorted(Path(queries.__file__).parent.rglob("*.sql"))
 OF_THE_STORE = {

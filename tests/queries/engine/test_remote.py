@@ -8,7 +8,7 @@ import pytest
 from queries import Store, StoreError
 from queries.engine import remote
 from store.layout import Layout
-from tests.queries.stores import add_checkpoint, random_losses
+from tests.queries.support.stores import add_checkpoint, random_losses
 
 URL = "memory://bucket/run"
 

@@ -14,7 +14,7 @@ import pytest
 from queries import QueryError, Store, overlap
 from queries.stats.changes import Zoom
 from store.layout import Layout
-from tests.queries.stores import build_store
+from tests.queries.support.stores import build_store
 
 THREADS, QUERIES = 16, 50
 FUNCTIONS = """

@@ -7,7 +7,7 @@ import pytest
 
 from queries import GroupError, QueryError, Store
 from store.layout import Layout
-from tests.queries.catalogs import ask
+from tests.queries.support.catalogs import ask
 
 CALLS = [
     "from trajectory('word_start')",

@@ -19,7 +19,7 @@ from queries.groups.named_groups import (
     rename_group,
     save_group,
 )
-from tests.queries.stores import VOCABULARY, hashes
+from tests.queries.support.stores import VOCABULARY, hashes
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ by_every_question = pytest.mark.parametrize("question", QUESTIONS.values(), ids=
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Groups in files: a condition on a column, a name of a group, a mistake, an empty group."""
-    from tests.queries.stores import build_store
+    from tests.queries.support.stores import build_store
 
     root = build_store(tmp_path_factory.mktemp("stores") / "own", sources=3, longest=15)
     (root / "groups").mkdir()
@@ -90,7 +90,7 @@ def test_an_unknown_engine_is_refused(own):
 
 def test_a_change_by_spark_builds_no_matrix(own, monkeypatch, tmp_path):
     """Spark itself is replaced, as it needs Java: by sums over another copy's matrix."""
-    from tests.queries.stores import build_store
+    from tests.queries.support.stores import build_store
 
     copy = Store(build_store(tmp_path / "copy", sources=3, longest=15))
 

@@ -33,7 +33,7 @@ from queries.groups.templates import (
 )
 from queries.groups.templates.conditions import CHANGED
 from queries.groups.templates.data import KINDS, from_data, from_json, to_data, to_json
-from tests.queries.stores import VOCABULARY
+from tests.queries.support.stores import VOCABULARY
 
 HOSTILE = [
     "'", "''", "\\", "' or true --", "'); drop table token_rows; --", "\x00", "a\x00b", "\n",

@@ -7,7 +7,7 @@ import pytest
 from queries import GroupError, QueryError, rho_1
 from queries.engine.matrix import BLOCK, LossMatrix
 from queries.stats.acquisition import acquisition, averages, forgetting
-from tests.queries.simulated import blank_store, with_losses
+from tests.queries.support.simulated import blank_store, with_losses
 
 STEPS = np.array([0, 1, 4, 9])
 LOSSES = np.array([[8, 6, 5, 4], [8, 2, 7, 3], [3, 3, 5, 3], [2, 1, 0, 4]], dtype=np.float32)

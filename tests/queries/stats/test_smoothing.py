@@ -8,7 +8,7 @@ from scipy import stats
 
 from queries import QueryError
 from queries.stats.smoothing import weights
-from tests.queries.stores import STEPS
+from tests.queries.support.stores import STEPS
 
 STEP_LISTS = st.sets(st.integers(0, 500_000), min_size=1, max_size=30).map(sorted).map(np.array)
 WIDTHS = st.floats(0.001, 10)

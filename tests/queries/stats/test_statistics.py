@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from queries import GroupError, QueryError
-from tests.queries.stores import STEPS
+from tests.queries.support.stores import STEPS
 
 
 def by_hand(design: np.ndarray, y: np.ndarray, source: np.ndarray) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from queries import Store
 from store import schema
 from store.layout import Layout
-from tests.queries.stores import add_checkpoint, build_store
+from tests.queries.support.stores import add_checkpoint, build_store
 
 
 def blank_store(root: Path, sources: int, types: int = 0, seed: int = 0) -> int:

@@ -10,7 +10,7 @@ import pytest
 
 from ingest.__main__ import main
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # As many threads as the tests' own process: another number gives other last digits.
 SETTINGS = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 ENVIRONMENT = {**os.environ, **SETTINGS}
@@ -22,7 +22,7 @@ KILL_SEEDS = range(KILLS // 3)
 def start(arguments: list[str], target: Callable[[list[str]], int] = main) -> BaseProcess:
     """A process that runs ingest, forked from a server that has loaded all and computed nothing."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ingest.run", "tests.ingest.hub"])
+    context.set_forkserver_preload(["ingest.run", "tests.ingest.support.hub"])
     process = context.Process(target=target, args=(arguments,))
     with pytest.MonkeyPatch.context() as patch:
         for name, value in SETTINGS.items():

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from queries import Store
 from store import schema
 from store.layout import Layout
-from tests.queries.simulated import blank_store, with_losses
+from tests.queries.support.simulated import blank_store, with_losses
 
 STEPS = 30
 Plant = Callable[[pd.DataFrame, np.ndarray], None]
