@@ -1,4 +1,4 @@
-"""The report as one HTML file: inline pictures, no script, no network; made for paper, too."""
+"""The report as one HTML file: inline SVG, no scripts, no network; it prints well."""
 
 import html
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ _PAGE = Path(__file__).with_name("page.html")
 
 
 def to_html(found: Report) -> str:
-    """One page that stands by itself. Texts of the store are shown as they are, never run."""
+    """One self-contained page. Texts of the store are escaped, so that none is run as markup."""
     values = dict(zip(found.facts["fact"], found.facts["value"], strict=True))
     return Template(_PAGE.read_text(encoding="utf-8")).substitute(
         title=_text(f"Token loss trajectories of {values['Model']}"),
@@ -37,22 +37,22 @@ def _section(section: Section) -> str:
         f'<div class="seen"><h3>What is seen</h3>{_items(section.seen)}</div>',
     ]
     if section.compared:
-        parts.append(f"<h3>Beside the report's own figure</h3>{_items(section.compared)}")
+        parts.append(f"<h3>Compared with the report's own figure</h3>{_items(section.compared)}")
     parts += [_figure(exhibit) for exhibit in section.exhibits]
     parts += [_table(title, frame) for title, frame in section.tables.items() if len(frame)]
     return "\n".join([*parts, "</section>"])
 
 
 def _groups(groups: Iterable[GroupSize]) -> str:
-    lines = [
+    rows = [
         f"<tr><td>{_text(g.name)}</td><td><code>{_text(' '.join(g.clause.split()))}</code></td>"
         f"<td class=n>{g.n_tokens:,}</td><td class=n>{g.n_docs:,}</td></tr>"
         for g in groups
     ]
-    if not lines:
+    if not rows:
         return ""
     head = "<th>Group</th><th>Tokens where</th><th class=n>Tokens</th><th class=n>Documents</th>"
-    return f"<table class=groups><tr>{head}</tr>{''.join(lines)}</table>"
+    return f"<table class=groups><tr>{head}</tr>{''.join(rows)}</table>"
 
 
 def _figure(exhibit: Exhibit) -> str:
@@ -70,11 +70,11 @@ def _figure(exhibit: Exhibit) -> str:
 
 def _table(title: str, frame: pd.DataFrame) -> str:
     head = "".join(_heading(name, frame[name].dtype.kind) for name in frame.columns)
-    lines = "".join(
-        f"<tr>{''.join(map(_cell, line, frame.columns))}</tr>"
-        for line in frame.itertuples(index=False, name=None)
+    rows = "".join(
+        f"<tr>{''.join(map(_cell, row, frame.columns))}</tr>"
+        for row in frame.itertuples(index=False, name=None)
     )
-    return f"<h3>{_text(title)}</h3><div class=wide><table><tr>{head}</tr>{lines}</table></div>"
+    return f"<h3>{_text(title)}</h3><div class=wide><table><tr>{head}</tr>{rows}</table></div>"
 
 
 def _heading(name: str, kind: str) -> str:
@@ -92,8 +92,8 @@ def _cell(value: object, column: str) -> str:
 
 
 def _facts(facts: pd.DataFrame) -> str:
-    lines = zip(facts["fact"], facts["value"], strict=True)
-    return "".join(f"<dt>{_text(fact)}</dt><dd>{_text(value)}</dd>" for fact, value in lines)
+    pairs = zip(facts["fact"], facts["value"], strict=True)
+    return "".join(f"<dt>{_text(fact)}</dt><dd>{_text(value)}</dd>" for fact, value in pairs)
 
 
 def _items(sentences: Iterable[str]) -> str:

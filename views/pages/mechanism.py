@@ -210,7 +210,7 @@ def _curves(store: Store, found: Mechanism, axis: str, minus: bool) -> None:
 
 
 def _as_groups(data: pd.DataFrame, names: list[str], first: int) -> pd.DataFrame:
-    """With a title and a look per curve, from the look `first` on."""
+    """A title and a look per curve; looks begin at `first`."""
     curve = data["curve"]
     return pd.concat(
         [
