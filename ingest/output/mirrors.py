@@ -106,6 +106,9 @@ class _UrlMirror:
                 "or name another --store"
             )
         self.fetch()
+        manifest = self._layout.manifest
+        self._manifest = manifest.read_bytes() if manifest.exists() else b""
+        """As it is at the URL; a resumed run may add planned checkpoints."""
 
     def fetch(self) -> None:
         with self._errors_explained("read"):
@@ -127,7 +130,9 @@ class _UrlMirror:
                 self._get(name)
 
     def send(self, files: Iterable[Path]) -> None:
-        unchanging = (self._layout.docs, self._layout.tokens, self._layout.manifest)
+        unchanging = [self._layout.docs, self._layout.tokens]
+        if self._layout.manifest.read_bytes() == self._manifest:
+            unchanging.append(self._layout.manifest)
         with self._errors_explained("written"):
             for path in files:
                 name = self._name(path)
@@ -138,6 +143,7 @@ class _UrlMirror:
                 if path.parent == self._layout.losses:
                     _write_placeholder(path, path)
             self._exists = True
+            self._manifest = self._layout.manifest.read_bytes()
 
     def _list(self) -> set[str]:
         """Names of all files below the root."""

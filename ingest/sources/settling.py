@@ -58,6 +58,8 @@ def _is_whole_file(path: Path) -> bool:
         return zipfile.is_zipfile(path) or path.open("rb").read(1) == b"\x80"  # a legacy pickle
     with path.open("rb") as handle:
         length = int.from_bytes(handle.read(8), "little")
+        if length > path.stat().st_size:  # not a header: reading it could take all memory
+            return False
         header = json.loads(handle.read(length))
     end = max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0)
     return path.stat().st_size == 8 + length + int(end)

@@ -90,8 +90,9 @@ def _untrained(
     text = config.get_text_config()
     if token_id >= text.vocab_size:
         return f"but the model knows only {text.vocab_size} token types"
-    ids: set[int] = set()
-    for of_model in (text.bos_token_id, text.eos_token_id):
+    ids: set[int | None] = set()
+    for name in ("bos_token_id", "eos_token_id"):
+        of_model = getattr(text, name, None)  # encoder-decoders may have neither
         ids.update(of_model if isinstance(of_model, list) else [of_model])
     is_padded = text.vocab_size > len(tokenizer)  # so the added tokens do not fill the embedding
     if token_id >= tokenizer.vocab_size and is_padded and token_id not in ids:

@@ -27,6 +27,7 @@ PAGES = {
         "README.md",
         "CONTRIBUTING.md",
         "docs/app.md",
+        "docs/architectures.md",
         "docs/ingest.md",
         "docs/queries.md",
         "docs/groups.md",
