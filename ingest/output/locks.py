@@ -47,8 +47,8 @@ def files_lock(layout: Layout) -> Iterator[None]:
 
 @contextmanager
 def file_lock(path: Path, taken: IngestError | None = None) -> Iterator[None]:
-    """Hold an exclusive lock on a file. If another process holds it, raise `taken`, or wait if
-    that is None."""
+    """Hold an exclusive lock on a file. If another process holds it, raise `taken`; without
+    `taken`, wait."""
     try:
         descriptor = _open_locked(path, fcntl.LOCK_EX | (fcntl.LOCK_NB if taken else 0))
     except BlockingIOError as error:

@@ -1,4 +1,4 @@
-"""A run makes the store of the contract, the same bytes each time, and goes on where it ended."""
+"""A run writes the store that the contract describes, byte for byte, and resumes."""
 
 import json
 import math

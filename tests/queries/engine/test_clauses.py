@@ -1,4 +1,4 @@
-"""What a group's clause may be, and the sentence for one that is none: what was meant, likely."""
+"""Valid clauses, and the error for an invalid one, which suggests what was meant."""
 
 from pathlib import Path
 

@@ -14,7 +14,7 @@ from tests.queries.support.stores import build_store, hashes
 
 @pytest.fixture(scope="module")
 def exposed(tmp_path_factory) -> Store:
-    """A store beside a folder that is none of its business."""
+    """A store next to a folder that it must not read."""
     root = tmp_path_factory.mktemp("exposed")
     (root / "outside").mkdir()
     for name in ("secret.txt", "secret.csv"):
