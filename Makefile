@@ -11,7 +11,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = test -x $(BIN)/python || $(PYTHON) -m venv .venv; $(BIN)/python -m pip install -q --disable-pip-version-check -r
 
-.PHONY: demo demo-store app test test-kill test-peers lint bench bench-app bench-ingest train-demo screenshots sweep fuzz
+.PHONY: demo demo-store app test test-kill test-peers lint bench bench-app bench-ingest bench-gpu train-demo screenshots sweep fuzz
 
 # Only the app's packages, without torch.
 .venv/app: requirements-app.lock
@@ -72,6 +72,9 @@ bench-app: .venv/all  ## the app's response times in a browser (needs Chromium)
 
 bench-ingest: .venv/all  ## our scoring next to other ways (lm-evaluation-harness if installed)
 	$(BIN)/python -m tests.bench.ingest --size $(BENCH)
+
+bench-gpu: .venv/all  ## scoring at each precision next to a bare loop, and runs from disk to Parquet
+	$(BIN)/python -m tests.bench.gpu --size $(BENCH)
 
 train-demo: .venv/all  ## train the demo model from scratch for STEPS steps, into OUT
 	$(BIN)/python -m ingest demo --steps $(STEPS) --out $(OUT)

@@ -173,11 +173,18 @@ class RunOptions:
     dtype: Literal["float32", "bfloat16", "float16"] = _option(
         "float32", MODEL, "Precision of the model. The head and the softmax are always in float32"
     )
+    precision: Literal["highest", "high", "medium"] = _option(
+        "highest",
+        MODEL,
+        "Products of float32 numbers: highest, in float32; high, in TF32; medium, in bfloat16 "
+        "except in the head. Only some devices are faster with less",
+        recorded=True,
+    )
     device: str | None = _option(
         None,
         MODEL,
-        "Device to score on: cpu, cuda, cuda:1, …",
-        show_default="cuda if available",
+        "Device to score on: cpu, cuda, cuda:1, mps, xpu, …",
+        show_default="an accelerator if available",
         metavar="NAME",
     )
     attention: str | None = _option(
@@ -188,8 +195,13 @@ class RunOptions:
         metavar="NAME",
     )
     compile: bool = _option(False, MODEL, "Compile the model with torch.compile")
-    batch_tokens: int = _option(
-        4_096, MODEL, "Maximum number of tokens per batch", min=1, metavar="N"
+    batch_tokens: int | None = _option(
+        None,
+        MODEL,
+        "Maximum number of tokens per batch",
+        show_default="4096 on a CPU, else from the device's free memory",
+        min=1,
+        metavar="N",
     )
     name: str | None = _option(
         None,

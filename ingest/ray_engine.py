@@ -20,8 +20,8 @@ from ingest.options import RunOptions
 from ingest.output.outcomes import Outcome
 from ingest.prepare import PreparedRun
 from ingest.probes.probe_file import ProbeFile
-from ingest.scoring import Record, Scored, Scorer, background_task, write_task
-from ingest.sources.prefetch import FetchedCheckpoint, read_weights
+from ingest.scoring import Record, Scored, Scorer, background_task, best_device, write_task
+from ingest.sources.prefetch import FetchedCheckpoint, is_asynchronous, pin, read_weights
 from ingest.sources.revisions import Checkpoint
 from ingest.sources.source import Source
 from ingest.text.corpus import Corpus
@@ -72,7 +72,7 @@ class RayScorer:
         tokenizer: TokenizerCheck | None = None,
     ) -> None:
         self._scorer = Scorer(corpus, options, tqdm(disable=True), tokenizer=tokenizer)
-        self._source = source
+        self._source, self._pinned = source, is_asynchronous(options.device or best_device())
         self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="fetch")
         self._fetching: dict[Checkpoint, Future[FetchedCheckpoint]] = {}
 
@@ -92,7 +92,8 @@ class RayScorer:
 
     def _fetch(self, checkpoint: Checkpoint) -> FetchedCheckpoint:
         try:
-            return read_weights(self._source.fetch(checkpoint))
+            fetched = read_weights(self._source.fetch(checkpoint))
+            return pin(fetched) if self._pinned else fetched
         except CheckpointError as error:
             return FetchedCheckpoint(checkpoint, problem=error)
 

@@ -19,7 +19,8 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from ingest.errors import CheckpointError, first_line
-from ingest.model.kernel import looks_ahead, token_losses
+from ingest.model.batches import DeviceWindows
+from ingest.model.kernel import looks_ahead, score
 from ingest.model.memory import Budget, is_out_of_memory
 from ingest.model.resident_model import ResidentModel
 from ingest.model.tokenizer_check import TokenizerCheck
@@ -28,7 +29,7 @@ from ingest.output import writer
 from ingest.output.outcomes import Outcome, summarize
 from ingest.prepare import PreparedRun
 from ingest.probes.probe_file import ProbeFile
-from ingest.sources.prefetch import FetchedCheckpoint, fetch_ahead, read_tensors
+from ingest.sources.prefetch import FetchedCheckpoint, fetch_ahead, is_asynchronous, read_tensors
 from ingest.sources.revisions import Checkpoint
 from ingest.sources.source import Source
 from ingest.text.corpus import Corpus
@@ -65,7 +66,8 @@ def score_checkpoints(
         scorer = Scorer(
             prepared.corpus, options, progress, writing.check, probes, prepared.tokenizer_check
         )
-        for fetched in fetch_ahead(source, todo, options.prefetch):
+        pinned = is_asynchronous(options.device or best_device())
+        for fetched in fetch_ahead(source, todo, options.prefetch, pinned):
             progress.set_description(fetched.checkpoint.revision)
             outcome, losses = scorer.score(fetched)
             if losses is None:
@@ -144,7 +146,9 @@ class Scorer:
         )
         self._tokenizer = tokenizer
         self._budget = Budget(options.batch_tokens, progress.write)
+        self._precision, self._compiled = options.precision, options.compile
         self._corpus, self._progress = corpus, progress
+        self._windows: DeviceWindows | None = None
         self._check, self._probes = check, probes
 
     def score(self, fetched: FetchedCheckpoint) -> Scored:
@@ -171,19 +175,23 @@ class Scorer:
         return replace(outcome, seconds=seconds, **summarize(losses)), losses
 
     def _losses(self, checkpoint: Checkpoint, model: PreTrainedModel) -> np.ndarray:
-        """Losses float32 (tokens,)."""
-        corpus = self._corpus
-        losses = np.full(corpus.n_tokens, np.nan, dtype=np.float32)
-        batches = token_losses(model, corpus.windows, self._budget, corpus.first)
+        """Losses float32 (tokens,). They leave an accelerator in one copy, at the end."""
+        with self._blamed_on(checkpoint):
+            windows = self._windows_on(model.device)
+            losses = torch.full((windows.n_rows,), torch.nan, device=model.device)
+        batches = score(model, windows, losses, self._budget, self._precision, self._compiled)
         while True:
             with self._blamed_on(checkpoint):
-                batch = next(batches, None)
-            if batch is None:
-                return losses
-            rows, values = batch
-            losses[rows] = values
-            self._progress.update(len(rows))
+                n_rows = next(batches, None)
+                if n_rows is None:
+                    return windows.in_row_order(losses)
+            self._progress.update(n_rows)
             self._check()
+
+    def _windows_on(self, device: torch.device) -> DeviceWindows:
+        if self._windows is None:
+            self._windows = DeviceWindows(self._corpus.windows, device, self._corpus.first)
+        return self._windows
 
     @contextmanager
     def _blamed_on(self, checkpoint: Checkpoint) -> Iterator[None]:
@@ -251,5 +259,6 @@ def _overflows(checkpoint: Checkpoint, parameter: str) -> bool:
 
 
 def best_device() -> str:
-    """CUDA if it is available, else the CPU."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """The accelerator that torch finds (cuda, mps, xpu), else the CPU."""
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return found.type if found else "cpu"

@@ -41,9 +41,7 @@ def plant(stream: np.ndarray, length: int, bos: int, seed: int) -> PlantedText:
 def repeat_losses(checkpoint: Checkpoint, text: PlantedText) -> tuple[float, float]:
     """Mean loss (nats) on the first and on the second occurrence of the planted spans."""
     model = load_model(checkpoint, "float32", "cpu")
-    losses = np.concatenate([np.empty(len(w) - 1, np.float32) for w in text.windows])
-    for rows, values in token_losses(model, text.windows):
-        losses[rows] = values
+    losses = token_losses(model, text.windows)
     of_window = losses.reshape(len(text.windows), -1)
 
     def mean(start: str) -> float:

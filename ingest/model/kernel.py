@@ -5,17 +5,24 @@ weights, losses are computed from the hidden states, block by block, in float32;
 full forward's logits. Logits are never held for a whole batch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, masking_utils
 
+from ingest.model.batches import DeviceWindows
 from ingest.model.memory import Budget, is_out_of_memory
+from ingest.model.precision import Precision, float32_products, trunk_products
 
-# A block of logits covers this many tokens and token types: 16 MB in float32.
+# A block of logits on a CPU covers this many tokens and token types: 16 MB in float32.
 ROWS, TYPES = 1_024, 4_096
+# On an accelerator it covers all types, and this many logits: 1 GB in float32.
+_LOGITS = 2**28
 _PROBE_TOKENS = 8
 _WIDE = 1_000.0  # logits beyond any cap
 
@@ -25,100 +32,177 @@ def token_losses(
     windows: list[np.ndarray],
     budget: Budget | None = None,
     first: np.ndarray | None = None,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields (rows int64 (n,), losses float32 (n,)) batch by batch, until every row is scored.
+    precision: Precision = "highest",
+) -> np.ndarray:
+    """Losses float32 (rows,) of windows int64 (length,) each, row by row through the windows.
 
-    Each window is int64 (length,). Token i + 1 is predicted from tokens 0 … i, so a window has
-    length - 1 rows; or length - first if `first`, int64 (windows,), gives the index of its first
-    scored token. Rows count through the windows in order. Windows are batched by length, longest
-    first. A batch that does not fit into memory is retried in halves; if a single window does not
-    fit, torch's error is raised.
+    Token i + 1 is predicted from tokens 0 … i, so a window has length - 1 rows; or length - first
+    if `first`, int64 (windows,), gives the index of its first scored token. Raises as `score` does.
     """
-    budget = budget or Budget()
-    firsts = [1] * len(windows) if first is None else first.tolist()
-    first_row = np.cumsum([0, *(len(w) - f for w, f in zip(windows, firsts, strict=True))])
-    lengths = [len(w) for w in windows]
-    head = plain_head(model, max(windows, key=len))
-    todo = sorted(range(len(windows)), key=lambda i: -lengths[i])
-    refused = 0
-    while todo:
-        longest = lengths[todo[0]]  # the padded length of the batch
-        batch = todo[: max(budget.fitting(model, longest, not head) // longest, 1)]
-        losses = _losses_if_they_fit(
-            model, head, [windows[i] for i in batch], [firsts[i] for i in batch]
-        )
-        if losses is None:
-            refused = refused or len(batch) * longest
-            budget.halve(len(batch) * longest)
+    placed = DeviceWindows(windows, model.device, first)
+    losses = torch.empty(placed.n_rows, device=model.device)
+    for _ in score(model, placed, losses, budget or Budget(), precision):
+        pass
+    return placed.in_row_order(losses)
+
+
+def score(
+    model: PreTrainedModel,
+    windows: DeviceWindows,
+    losses: torch.Tensor,
+    budget: Budget,
+    precision: Precision = "highest",
+    compiled: bool = False,
+) -> Iterator[int]:
+    """Fill `losses` float32 (rows,), in the windows' sorted order, batch by batch.
+
+    Yields how many rows each batch has, once it is computed or, on an accelerator, queued. A batch
+    that does not fit into memory is retried in halves; if a single window does not fit, torch's
+    error is raised. `compiled` compiles the softmax, too, on an accelerator; the caller compiles
+    the model. Raises IndexError for tokens and positions that the model does not have.
+    """
+    _refuse_beyond(model, windows)
+    head = plain_head(model, windows.beginning(_PROBE_TOKENS))
+    forward = _Forward(model, head, precision, compiled)
+    room = budget.room(model)
+    begin, refused = 0, 0
+    while begin < len(windows.lengths):
+        longest = int(windows.lengths[begin])  # the padded length of the batch
+        fitting = budget.fitting(model, longest, not head, room)
+        end = min(begin + max(fitting // longest, 1), len(windows.lengths))
+        rows, n_padded = windows.rows(begin, end), (end - begin) * longest
+        if not _fill_if_it_fits(forward, windows, (begin, end), losses[rows]):
+            refused = refused or n_padded
+            budget.halve(n_padded, model.device)
             continue
         if refused:
             budget.notice(f"out of memory: batches of {budget.tokens:,} tokens, not {refused:,}")
             refused = 0
-        yield np.concatenate([np.arange(first_row[i], first_row[i + 1]) for i in batch]), losses
-        del todo[: len(batch)]
+        yield rows.stop - rows.start
+        begin = end
 
 
-def _losses_if_they_fit(
-    model: PreTrainedModel,
-    head: nn.Linear | None,
-    windows: list[np.ndarray],
-    firsts: list[int],
-) -> np.ndarray | None:
-    """Losses float32 (rows of these windows,), or None if several windows exceed the memory."""
-    try:
-        return _batch_losses(model, head, windows, firsts)
-    except Exception as error:
-        if len(windows) == 1 or not is_out_of_memory(error):
-            raise
-    return None  # out of the handler: the error, and all memory that it refers to, is released
+def _refuse_beyond(model: PreTrainedModel, windows: DeviceWindows) -> None:
+    """A CUDA device that reads beyond an embedding serves no later checkpoint, either."""
+    head, read = model.get_output_embeddings(), model.get_input_embeddings()
+    for table in (read, head):
+        n_types = len(table.weight) if isinstance(table, nn.Embedding | nn.Linear) else None
+        if n_types is not None and windows.largest >= n_types:
+            raise IndexError(f"token {windows.largest} is not among {n_types:,} types")
+    limit, seen = getattr(model.config, "max_position_embeddings", None), windows.lengths[0] - 1
+    for table in model.modules():
+        # Learned positions: as many as the context, or a few more (OPT has two).
+        if isinstance(table, nn.Embedding) and table is not read and isinstance(limit, int):
+            n = table.num_embeddings
+            if limit <= n <= limit + 2 and seen > limit:
+                raise IndexError(f"{seen:,} tokens exceed its {limit:,} positions")
 
 
-@torch.inference_mode()
-def _batch_losses(
-    model: PreTrainedModel,
-    head: nn.Linear | None,
-    windows: list[np.ndarray],
-    firsts: list[int],
-) -> np.ndarray:
-    """Losses float32 (rows of these windows,).
+@dataclass(frozen=True)
+class _Forward:
+    """A model and how its losses are computed. `head` is None if they need its full forward."""
 
-    Padding is on the right, where a causal model never looks, so it needs no attention mask.
+    model: PreTrainedModel
+    head: nn.Linear | None
+    precision: Precision
+    compiled: bool
+
+    @torch.inference_mode()
+    def losses(self, windows: DeviceWindows, begin: int, end: int) -> torch.Tensor:
+        """Losses float32 (rows,) of windows `begin` to `end` (exclusive), in sorted order.
+
+        Padding is on the right, where a causal model never looks, so it needs no attention mask.
+        """
+        batch = windows.batch(begin, end)
+        part = self.model if self.head is None else self.model.base_model
+        with trunk_products(self.precision, self.model), _no_search_for_packed_windows():
+            output = part(input_ids=batch.ids, use_cache=False)
+        if self.head is None:
+            return logit_losses(output.logits.flatten(0, 1), batch.position, batch.targets)
+        hidden = output[0].flatten(0, 1)[batch.position]
+        with float32_products(self.precision):
+            return head_losses(hidden, self.head, batch.targets, self.compiled)
+
+
+@contextmanager
+def _no_search_for_packed_windows() -> Iterator[None]:
+    """Inside, transformers does not look for several texts in one window, of which we have none.
+
+    It would wait for the device once per batch to see the result.
     """
-    longest = max(len(w) for w in windows)
-    padded = np.zeros((len(windows), longest), dtype=np.int64)
-    for line, window in zip(padded, windows, strict=True):
-        line[: len(window)] = window
-    ids = torch.from_numpy(padded).to(model.device)
-    bounds = torch.tensor([(f, len(w)) for f, w in zip(firsts, windows, strict=True)])
-    index = torch.arange(1, longest)
-    real = ((index >= bounds[:, :1]) & (index < bounds[:, 1:])).flatten().to(model.device)
-    targets = ids[:, 1:].flatten()
-    if head is None:
-        logits = model(input_ids=ids[:, :-1], use_cache=False).logits
-        return logit_losses(logits.flatten(0, 1), targets)[real].cpu().numpy()
-    hidden = model.base_model(input_ids=ids[:, :-1], use_cache=False)[0]
-    return head_losses(hidden.flatten(0, 1)[real], head, targets[real]).cpu().numpy()
+    name = "find_packed_sequence_indices"
+    search = getattr(masking_utils, name, None)
+    if search is not None:
+        setattr(masking_utils, name, _found_none)
+    try:
+        yield
+    finally:
+        if search is not None:
+            setattr(masking_utils, name, search)
 
 
-def head_losses(hidden: torch.Tensor, head: nn.Linear, targets: torch.Tensor) -> torch.Tensor:
+def _found_none(_: torch.Tensor) -> None:
+    """One function for all batches: torch.compile starts again when a global changes."""
+
+
+def _fill_if_it_fits(
+    forward: _Forward, windows: DeviceWindows, part: tuple[int, int], losses: torch.Tensor
+) -> bool:
+    """Fill in `losses` float32 (rows of this part,); False if several windows exceed the memory."""
+    try:
+        losses.copy_(forward.losses(windows, *part))
+    except Exception as error:
+        if part[1] - part[0] == 1 or not is_out_of_memory(error):
+            raise
+        return False  # the error, and all memory that it refers to, is released
+    return True
+
+
+def head_losses(
+    hidden: torch.Tensor, head: nn.Linear, targets: torch.Tensor, compiled: bool = False
+) -> torch.Tensor:
     """Losses float32 (tokens,) of hidden states (tokens, width) and their targets int64 (tokens,).
 
-    Both the product and the softmax are computed in float32; in bfloat16, a token's loss would be
-    off by up to 0.07 nats. The vocabulary is processed in blocks that stay in a CPU's cache, with
-    the running normaliser of Milakov and Gimelshein (2018, "Online normalizer calculation for
-    softmax"), so that logits are never held for all token types. Raises IndexError for a target
-    that the head does not have.
+    The softmax is computed in float32, and the product in float32 or TF32; in bfloat16, a token's
+    loss would be off by up to 0.07 nats. Logits are held for a block of tokens at most.
     """
-    if len(targets) and int(targets.max()) >= len(head.weight):
-        raise IndexError(f"token {int(targets.max())} is not among {len(head.weight):,} types")
+    if hidden.device.type != "cpu":
+        return _losses_of_all_types(hidden, head, targets, compiled)
     buffer = torch.empty(ROWS * TYPES, device=hidden.device)
     parts = zip(hidden.split(ROWS), targets.split(ROWS), strict=True)
     return torch.cat([_losses(states.float(), head, wanted, buffer) for states, wanted in parts])
 
 
+def _losses_of_all_types(
+    hidden: torch.Tensor, head: nn.Linear, targets: torch.Tensor, compiled: bool
+) -> torch.Tensor:
+    """In blocks that keep an accelerator busy: few operations, of which each is large."""
+    weight = head.weight.float()
+    bias = None if head.bias is None else head.bias.float()
+    of_block = _compiled_block() if compiled else _losses_of_block
+    n = max(_LOGITS // len(weight), 1)
+    parts = zip(hidden.split(n), targets.split(n), strict=True)
+    return torch.cat([of_block(states.float(), weight, bias, wanted) for states, wanted in parts])
+
+
+def _losses_of_block(
+    states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, targets: torch.Tensor
+) -> torch.Tensor:
+    logits = nn.functional.linear(states, weight, bias)
+    return nn.functional.cross_entropy(logits, targets, reduction="none")
+
+
+@cache
+def _compiled_block() -> Callable[..., torch.Tensor]:
+    """Passes over the logits, which take most of the head's time, become one or two."""
+    return torch.compile(_losses_of_block, dynamic=True)
+
+
 def _losses(
     states: torch.Tensor, head: nn.Linear, targets: torch.Tensor, buffer: torch.Tensor
 ) -> torch.Tensor:
+    """On a CPU: blocks of the vocabulary that stay in its cache, with the running normaliser of
+    Milakov and Gimelshein (2018, "Online normalizer calculation for softmax")."""
     lowest = torch.finfo(torch.float32).min  # not -inf: -inf - -inf is NaN
     highest = states.new_full((len(states),), lowest)
     total, wanted = torch.zeros_like(highest), torch.zeros_like(highest)
@@ -143,16 +227,24 @@ def _logits(
     return logits if head.bias is None else logits.add_(head.bias[types].float())
 
 
-def logit_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Losses float32 (tokens,) from a full forward's logits (tokens, vocabulary), of any dtype."""
-    size = max(4 * ROWS * TYPES // logits.shape[1], 1)
+def logit_losses(
+    logits: torch.Tensor, position: torch.Tensor, targets: torch.Tensor
+) -> torch.Tensor:
+    """Losses float32 (rows,) from a full forward's logits (tokens, vocabulary), of any dtype.
+
+    Row i is computed from the logits at `position[i]`; both are int64 (rows,).
+    """
+    elements = 4 * ROWS * TYPES if logits.device.type == "cpu" else _LOGITS
+    size = max(elements // logits.shape[1], 1)
     losses = [
-        nn.functional.cross_entropy(part.float(), wanted, reduction="none")
-        for part, wanted in zip(logits.split(size), targets.split(size), strict=True)
+        nn.functional.cross_entropy(logits[part].float(), wanted, reduction="none")
+        for part, wanted in zip(position.split(size), targets.split(size), strict=True)
     ]
     return torch.cat(losses)
 
 
+# It would be compiled for this one call: here, and below.
+@torch.compiler.set_stance("force_eager")  # type: ignore[untyped-decorator]
 @torch.inference_mode()
 def plain_head(model: PreTrainedModel, window: np.ndarray) -> nn.Linear | None:
     """The head, if logits are `head(base_model(…))` and nothing else; otherwise None.
@@ -165,8 +257,7 @@ def plain_head(model: PreTrainedModel, window: np.ndarray) -> nn.Linear | None:
     head = model.get_output_embeddings()
     if type(head) is not nn.Linear or model.base_model is model:
         return None
-    # Two rows, since torch.compile would compile once more for a batch of one.
-    ids = torch.from_numpy(np.stack([window[:_PROBE_TOKENS]] * 2)).to(model.device)
+    ids = torch.from_numpy(window[None, :_PROBE_TOKENS]).to(model.device)
     received: list[torch.Tensor] = []
     returned: list[torch.Tensor] = []
 
@@ -197,6 +288,7 @@ def _equal_up_to_rounding(received: torch.Tensor, hidden: torch.Tensor) -> bool:
     return bool(difference <= rounding * hidden.float().abs().max())
 
 
+@torch.compiler.set_stance("force_eager")  # type: ignore[untyped-decorator]
 @torch.inference_mode()
 def looks_ahead(model: PreTrainedModel, window: np.ndarray) -> bool:
     """Do logits depend on later tokens, as in an encoder? Such losses would mean nothing.

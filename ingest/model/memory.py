@@ -1,4 +1,4 @@
-"""How many tokens to score at once: the requested number, or fewer if memory is insufficient."""
+"""How many tokens to score at once: what memory allows, or the requested number if that is less."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,11 +6,16 @@ from dataclasses import dataclass, field
 import torch
 from transformers import PreTrainedModel
 
-# Activations of a batch stay near this many bytes, whatever was requested. On a CPU that is near
-# the size of its cache: GPT-2 small is a third faster there than with four times as many.
-_ACTIVATIONS, _ACTIVATIONS_ON_CPU = 2**28, 2**26
-# Logits of a full forward. A cap on logits holds three copies of them at once.
-_LOGITS = 2**26
+# On a CPU, activations of a batch stay near the size of its cache: GPT-2 small is a third faster
+# there than with four times as many. Logits of a full forward count separately.
+_ACTIVATIONS_ON_CPU, _LOGITS_ON_CPU = 2**26, 2**26
+_TOKENS_ON_CPU = 4_096
+# On an accelerator, a batch takes this share of the free memory: the estimate below leaves out what
+# some architectures hold at once. More tokens are slower: with twice as many, GPT-2 small took 7%
+# more time in float32 on an H100.
+_SHARE_OF_FREE, _TOKENS = 0.4, 32_768
+_BLOCK_OF_LOGITS = 2**31  # bytes: the kernel's block of logits, and its softmax
+_COPIES_OF_LOGITS = 3  # that a cap on logits holds at once
 _OUT_OF_MEMORY = (
     "not enough memory",  # torch on Windows
     "can't allocate memory",  # torch on Linux
@@ -22,22 +27,45 @@ _OUT_OF_MEMORY = (
 class Budget:
     """Tokens per batch, including padding. Once halved, it stays so for all later checkpoints."""
 
-    tokens: int = 4_096
+    tokens: int | None = None
+    """None: as many as memory allows."""
     notice: Callable[[str], None] = field(default=lambda _: None)
 
-    def halve(self, n_tokens: int) -> None:
+    def halve(self, n_tokens: int, device: torch.device) -> None:
         """Call this after a batch of `n_tokens` did not fit."""
         self.tokens = max(n_tokens // 2, 1)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        if device.type != "cpu":
+            getattr(torch, device.type).empty_cache()
 
-    def fitting(self, model: PreTrainedModel, longest: int, full_logits: bool) -> int:
+    def room(self, model: PreTrainedModel) -> int:
+        """Bytes that a batch's activations may take, as memory is now."""
+        free = _free_bytes(model.device)
+        if free is None:
+            return _ACTIVATIONS_ON_CPU
+        return max(int(_SHARE_OF_FREE * (free - _BLOCK_OF_LOGITS)), _ACTIVATIONS_ON_CPU)
+
+    def fitting(self, model: PreTrainedModel, longest: int, full_logits: bool, room: int) -> int:
         """Tokens per batch of windows of `longest` tokens, from what each token needs."""
-        most = _ACTIVATIONS_ON_CPU if model.device.type == "cpu" else _ACTIVATIONS
-        fits = most // _bytes_per_token(model, longest)
-        if full_logits:
-            fits = min(fits, _LOGITS // model.config.get_text_config().vocab_size)
-        return min(self.tokens, fits)
+        on_cpu = model.device.type == "cpu"
+        needed = _bytes_per_token(model, longest)
+        n_types = int(model.config.get_text_config().vocab_size) if full_logits else 0
+        if not on_cpu:
+            needed += 4 * _COPIES_OF_LOGITS * n_types
+        fits = room // needed
+        if on_cpu and full_logits:
+            fits = min(fits, _LOGITS_ON_CPU // n_types)
+        return min(self.tokens or (_TOKENS_ON_CPU if on_cpu else _TOKENS), fits)
+
+
+def _free_bytes(device: torch.device) -> int | None:
+    """Memory of an accelerator that is free or that torch keeps for reuse; None on a CPU."""
+    if device.type in ("cuda", "xpu"):
+        library = getattr(torch, device.type)
+        kept = library.memory_reserved(device) - library.memory_allocated(device)
+        return int(library.mem_get_info(device)[0] + kept)
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    return None
 
 
 def is_out_of_memory(error: Exception) -> bool:

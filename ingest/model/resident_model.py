@@ -315,5 +315,9 @@ def _tied_agree(parameters: ParameterMap, tensors: Tensors) -> bool:
 
 @torch.no_grad()
 def _refill(parameters: ParameterMap, tensors: Tensors) -> None:
+    """Copies from page-locked memory are only queued; the forward that follows waits for them."""
     for key, target in parameters.items():
-        target.copy_(tensors[key])
+        tensor = tensors[key]
+        if tensor.is_pinned():
+            tensor = tensor.to(target.device, non_blocking=True)  # in its own dtype
+        target.copy_(tensor)

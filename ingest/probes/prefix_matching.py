@@ -63,9 +63,7 @@ def gives_attentions(probes: list[Probe]) -> bool:
 def _losses(model: PreTrainedModel, repeats: Repeats) -> tuple[float, float]:
     """Mean loss in nats on the first copy and on the second."""
     size = len(repeats.windows[0]) - 1
-    losses = np.empty(size * len(repeats.windows), dtype=np.float32)
-    for rows, values in token_losses(model, repeats.windows):
-        losses[rows] = values
+    losses = token_losses(model, repeats.windows)
     # Token i of a window is predicted in row i - 1.
     start, length = repeats.n_bos, repeats.length
     of_window = losses.reshape(-1, size).astype(np.float64)
@@ -74,6 +72,8 @@ def _losses(model: PreTrainedModel, repeats: Repeats) -> tuple[float, float]:
     return float(first.mean()), float(second.mean())
 
 
+# Compiled code gives no attention weights.
+@torch.compiler.set_stance("force_eager")  # type: ignore[untyped-decorator]
 @torch.inference_mode()
 def _prefix_matching(model: PreTrainedModel, repeats: Repeats) -> dict[int, np.ndarray]:
     """Layer -> scores float64 (heads,); empty if the model gives no attention weights.

@@ -1,5 +1,6 @@
 """Fetch and read the next checkpoints while one is scored; free those that are scored."""
 
+import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,12 +37,13 @@ _Queue = deque[tuple[Checkpoint, Future[Checkpoint]]]
 
 
 def fetch_ahead(
-    source: Source, checkpoints: list[Checkpoint], at_once: int
+    source: Source, checkpoints: list[Checkpoint], at_once: int, pinned: bool = False
 ) -> Iterator[FetchedCheckpoint]:
     """Yields each checkpoint, in order, once it is on disk and read, or the reason why it is not.
 
     At most `at_once` are on disk, including the one that the caller works on, which is freed when
-    the caller asks for the next. Raises OSError if the disk is full.
+    the caller asks for the next. Raises OSError if the disk is full. `pinned` weights are read into
+    page-locked memory, from which an accelerator copies while other work goes on.
     """
     # One thread fetches and frees, in order: space is released before it is needed again.
     fetcher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="fetch")
@@ -52,18 +54,18 @@ def fetch_ahead(
     try:
         for checkpoint in islice(rest, at_once):
             queue.append((checkpoint, fetcher.submit(source.fetch, checkpoint)))
-        next_read = _start_reading(reader, queue)
+        next_read = _start_reading(reader, queue, pinned)
         while next_read:
             fetched = next_read.result()
             queue.popleft()
-            next_read = _start_reading(reader, queue)
+            next_read = _start_reading(reader, queue, pinned)
             yield fetched
             if freed:
                 freed.result()
             freed = fetcher.submit(source.free, fetched.checkpoint)
             for later in islice(rest, 1):
                 queue.append((later, fetcher.submit(source.fetch, later)))
-            next_read = next_read or _start_reading(reader, queue)
+            next_read = next_read or _start_reading(reader, queue, pinned)
         if freed:
             freed.result()
     finally:
@@ -72,13 +74,18 @@ def fetch_ahead(
         reader.shutdown(wait=False, cancel_futures=True)
 
 
-def _start_reading(reader: ThreadPoolExecutor, queue: _Queue) -> Future[FetchedCheckpoint] | None:
-    return reader.submit(_read_when_fetched, *queue[0]) if queue else None
+def _start_reading(
+    reader: ThreadPoolExecutor, queue: _Queue, pinned: bool
+) -> Future[FetchedCheckpoint] | None:
+    return reader.submit(_read_when_fetched, *queue[0], pinned) if queue else None
 
 
-def _read_when_fetched(checkpoint: Checkpoint, fetched: Future[Checkpoint]) -> FetchedCheckpoint:
+def _read_when_fetched(
+    checkpoint: Checkpoint, fetched: Future[Checkpoint], pinned: bool
+) -> FetchedCheckpoint:
     try:
-        return read_weights(fetched.result())
+        found = read_weights(fetched.result())
+        return pin(found) if pinned else found
     except CheckpointError as error:
         return FetchedCheckpoint(checkpoint, problem=error)
 
@@ -112,6 +119,27 @@ def _state(folder: Path) -> list[tuple[str, int, int]]:
     """Name, size and time of the last change of each weight file."""
     stats = [(path.name, path.stat()) for path in weight_files(folder)]
     return [(name, s.st_size, s.st_mtime_ns) for name, s in stats]
+
+
+def is_asynchronous(device: str) -> bool:
+    """Does the device copy from page-locked memory while other work goes on?"""
+    return torch.device(device).type in ("cuda", "xpu")
+
+
+def pin(fetched: FetchedCheckpoint) -> FetchedCheckpoint:
+    """The checkpoint with its weights in page-locked memory, or as it was if they are too large.
+
+    Such memory cannot be swapped out, so weights beyond a quarter of this machine's stay a map of
+    their file. torch keeps and reuses the memory.
+    """
+    tensors = fetched.tensors or {}
+    limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+    if sum(t.nbytes for t in tensors.values()) > limit:
+        return fetched
+    try:
+        return replace(fetched, tensors={name: t.pin_memory() for name, t in tensors.items()})
+    except RuntimeError:  # the system allows less
+        return fetched
 
 
 def read_tensors(folder: Path) -> Tensors | None:

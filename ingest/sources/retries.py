@@ -4,12 +4,16 @@ import logging
 import socket
 import time
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TypeVar
 
-import httpx2  # the client under huggingface_hub, which lets its exceptions through
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, XetDownloadError
 
 from ingest.errors import first_line
+
+# The client under huggingface_hub, which lets its exceptions through; httpx under version 1.
+_CLIENTS = [import_module(name) for name in ("httpx2", "httpx") if find_spec(name)]
 
 DELAYS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds, on top of the client's own retries
 _TRANSIENT_STATUS = {408, 425, 429}
@@ -50,7 +54,9 @@ def is_transient(error: BaseException | None) -> bool:
         return status in _TRANSIENT_STATUS or status >= 500
     if isinstance(error, OSError):  # the client's check of sizes sets no errno; a full disk does
         return error.errno is None or isinstance(error, (ConnectionError, TimeoutError))
-    return isinstance(error, (httpx2.TransportError, XetDownloadError, DamagedError))
+    return isinstance(
+        error, (*(c.TransportError for c in _CLIENTS), XetDownloadError, DamagedError)
+    )
 
 
 def is_local_failure(error: Exception) -> bool:

@@ -79,8 +79,8 @@ def build(name: str, root: Path) -> Path:
     return layout.root
 
 
-def train_tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE with `vocabulary` token types, trained on the addresses."""
+def train_tokenizer(vocabulary: int, texts: list[str] | None = None) -> PreTrainedTokenizerFast:
+    """A byte-level BPE with up to `vocabulary` token types, trained on all addresses by default."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -90,7 +90,7 @@ def train_tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
         show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
-    tokenizer.train_from_iterator([address.text for address in addresses()], trainer)
+    tokenizer.train_from_iterator(texts or [address.text for address in addresses()], trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=BOS, eos_token=BOS)
 
 

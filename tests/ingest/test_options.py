@@ -34,7 +34,7 @@ def test_every_option_is_in_the_help_and_plan_has_those_that_it_needs(
         assert (f"{flag(option.name)} " in plan) != option.metadata["only_run"], option.name
     for panel in ("Checkpoints", "Text", "Model", "Output", "Many machines"):
         assert f"─ {panel} ─" in run
-    assert "[default: 4096]" in run
+    assert "[default: 2]" in run
 
 
 def test_recorded_options_are_entries_of_the_manifest() -> None:

@@ -39,22 +39,19 @@ def test_out_of_memory_halves_the_budget_for_good_and_changes_no_loss(error: Exc
     windows = some_windows(LENGTHS)
     told: list[str] = []
     model, budget = with_room_for(40, error), Budget(160, told.append)
-    losses = np.full(sum(len(w) - 1 for w in windows), np.nan, dtype=np.float32)
-    for rows, values in token_losses(model, windows, budget):
-        losses[rows] = values
+    losses = token_losses(model, windows, budget)
     np.testing.assert_allclose(losses, scored(tiny("gpt2", VOCABULARY), windows), rtol=0, atol=1e-5)
     assert told == ["out of memory: batches of 32 tokens, not 160"]
-    for _ in token_losses(model, windows, budget):
-        pass
+    token_losses(model, windows, budget)
     assert len(told) == 1
 
 
 def test_what_halving_does_not_mend_is_raised() -> None:
     with pytest.raises(torch.OutOfMemoryError):
-        list(token_losses(with_room_for(10, OUT[0]), some_windows([20, 20])))
+        token_losses(with_room_for(10, OUT[0]), some_windows([20, 20]))
     model = with_room_for(10, RuntimeError("size mismatch"))
     with pytest.raises(RuntimeError, match="size mismatch"):
-        list(token_losses(model, some_windows([20, 20])))
+        token_losses(model, some_windows([20, 20]))
 
 
 def test_the_hosts_allocator_is_understood() -> None:
@@ -69,8 +66,10 @@ def test_a_batch_is_bounded_whatever_the_budget() -> None:
     model = tiny("gpt2", 50_257)
     eager = tiny("gpt2", 50_257)
     eager.set_attn_implementation("eager")
-    fits = endless.fitting(model, 1_024, False)
-    assert 10_000 < fits < 10**7
-    assert endless.fitting(eager, 1_024, False) < fits / 5
-    assert endless.fitting(gemma2(), 32, True) <= 2**26 // VOCABULARY
-    assert Budget(77).fitting(model, 1_024, False) == 77
+    room = endless.room(model)
+    fits = endless.fitting(model, 1_024, False, room)
+    assert 1_000 < fits < 10**7
+    assert endless.fitting(eager, 1_024, False, room) < fits / 5
+    assert endless.fitting(gemma2(), 32, True, room) <= 2**26 // VOCABULARY
+    assert Budget(77).fitting(model, 1_024, False, room) == 77
+    assert Budget().fitting(model, 1_024, False, room) == 4_096
