@@ -28,7 +28,11 @@ from queries.errors import QueryError
 from queries.stats.distribution import QUARTILES
 from queries.store import EngineName, Store
 
-PROGRAM = "python -m queries"
+PROGRAM = (
+    "token-trails queries" if Path(sys.argv[0]).stem == "token-trails" else "python -m queries"
+)
+"""How the user called this command line, for the help."""
+
 TABLES = ("csv", "json", "parquet")
 PICTURES = ("svg", "png", "html")
 Format = Literal["csv", "json", "parquet", "svg", "png", "html"]

@@ -81,11 +81,6 @@ def test_every_command_runs(clone, monkeypatch, capsys):
         assert output(clone, command, capsys) or "--output" in command
 
 
-@pytest.mark.parametrize("package", MAINS)
-def test_a_command_runs_in_a_process_of_its_own(package):
-    assert "Usage" in run(ROOT, "-m", package, "--help")
-
-
 def test_the_python_runs(clone, monkeypatch):
     monkeypatch.chdir(clone)
     for block in blocks("python"):

@@ -143,6 +143,15 @@ def test_the_console_script_runs_the_command_lines_of_the_packages():
         assert failed.exit_code == 2 and "nowhere" in failed.stderr
 
 
+@pytest.mark.parametrize("package", ["queries", "ingest"])
+def test_the_help_names_the_program_that_was_called(package):
+    program = "import sys, token_trails; sys.argv[0] = 'token-trails'; token_trails.main()"
+    done = run(ROOT, "-c", program, package, "--help")
+    assert f"Usage: token-trails {package} [OPTIONS]" in done.stdout, done.stderr
+    done = run(ROOT, "-m", package, "--help")
+    assert f"Usage: python -m {package} [OPTIONS]" in done.stdout, done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
