@@ -147,7 +147,7 @@ def sections(store: Store, chosen: SelectedRegion | None) -> list[Section]:
             Section(
                 "region",
                 "Figures 7 to 10: What happens in a loss spike?",
-                "Which tokens get worse, which better?",
+                "Which tokens get worse, and which get better?",
                 seen=(NO_CHANGE,),
                 missing=(f"Figures 7 to 10: {NO_CHANGE}",),
             )
@@ -158,7 +158,7 @@ def sections(store: Store, chosen: SelectedRegion | None) -> list[Section]:
         Section(
             "region",
             f"Figures 7 and 8: {question}",
-            f"Which tokens get worse and which better in {span(*chosen.region)}?",
+            f"Which tokens get worse and which get better in {span(*chosen.region)}?",
             (all_tokens(store),),
             first.exhibits,
             (*chosen.seen, *first.seen),

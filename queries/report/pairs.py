@@ -54,12 +54,12 @@ class Pair:
 
     @cached_property
     def band(self) -> Band:
-        """First mean minus second; 95 % for each checkpoint separately."""
+        """First mean minus second; 95% for each checkpoint separately."""
         return bands.difference_band(*self._sums)
 
     @cached_property
     def simultaneous(self) -> Band:
-        """The same; 95 % for all checkpoints together."""
+        """The same; 95% for all checkpoints together."""
         return simultaneous_band(*self._sums)
 
     def means(self) -> pd.DataFrame:
@@ -80,7 +80,7 @@ class Pair:
     def changes(self, region: Region) -> tuple[np.ndarray, ...]:
         """(change, low, high) of the first, the second and the difference in the region (nats).
 
-        Last mean minus first; 95 % over source documents for that one region.
+        Last mean minus first; 95% over source documents for that one region.
         """
         at = [int(np.searchsorted(self.steps, end)) for end in region]
         one, two = self._sums
@@ -204,12 +204,12 @@ def words() -> list[Question]:
             "every token starts a word, or none does",
         ),
         Question(
-            ("tokens after one without a leading blank", "not starts_with(prev_token_str, ' ')"),
+            ("tokens after one without a leading space", "not starts_with(prev_token_str, ' ')"),
             ("tokens after one with it", "starts_with(prev_token_str, ' ')"),
             (3, 4),
             "b",
             "as the original code computed it: the token after",
-            "all preceding tokens have a leading blank, or none has",
+            "all preceding tokens have a leading space, or none has",
         ),
     ]
 

@@ -30,7 +30,7 @@ from queries.store import Store
 # Changes of single tokens in a region.
 
 FEATURES = (
-    ("copyable (the last three tokens stood together earlier in the doc)", "copyable"),
+    ("copyable (the last three tokens occurred together earlier in the doc)", "copyable"),
     ("word starts", "word_start"),
 )
 
@@ -40,11 +40,11 @@ def histogram(store: Store, zoom: Zoom, avoid: Region) -> list[str]:
     change = zoom.changes["change"].to_numpy(np.float64)
     rose, fell = (change > 0).mean(), (change < 0).mean()
     low, high = share_band(change > 0, store.source_of_row)
-    sure = f" (95 % band {share(low, 1)} to {share(high, 1)})" if np.isfinite(low) else ""
+    sure = f" (95% band {share(low, 1)} to {share(high, 1)})" if np.isfinite(low) else ""
     ends = np.quantile(change, [0.01, 0.99])
     lines = [
         f"From step {step(zoom.first)} to {step(zoom.last)}, {share(rose, 1)} of {len(change):,} "
-        f"tokens get worse{sure}, {share(fell, 1)} better; the mean change is "
+        f"tokens get worse{sure} and {share(fell, 1)} get better; the mean change is "
         f"{signed(change.mean())} nats, the median {signed(float(np.median(change)))}.",
         f"One token in a hundred changes by {number(ends[0])} nats or lower, one in a hundred by "
         f"{signed(ends[1])} or higher; the extremes are {band(change.min(), change.max())}.",
@@ -69,7 +69,7 @@ def _usual(store: Store, zoom: Zoom, avoid: Region, change: np.ndarray) -> list[
 
 
 def share_band(chosen: np.ndarray, source_of_row: np.ndarray) -> tuple[float, float]:
-    """95 % band of the share of true values, bool (tokens,), over source documents.
+    """95% band of the share of true values, bool (tokens,), over source documents.
 
     The cluster-robust error of a mean, as in `queries.stats.bands`; NaN for one document.
     """
@@ -226,7 +226,7 @@ def of_spike(store: Store, region: tuple[int, int], median: float) -> tuple[str,
     apart = region[1] < SPIKE[0] or region[0] > SPIKE[1]
     return (
         f"The report zoomed into {span(*SPIKE)}, chosen by eye; the region detected here "
-        f"{'does not touch' if apart else 'overlaps'} it.",
+        f"{'does not overlap' if apart else 'overlaps'} it.",
         f"Its Figure 7, of token texts from step 5,500 to 6,500, peaks at about {signed(PEAK, 1)} "
         f"nats; the median change of tokens here is {signed(median)}.",
         *_other_text(store),
@@ -293,7 +293,7 @@ def _at_end(pair: Pair) -> str:
     if pair.n_docs < FEWEST_DOCS:
         sure = "too few documents for a band"
     else:
-        sure = f"95 % band of the difference {band(low, high)}"
+        sure = f"95% band of the difference {band(low, high)}"
     return (
         f"At the last checkpoint, step {step(pair.steps[-1])}, {_the(pair.first.name)} are "
         f"predicted {better(estimate)} than {_the(pair.second.name)} ({sure})."

@@ -1,4 +1,4 @@
-"""Ten sessions at once, each doing something else: none sees another's state, none fails."""
+"""Ten sessions at once, each with its own actions: none sees another's state, none fails."""
 
 from collections.abc import Callable
 

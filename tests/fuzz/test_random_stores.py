@@ -1,6 +1,6 @@
 """Random texts with odd metadata through `ingest run`; then every analysis and every page, once.
 
-A few examples by default; `make fuzz` tries FUZZ of them.
+A few examples by default; `make fuzz` tries FUZZ.
 """
 
 import json
@@ -121,7 +121,7 @@ def values_of(analysis: Analysis) -> dict[str, Any]:
 
 
 def ask_everything(store: Store) -> None:
-    """Every answer is a result or a sentence. Only a mistake of ours raises anything else."""
+    """Every answer is a result or a sentence. Anything else is a bug."""
     everything = store.trajectories({"all": "true"})
     assert list(everything["checkpoint"]) == list(STEPS)
     assert len(store.make_catalog())
@@ -141,7 +141,7 @@ def ask_everything(store: Store) -> None:
 @given(inputs)
 @example(ALL_NAMES)
 @fuzzed(default=2)
-def test_random_stores_answer_everything(given_input: dict[str, Any]) -> None:
+def test_every_analysis_of_a_random_store_answers(given_input: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         if store := ingested(given_input, Path(folder)):
             ask_everything(Store(store))

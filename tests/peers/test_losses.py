@@ -16,7 +16,7 @@ from store.layout import Layout
 from tests.ingest.model.test_heads import gemma2
 from tests.models import PROSE, byte_level, tiny
 
-# Of one context length, so that texts are cut alike.
+# Of one context length, so that texts are cut at the same places.
 MAKERS = {
     "gpt2": lambda: tiny("gpt2"),
     "neox": lambda: tiny("neox"),
@@ -79,7 +79,7 @@ def test_each_documents_sum_is_that_of_lm_evaluation_harness(folder):
 
 
 def test_each_token_is_that_of_minicons(folder):
-    """It gives no loss to the first token unless it is told to put a BOS in front."""
+    """It gives no loss to the first token unless a BOS is prepended."""
     scorer = pytest.importorskip("minicons.scorer", reason="minicons is missing")
     model, tokenizer = loaded(folder)
     peer = scorer.IncrementalLMScorer(model, tokenizer=tokenizer, device="cpu")

@@ -1,4 +1,4 @@
-"""The report tells what was planted, claims nothing else, and agrees with plain SQL."""
+"""The report finds what was planted, claims nothing else, and agrees with plain SQL."""
 
 import html
 import json
@@ -44,7 +44,7 @@ def told(found, key) -> str:
     return " ".join(section(found, key).seen)
 
 
-def test_a_planted_position_effect_is_found_and_worded(tmp_path):
+def test_a_planted_position_effect_is_found_and_described(tmp_path):
     store = reported.made_up(tmp_path / "run", reported.position_effect)
     found = section(report(store), "position")
     assert 150 <= found.numbers["first_told_apart"] <= 170
@@ -70,7 +70,7 @@ def test_the_surname_and_the_token_after_it_are_two_questions(tmp_path):
     assert "surnamesc" not in {s.key for s in found.sections}
 
 
-def test_where_nothing_is_there_nothing_is_claimed(nothing):
+def test_nothing_is_claimed_without_an_effect(nothing):
     found = report(nothing)
     for key in ("position", "words", "wordsb"):
         seen = told(found, key)
@@ -102,7 +102,7 @@ def test_a_planted_spike_is_found(tmp_path):
     assert [e.number for e in (*region.exhibits, *after.exhibits)] == ["7", "8", "9", "10"]
 
 
-def test_the_demo_is_told_as_plain_sql_has_it(demo_report):
+def test_the_demos_numbers_are_those_of_plain_sql(demo_report):
     losses = f"'{DEMO}/losses/*.parquet'"
     score = duckdb.sql(
         "select avg(loss) filter (position = 500) - avg(loss) filter (position = 50) "
@@ -139,7 +139,7 @@ def test_the_demo_spike_and_its_overlap(demo, demo_report):
     assert "10 are among the 50 that decreased most" in told(demo_report, "after")
 
 
-def test_what_the_demo_does_not_show_is_said(demo_report):
+def test_what_the_demo_does_not_show_is_listed(demo_report):
     missing = " ".join(demo_report.missing)
     for fact in (
         "500th tokens are statistically indistinguishable",
@@ -171,7 +171,7 @@ def test_a_store_of_the_reports_own_run_is_compared(tmp_path):
     _rewrite(tmp_path / "run", model="stanford-crfm/battlestar-gpt2-small-x49")
     found = report(Store(tmp_path / "run"))
     assert f"ends at about {MINUS}2.1 nats" in " ".join(section(found, "position").compared)
-    assert "does not touch" in " ".join(section(found, "region").compared)
+    assert "does not overlap" in " ".join(section(found, "region").compared)
     assert "the report's lists share 38" in " ".join(section(found, "after").compared)
     assert "WikiText-2" in " ".join(section(found, "words").compared)
 
@@ -270,7 +270,7 @@ def test_the_command_writes_the_page_and_the_table(tmp_path, folder, capsys):
     assert "cannot be written" in capsys.readouterr().err
 
 
-def test_the_table_has_a_line_for_each_question(demo_report):
+def test_the_table_has_a_row_per_question(demo_report):
     table = to_table(demo_report)
     assert isinstance(table, pd.DataFrame) and len(table) == len(demo_report.sections)
     assert str(table["first_told_apart"].dtype) == "Int64"
@@ -293,11 +293,11 @@ def test_signed(value, text):
 def test_words():
     assert step(4000) == "4,000"
     assert (share(0.573), share(0.573, 1), share(0.0046), share(1.0), share(0.9954)) == (
-        "57 %",
-        "57.3 %",
-        "0.46 %",
-        "100 %",
-        "99.54 %",
+        "57%",
+        "57.3%",
+        "0.46%",
+        "100%",
+        "99.54%",
     )
 
 

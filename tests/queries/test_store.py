@@ -24,7 +24,7 @@ def holding(name: str, content: bytes) -> Callable[[Path], object]:
 
 
 def saying(**values: object) -> Callable[[Path], object]:
-    """The manifest with other values; None leaves one out."""
+    """The manifest with other values; None omits one."""
 
     def change(root: Path) -> None:
         path = Layout(root).manifest
@@ -63,7 +63,7 @@ def without_losses(root: Path) -> None:
         (with_other_columns("docs.parquet"), 'column "n_tokens" .*not found.* says more'),
     ],
 )
-def test_what_is_no_usable_store_gets_a_sentence(own, change, sentence):
+def test_an_unusable_store_gets_a_sentence(own, change, sentence):
     change(own)
     with pytest.raises(StoreError, match=f"(?i){sentence}") as refused:
         Store(own)
@@ -71,12 +71,12 @@ def test_what_is_no_usable_store_gets_a_sentence(own, change, sentence):
     assert "LINE" not in str(refused.value)
 
 
-def test_a_folder_that_is_not_there_gets_a_sentence(tmp_path):
+def test_a_missing_folder_gets_a_sentence(tmp_path):
     with pytest.raises(StoreError, match="gone does not exist: a store is a folder made by"):
         Store(tmp_path / "gone")
 
 
-def test_every_other_file_of_losses_may_be_damaged_and_the_rest_still_opens(own):
+def test_a_damaged_loss_file_affects_only_queries_that_use_it(own):
     Layout(own).loss_file(400).write_bytes(b"PAR1")
     store = Store(own)
     assert len(store.members("true")) == store.manifest.n_tokens
@@ -86,7 +86,7 @@ def test_every_other_file_of_losses_may_be_damaged_and_the_rest_still_opens(own)
         store.sql("select avg(loss) from losses")
 
 
-def test_a_checkpoint_scored_meanwhile_is_seen_when_opened_again(own):
+def test_a_checkpoint_scored_meanwhile_is_seen_after_reopening(own):
     store = Store(own)
     before = store.trajectories({"all": "true"})
     assert store.files.state() == "same"
@@ -103,7 +103,7 @@ def test_a_checkpoint_scored_meanwhile_is_seen_when_opened_again(own):
     assert after["mean_loss"].iloc[-1] == pytest.approx(losses.mean(), abs=1e-6)
 
 
-def test_what_is_being_written_is_no_checkpoint(own):
+def test_a_temporary_file_is_not_a_checkpoint(own):
     layout = Layout(own)
     (layout.losses / ".checkpoint-000002000.parquet.77.tmp").write_bytes(b"PAR1")
     (layout.losses / "notes.parquet").write_bytes(b"")
@@ -124,7 +124,7 @@ def test_failed_checkpoints_are_listed_but_have_no_losses(own):
     assert store.checkpoints["error"].dropna().tolist() == ["weights are missing"]
 
 
-def test_a_group_of_the_store_wins_over_a_shared_one(own):
+def test_a_group_of_the_store_takes_precedence_over_a_shared_one(own):
     store = Store(own)
     shared = store.named_groups
     assert len(store.members("word_start")) == len(store.members("is_word_start"))
@@ -136,7 +136,7 @@ def test_a_group_of_the_store_wins_over_a_shared_one(own):
     assert (ours["word_start"].title, ours["word_start"].description) == ("First", "Rows below 3.")
     assert store.members("word_start").tolist() == [0, 1, 2]
     assert store.members(" mine\n").tolist() == [1]
-    assert store.groups.clause("mine or false") == "mine or false"  # names stand alone
+    assert store.groups.clause("mine or false") == "mine or false"  # names only stand alone
 
 
 def test_trajectories_keep_the_order_of_groups_and_the_columns(store):
@@ -160,7 +160,7 @@ def test_trajectories_keep_the_order_of_groups_and_the_columns(store):
     assert (np.diff(bands, axis=1) > 0).all()
 
 
-def test_one_bad_group_of_several_is_told(store):
+def test_one_invalid_group_of_several_is_named(store):
     with pytest.raises(GroupError, match="positon"):
         store.trajectories({"good": "true", "bad": "positon = 1"})
     with pytest.raises(GroupError, match="no group was given"):
@@ -195,7 +195,7 @@ def test_a_difference_is_first_minus_second(store):
     np.testing.assert_allclose(turned[["high", "low"]], -found[["low", "high"]], atol=1e-12)
 
 
-def test_a_constant_offset_between_paired_groups_is_known_exactly(own):
+def test_a_constant_offset_between_paired_groups_has_an_empty_band(own):
     """Each token's loss is its source's level, plus 1 nat at word starts: nothing else varies."""
     layout = Layout(own)
     tokens, docs = pq.read_table(layout.tokens).to_pandas(), pq.read_table(layout.docs).to_pandas()
@@ -232,7 +232,7 @@ def test_context_is_the_text_around_a_token(store, plain):
     assert store.context([]).empty
 
 
-def test_a_replaced_file_and_a_lost_one_are_told(own):
+def test_replaced_and_missing_files_are_reported(own):
     store = Store(own)
     add_checkpoint(own, STEPS[-1], random_losses(own, 9))
     assert store.files.state() == "replaced"
@@ -242,7 +242,7 @@ def test_a_replaced_file_and_a_lost_one_are_told(own):
     assert again.files.state() == "replaced"
 
 
-def test_damaged_probes_are_told_by_those_who_ask_alone(own):
+def test_damaged_probes_affect_only_queries_that_use_them(own):
     Layout(own).probes.write_bytes(b"no Parquet")
     store = Store(own)
     assert len(store.trajectories({"all": "true"})) == len(STEPS)

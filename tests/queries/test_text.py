@@ -1,4 +1,4 @@
-"""Docs in pieces: joined they are the text again; values, ranks and the largest in plain numpy."""
+"""Docs in pieces that join to the text; values, ranks and the largest values equal plain numpy."""
 
 import numpy as np
 import pandas as pd
@@ -46,16 +46,16 @@ def test_text_without_a_loss_is_before_a_token_or_after_the_last(own):
     assert joined(found) == docs["text"][0]
 
 
-def test_bytes_that_are_no_character_stand_as_bytes_and_hide_nothing(demo):
+def test_bytes_that_are_not_a_character_are_written_as_bytes(demo):
     (doc,) = demo.sql("select min(doc) as d from tokens where token_str = '<0xE2>'")["d"]
     found = texts.doc_text(demo, int(doc))
     text = demo.sql("select text from docs where doc = $doc", values={"doc": int(doc)})["text"][0]
-    # Here a dash is three tokens of one byte each, and whatever else is as in the text.
+    # Here a dash is three tokens of one byte each, and everything else is as in the text.
     assert "<0xE2><0x80><0x94>" in joined(found)
     assert joined(found).replace("<0xE2><0x80><0x94>", "—") == text
 
 
-def test_a_blank_that_offsets_leave_out_is_not_lost(own):
+def test_a_space_outside_all_offsets_is_kept(own):
     path = Layout(own).tokens
     tokens = pd.read_parquet(path)
     blank = tokens["token_str"].str.startswith(" ")
@@ -85,14 +85,14 @@ def test_values_are_losses_or_changes(store, plain):
         texts.values(store, [1000, 8])
 
 
-def test_the_color_limit_leaves_a_twentieth_off_its_ends():
+def test_the_color_limit_excludes_a_twentieth_of_the_values():
     found = np.random.default_rng(0).normal(0, 2, 100_000)
     assert np.mean(np.abs(found) > texts.color_limit(found)) == pytest.approx(0.05, abs=0.001)
     assert texts.color_limit(np.array([0.0] * 99 + [3.0])) == 3
     assert texts.color_limit(np.zeros(4)) == 1
 
 
-def test_places_count_from_the_furthest_on_ones_own_side():
+def test_ranks_count_from_the_farthest_value_on_the_same_side():
     found = np.array([-3.0, -1.0, 0.0, 2.0, 2.0, 5.0])
     assert texts.rank(found, 0) == texts.Rank(1, 6, -1)
     assert texts.rank(found, 1) == texts.Rank(2, 6, -1)
@@ -101,7 +101,7 @@ def test_places_count_from_the_furthest_on_ones_own_side():
     assert texts.rank(found, 2).sign == 0
 
 
-def test_the_largest_of_a_doc_and_of_all(store, plain):
+def test_the_largest_values_of_a_doc_and_of_the_text(store, plain):
     values = texts.values(store, [8, 1000])
     changes = plain.changes(8, 1000, "true").set_index("row")["change"]
     fell, rose = texts.largest(store, values, 5)
@@ -116,14 +116,14 @@ def test_the_largest_of_a_doc_and_of_all(store, plain):
     assert len(none) == 0 and len(some) == 3
 
 
-def test_facts_of_a_token(store):
+def test_a_tokens_facts_are_its_columns(store):
     facts = texts.token(store, 7)
     row = store.sql("select * from tokens where row = 7").iloc[0]
     assert facts["token_str"] == row["token_str"] and facts["year"] == row["year"]
     assert "text" not in facts and facts["seen_before"] == row["seen_before"]
 
 
-def test_a_trajectory_is_what_its_sql_gives(store):
+def test_a_trajectory_equals_plain_sql(store):
     store.make_catalog()
     script = sql_scripts.token_trajectories([7])
     theirs = ask(Layout(store.path).catalog, script)

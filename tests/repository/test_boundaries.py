@@ -174,7 +174,7 @@ def test_the_check_of_imports_can_fail(part, source, found):
     assert forbidden(part, source) == found
 
 
-def test_no_module_imports_itself_by_way_of_others():
+def test_there_are_no_import_cycles():
     assert cycle(sources()) == []
 
 
@@ -197,7 +197,7 @@ def test_the_check_of_cycles_can_fail(modules, found):
     assert " ".join(cycle(modules)) == found
 
 
-def test_queries_answer_without_the_web_and_models(tmp_path):
+def test_queries_load_neither_web_nor_model_packages(tmp_path):
     command = ["zoom", "data/demo", "400", "500", "--top", "2"]
     ours = [name for name in modules("queries") if not name.startswith("queries.charts")]
     loaded = loaded_after(
@@ -208,7 +208,7 @@ def test_queries_answer_without_the_web_and_models(tmp_path):
     assert not loaded & (MUST_NOT_IMPORT["queries"] | {"ingest", "views"})
 
 
-def test_the_app_draws_a_page_without_models():
+def test_the_app_draws_a_page_without_model_packages():
     loaded = loaded_after(
         f"import {', '.join(modules('views'))}, sys\n"
         "from streamlit.testing.v1 import AppTest\n"
@@ -220,7 +220,7 @@ def test_the_app_draws_a_page_without_models():
     assert not loaded & (MODELS | {"ingest"})
 
 
-def test_ingest_loads_nothing_of_the_web():
+def test_ingest_loads_no_web_packages():
     loaded = loaded_after(f"import {', '.join(modules('ingest'))}")
     assert {"ingest", "store", "torch"} <= loaded
     assert not loaded & (MUST_NOT_IMPORT["ingest"] | {"queries", "views"})

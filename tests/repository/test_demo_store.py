@@ -1,4 +1,4 @@
-"""The bundled store: whole, and its fast answers equal plain SQL over the long Parquet."""
+"""The bundled store is complete, and its answers equal plain SQL over the long Parquet."""
 
 from pathlib import Path
 

@@ -134,7 +134,7 @@ def test_the_pages_of_the_app_are_described():
     described = re.findall(r"^\| ([A-Z][^|]*) \|", PAGES["docs/app.md"], flags=re.MULTILINE)
     drawn = {path.stem for path in (ROOT / "views" / "pages").glob("[a-z]*.py")} - {"generic"}
     titles = {analysis.name: analysis.title for analysis in ANALYSES}
-    other = {"sql": "SQL"}  # general pages are called like their files
+    other = {"sql": "SQL"}  # general pages have the names of their files
     assert sorted(described) == sorted(
         titles.get(name) or other.get(name) or name.capitalize() for name in drawn
     )

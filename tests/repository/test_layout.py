@@ -1,4 +1,4 @@
-"""A folder's listing can be read at a glance, and a name means one thing."""
+"""A folder's listing can be read at a glance, and a name has one meaning."""
 
 import ast
 import importlib

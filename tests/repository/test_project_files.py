@@ -1,4 +1,4 @@
-"""Metadata, container, hooks and make targets agree with the code that they are about."""
+"""Metadata, container, hooks and make targets agree with the code."""
 
 import re
 import tomllib
@@ -25,7 +25,7 @@ def project() -> dict[str, Any]:
     return found
 
 
-def test_all_project_urls_are_the_published_place():
+def test_all_project_urls_are_below_the_published_one():
     urls = project()["project"]["urls"]
     assert urls["Repository"] == PLACEHOLDER
     assert all(url.startswith(PLACEHOLDER) for url in urls.values())

@@ -10,7 +10,7 @@ from views.widgets.figure import FIGURES, Figure
 
 
 def script(folder: str, page: str) -> None:
-    """The app with another page in front, as AppTest knows only the first one."""
+    """The app with another page first, since AppTest runs only the first one."""
     import streamlit as st
 
     from queries import Store

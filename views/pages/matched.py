@@ -151,7 +151,7 @@ def _difference(store: Store, found: Matched, axis: str) -> None:
     frame = training_axis.placed(store, pd.concat(groups, ignore_index=True), axis)
     figure.show(
         Figure(
-            "Difference to the controls",
+            "Difference from the controls",
             curves.relative(frame, "difference", "difference (nats)", 0, axis),
             found.difference,
             script_of(found, "difference"),

@@ -1,4 +1,4 @@
-"""Loss by position and step against plain SQL; the slope against planted ones, and its band."""
+"""Loss by position and step equals plain SQL; slopes equal planted ones, and bands cover them."""
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -25,7 +25,7 @@ def test_ranges_are_those_of_plain_sql(store, plain):
     assert (found["last_position"] == 2 * found["first_position"] - 1).all()
 
 
-def test_edges_are_whole_and_cover_every_position():
+def test_edges_are_integers_and_cover_every_position():
     assert position_edges(8, 1).tolist() == [1, 2, 4, 8, 16]
     assert position_edges(7, 1).tolist() == [1, 2, 4, 8]
     assert position_edges(1, 3).tolist() == [1, 2]
@@ -38,7 +38,7 @@ def test_edges_are_whole_and_cover_every_position():
 
 @pytest.fixture(scope="module")
 def sloped(tmp_path_factory):
-    """A hundred runs of one slope beside each other, as if they were checkpoints; one of none."""
+    """A hundred runs of one slope, as if they were checkpoints; and one without a slope."""
     root = tmp_path_factory.mktemp("stores") / "sloped"
     n_tokens = blank_store(root, sources=50)
     tokens = pq.read_table(root / "tokens.parquet").to_pandas()

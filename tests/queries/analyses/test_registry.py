@@ -97,7 +97,7 @@ def test_its_example_runs(analysis, tmp_path, monkeypatch):
     assert any(path.stat().st_size for path in (tmp_path / "build").iterdir())
 
 
-def test_names_commands_and_titles_are_unique_and_say_something():
+def test_names_commands_and_titles_are_unique_and_described():
     for values in zip(*((a.name, a.command, a.title) for a in ANALYSES), strict=True):
         assert len(set(values)) == len(ANALYSES)
     for analysis in ANALYSES:
@@ -135,6 +135,4 @@ def test_the_documentation_lists_every_analysis():
     table = page.partition("<!-- analyses -->\n")[2].partition("<!-- end -->")[0]
     rows = [f"| `{a.command}` | {a.sentence} |" for a in ANALYSES]
     expected = "\n".join(["| command | what it answers |", "|---|---|", *rows, ""])
-    assert table == expected, (
-        f"paste this between the two comments of docs/queries.md:\n{expected}"
-    )
+    assert table == expected, f"paste this between the two comments of docs/queries.md:\n{expected}"

@@ -1,4 +1,4 @@
-"""Changes of token types are those of plain SQL; what is none is told."""
+"""Changes of token types equal plain SQL; invalid arguments are refused."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_types_change_as_in_plain_sql(store):
         np.testing.assert_allclose(found[column], truth[column], rtol=1e-5, atol=1e-6)
 
 
-def test_what_is_none_is_told(store):
+def test_invalid_arguments_are_refused(store):
     with pytest.raises(QueryError, match="no token type occurs 10,000,000 times"):
         type_changes(store, (8, 400), min_count=10_000_000)
     with pytest.raises(QueryError, match="is empty"):

@@ -1,4 +1,4 @@
-"""What the SQL page tells of a store is there, all of it; the questions are put to Store.sql."""
+"""The dictionary of the SQL page describes everything in a store; Store.sql runs the questions."""
 
 import pandas as pd
 import pytest
@@ -32,7 +32,7 @@ def test_every_column_has_a_type_and_a_meaning(demo):
         ("checkpoints", [*schema.CHECKPOINTS.names, schema.DUPLICATE_OF.name]),
     ],
 )
-def test_no_column_of_the_store_is_untold(relation, columns):
+def test_every_column_of_the_store_is_described(relation, columns):
     assert all(
         dictionary.meaning(relation, c) != "from the text source, or a feature computed later"
         for c in columns
@@ -40,7 +40,7 @@ def test_no_column_of_the_store_is_untold(relation, columns):
 
 
 @pytest.mark.parametrize("call", dictionary.MACROS)
-def test_every_macro_can_be_called_as_it_is_told(demo, call):
+def test_every_macro_can_be_called_as_documented(demo, call):
     if call.startswith("loss_at"):
         assert demo.sql(f"select {call} as loss from tokens limit 3")["loss"].notna().all()
     else:
@@ -48,7 +48,7 @@ def test_every_macro_can_be_called_as_it_is_told(demo, call):
 
 
 @pytest.mark.parametrize("question", questions(), ids=lambda q: q.name)
-def test_every_question_has_the_catalogs_answer(demo, question):
+def test_every_question_has_the_same_answer_in_the_catalog(demo, question):
     assert question.title.endswith("?") and "--" not in question.title
     demo.make_catalog()
     theirs = ask(Layout(demo.path).catalog, question.text)

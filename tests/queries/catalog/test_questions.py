@@ -1,4 +1,4 @@
-"""Each queries/*.sql answers on a store; numbers are checked in pandas and numpy."""
+"""Each file of queries/questions answers on a store; numbers are checked in pandas and numpy."""
 
 import re
 from pathlib import Path
@@ -45,9 +45,9 @@ def test_there_are_questions():
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_a_file_says_its_question_and_grain_and_is_one_select(question):
+def test_a_file_states_its_question_and_grain_and_is_one_select(question):
     first, second, *_ = text(question).splitlines()
-    assert re.fullmatch(r"-- .*\?( Put your own list in the place of these\.)?", first)
+    assert re.fullmatch(r"-- .*\?( Replace the list with your own\.)?", first)
     assert second.startswith("-- grain: one row per ")
     (statement,) = duckdb.extract_statements(text(question))
     assert statement.type == duckdb.StatementType.SELECT
@@ -60,7 +60,7 @@ def test_every_question_has_an_answer(answer, question):
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_every_question_can_be_put_to_another_store(store, question):
+def test_every_question_runs_on_another_store(store, question):
     ask(Layout(store.path).catalog, text(question))
 
 
@@ -93,7 +93,7 @@ def test_copying_and_word_starts(answer, long):
 
 
 def region_is_right(found: pd.DataFrame, wide: pd.DataFrame, first: int, last: int) -> pd.Series:
-    """Changes of all rows between two steps, after the found ones were checked against them."""
+    """Changes of all rows between two steps; checks the rows that were found."""
     changes = wide[last] - wide[first]
     np.testing.assert_allclose(found["change"], changes[found["row"]], atol=1e-6)
     assert len(found) == found["row"].nunique() == 50

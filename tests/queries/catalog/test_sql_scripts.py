@@ -1,4 +1,4 @@
-"""The SQL behind a picture gives the picture's numbers in DuckDB's command line."""
+"""The SQL behind a chart gives the chart's numbers in DuckDB's command line."""
 
 import numpy as np
 import pandas as pd
@@ -72,6 +72,6 @@ def test_token_trajectories(store):
     same(theirs, ours[["row", "token_str", "checkpoint", "loss"]])
 
 
-def test_python_functions_are_told(store):
+def test_python_functions_are_named_in_a_comment(store):
     script = sql_scripts.trajectories(store, {"mine": "is_palindrome(word)"})
     assert script.startswith("-- is_palindrome: a Python function")

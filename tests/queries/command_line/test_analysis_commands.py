@@ -1,4 +1,4 @@
-"""The commands of analyses print the tables of their results, and save what they are told to."""
+"""The commands of analyses print the tables of their results, and save features on request."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ def test_events_and_explain(capsysbinary, demo):
 def test_type_changes(capsysbinary, folder, store):
     got = printed(capsysbinary, "type-changes", folder, 8, 400, "--min-count", 3)
     expected = type_changes(store, (8, 400), min_count=3).frame
-    got["token_str"] = expected["token_str"]  # CSV has no blanks and line ends of its own
+    got["token_str"] = expected["token_str"]  # CSV quotes spaces and line ends
     equal(got, expected)
 
 
@@ -73,7 +73,7 @@ def test_matched(capsysbinary, folder, store):
     assert main(["matched", *map(str, (folder, "is_word_start", *two, *options))]) == 2
 
 
-def test_an_option_takes_several_values_in_either_way(capsysbinary, folder):
+def test_an_option_with_several_values_has_two_forms(capsysbinary, folder):
     asked = ("matched", folder, "position > 3", "--show", "balance")
     one = printed(capsysbinary, *asked, "--on", "doc", "is_word_start", "--bins", 3)
     two = printed(capsysbinary, *asked, "--on", "doc", "--bins", 3, "--on", "is_word_start")

@@ -1,4 +1,4 @@
-"""The command line: every command in every format is the library's answer; no traceback, ever."""
+"""Every command in every format prints the library's answer; errors are never tracebacks."""
 
 import io
 import json
@@ -97,7 +97,7 @@ def test_zoom_lists_each_token_in_its_text(run, store, kind):
     assert found["before"].fillna("").tolist() == context.loc[found["row"], "before"].tolist()
 
 
-def test_fifty_tokens_a_list_unless_told(run, store):
+def test_lists_have_fifty_tokens_by_default(run, store):
     found = read(run("zoom", 0, 8).output, "csv")
     assert (found.groupby("token_list")["row"].nunique() <= 50).all()
     assert (found["token_list"] == "random").sum() == min(50, store.manifest.n_tokens)
@@ -112,7 +112,7 @@ def test_groups_are_listed_with_their_sizes(run, store, kind):
     assert found.loc["position_500", "n_tokens"] == 0  # these docs are shorter
 
 
-def test_the_catalog_is_made_and_listed(run, own):
+def test_the_catalog_is_built_and_listed(run, own):
     catalog = Layout(own).catalog
     catalog.unlink(missing_ok=True)
     found = read(run("catalog", store=own).output, "csv")
@@ -125,7 +125,7 @@ def test_the_catalog_is_made_and_listed(run, own):
     "arguments",
     [("trajectories", "is_word_start"), ("trajectories", "true", "row = 1"), ("zoom", 0, 8)],
 )
-def test_pictures_are_files_of_their_kind(run, tmp_path, kind, arguments):
+def test_pictures_have_the_requested_format(run, tmp_path, kind, arguments):
     path = tmp_path / f"picture.{kind}"
     assert run(*arguments, "--format", kind, "--output", path) == (0, b"", "")
     assert path.read_bytes().startswith(BEGINNINGS[kind])
@@ -133,14 +133,14 @@ def test_pictures_are_files_of_their_kind(run, tmp_path, kind, arguments):
 
 @pytest.mark.parametrize("kind", PICTURES)
 @pytest.mark.parametrize("arguments", [("groups",), ("sql", "select 1")])
-def test_what_has_no_picture_says_so(run, arguments, kind):
+def test_an_answer_without_a_chart_gets_a_sentence(run, arguments, kind):
     ended = run(*arguments, "--format", kind)
     assert ended.status == 2
     assert ended.error == "error: this answer has no chart: use --format csv or json or parquet\n"
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_a_file_holds_what_would_be_printed(run, tmp_path, kind):
+def test_a_file_contains_what_would_be_printed(run, tmp_path, kind):
     printed = run("difference", "true", "row > 3", "--format", kind).output
     path = tmp_path / "answer"
     assert run("difference", "true", "row > 3", "--format", kind, "--output", path)[1] == b""
@@ -158,14 +158,14 @@ def test_awkward_values_survive(run, kind):
     assert line["sum"] == pytest.approx(0.3, abs=1e-15) and line["big"] == 2**53
 
 
-def test_dates_are_texts_in_json(run):
+def test_dates_are_strings_in_json(run):
     query = "select date '2020-01-31' as day, interval 36 hour as span"
     ended = run("sql", query, "--format", "json")
     assert json.loads(ended.output) == [{"day": "2020-01-31T00:00:00.000", "span": "P1DT12H0M0S"}]
     assert ended.error == ""
 
 
-def test_what_a_format_lacks_gets_a_sentence(run):
+def test_a_type_that_the_format_lacks_gets_a_sentence(run):
     ended = run(
         "sql", "select 1 as a union all select union_value(b := 'x')", "--format", "parquet"
     )
@@ -194,14 +194,14 @@ def one_line(error: str) -> bool:
         ("sql", [""], "found 0 statements, expected one SELECT"),
     ],
 )
-def test_a_bad_question_gets_one_line(run, command, arguments, sentence):
+def test_an_invalid_query_gets_one_line(run, command, arguments, sentence):
     ended = run(command, *arguments)
     assert (ended.status, ended.output) == (2, b"")
     assert one_line(ended.error) and sentence in ended.error
 
 
 @pytest.mark.parametrize("command", [["groups"], ["sql", "select 1"], ["trajectories", "true"]])
-def test_a_bad_store_gets_one_line(run, own, command):
+def test_an_unusable_store_gets_one_line(run, own, command):
     (own / "tokens.parquet").write_bytes(b"PAR1")
     for store, sentence in (
         (own, "tokens.parquet"),
@@ -223,7 +223,7 @@ def test_an_output_that_cannot_be_written_gets_one_line(run, tmp_path):
 GOOD = "def is_wide(token_str: str) -> bool:\n    return len(token_str) > 4\n"
 
 
-def test_functions_of_a_file_can_be_used(run, store, tmp_path):
+def test_functions_from_a_file_can_be_used(run, store, tmp_path):
     (tmp_path / "own.py").write_text(GOOD)
     ended = run("trajectories", "is_wide(token_str)", "--functions", tmp_path / "own.py")
     expected = store.trajectories({"is_wide(token_str)": "len(token_str) > 4"})
@@ -281,7 +281,7 @@ def test_invalid_arguments_get_one_line(capsys, arguments, sentence):
     assert sentence in error
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(folder):
+def test_a_closed_pipe_is_not_an_error(folder):
     query = "select * from losses a, (from range(200)) order by all"
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", '"$PYTHON" -m queries sql "$STORE" "$QUERY" | head -n 1'],
@@ -301,7 +301,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(folder):
 
 
 def test_a_full_disk_behind_the_output_gets_one_line(folder, monkeypatch, capsys):
-    with Path("/dev/full").open("w") as full:  # to close it fails where anything is left to write
+    with Path("/dev/full").open("w") as full:  # closing it fails if anything is left to write
         monkeypatch.setattr("sys.stdout", full)
         assert main(["sql", str(folder), "select 1"]) == 2
     expected = "error: standard output cannot be written: No space left on device\n"

@@ -1,4 +1,4 @@
-"""Functions as a person might write them, good and bad; tests copy this file to one of theirs."""
+"""Functions as users might write them, good and bad; tests copy this file."""
 
 import random
 import time

@@ -1,4 +1,4 @@
-"""What a person may send to a store: SELECT that only reads, in limits of time and of size."""
+"""What users may send to a store: one SELECT that only reads, within limits of time and size."""
 
 import threading
 import time
@@ -59,7 +59,7 @@ def test_hostile_clauses_are_refused(unharmed, clause):
 
 
 @pytest.mark.parametrize("statement", ENDLESS_STATEMENTS)
-def test_endless_statements_are_stopped(unharmed, monkeypatch, statement):
+def test_statements_that_do_not_end_are_stopped(unharmed, monkeypatch, statement):
     monkeypatch.setattr(database, "TIME_LIMIT", 0.5)
     began = time.monotonic()
     with pytest.raises(QueryError, match=r"was stopped|larger than"):
@@ -69,14 +69,14 @@ def test_endless_statements_are_stopped(unharmed, monkeypatch, statement):
 
 
 @pytest.mark.parametrize("clause", ENDLESS_CLAUSES)
-def test_endless_clauses_are_stopped(unharmed, monkeypatch, clause):
+def test_clauses_that_do_not_end_are_stopped(unharmed, monkeypatch, clause):
     monkeypatch.setattr(database, "TIME_LIMIT", 0.5)
     with pytest.raises(QueryError, match="ran longer than 0 s and was stopped"):
         unharmed.members(clause)
     monkeypatch.undo()
 
 
-def test_what_needs_too_much_memory_is_stopped_and_spills_nothing(own, tmp_path, monkeypatch):
+def test_a_query_above_the_memory_limit_is_stopped_without_spilling(own, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(database, "MEMORY_LIMIT", "64MB")
     store = Store(own)
@@ -86,7 +86,7 @@ def test_what_needs_too_much_memory_is_stopped_and_spills_nothing(own, tmp_path,
     assert len(store.members("true")) == store.manifest.n_tokens
 
 
-def test_a_huge_answer_is_refused_not_cut(exposed, monkeypatch):
+def test_a_huge_result_is_refused_and_not_truncated(exposed, monkeypatch):
     monkeypatch.setattr(database, "ANSWER_LIMIT", 2**20)
     with pytest.raises(QueryError, match="larger than 1 MB: aggregate it, or add a limit"):
         exposed.sql("from range(1000000)")
@@ -111,7 +111,7 @@ def test_a_huge_answer_is_refused_not_cut(exposed, monkeypatch):
         ("select 1 as a where false", None),
     ],
 )
-def test_what_reads_is_answered(exposed, query, first):
+def test_read_only_statements_are_answered(exposed, query, first):
     found = exposed.sql(query)
     if first is not None:
         assert found.iloc[0, 0] == first
@@ -125,7 +125,7 @@ def test_files_of_the_store_can_be_read(exposed):
         assert exposed.sql(query).iloc[0, 0] == 8 * exposed.manifest.n_tokens
 
 
-def test_long_answers_equal_those_of_duckdb(exposed):
+def test_long_results_equal_those_of_duckdb(exposed):
     query = """
         select range as i, case when range > 30000 then range end as n, range % 2 = 0 as even,
             case when range % 3 = 0 then 'text' end as t, [range] as list,
@@ -134,7 +134,7 @@ def test_long_answers_equal_those_of_duckdb(exposed):
     assert exposed.sql(query).equals(exposed._database.frame(query))
 
 
-def test_an_unknown_table_and_a_syntax_error_are_sentences(exposed):
+def test_an_unknown_table_and_a_syntax_error_get_sentences(exposed):
     with pytest.raises(QueryError, match='Did you mean "tokens"'):
         exposed.sql("from token")
     with pytest.raises(QueryError, match="syntax error"):
@@ -161,7 +161,7 @@ def test_the_working_directory_of_a_relative_store_may_change(own, tmp_path, mon
 SLOW = "select count(*) from range(3000000) a, range({}) b where hash(a.range + b.range) % 7 = 1"
 
 
-def test_a_query_tells_how_far_it_is(exposed):
+def test_a_query_reports_its_progress(exposed):
     shares: list[float] = []
     exposed.sql(SLOW.format(60), progress=shares.append)
     assert len(set(shares)) > 1
@@ -170,7 +170,7 @@ def test_a_query_tells_how_far_it_is(exposed):
 
 
 def test_a_cancelled_query_stops_and_the_next_one_works(exposed):
-    for _ in range(database.CONCURRENT + 1):  # each cursor of the pool comes back fit for use
+    for _ in range(database.CONCURRENT + 1):  # each cursor of the pool is usable again
         cancel = threading.Event()
         threading.Timer(0.05, cancel.set).start()
         began = time.monotonic()

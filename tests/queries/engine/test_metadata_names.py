@@ -132,7 +132,7 @@ def test_the_store_answers_from_its_tokens_and_docs(plain, named):
 
 
 def result_of(analysis: Analysis, store: Store) -> Any:
-    """Its result; the message if the store has not what it needs."""
+    """Its result, or the message if the store lacks what it needs."""
     regions = iter([(1, 8), (16, 400)])
     values = {
         a.name: next(regions) if a.role == "region" else "later_ones"

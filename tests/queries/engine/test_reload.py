@@ -1,4 +1,4 @@
-"""Files of functions loaded again: what changed, what a failure leaves, and queries meanwhile."""
+"""Reloading files of functions: changes, failures, and queries that run meanwhile."""
 
 import threading
 
@@ -8,12 +8,12 @@ from queries import GroupError, Store, StoreError
 from tests.queries.engine.test_functions import MATRIX
 
 
-def test_functions_are_loaded_again(own, tmp_path):
+def test_functions_are_reloaded(own, tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("def f(x: str) -> bool: return True\ndef g(x: str) -> bool: return True\n")
     store = Store(own, functions=path)
     before = store.trajectories({"a": "f(token_str)"})
-    # As long as the first one and in the same second; one function changed, one gone, one new.
+    # As long as the first one and in the same second; one function changed, one removed, one new.
     path.write_text("def f(x: str) -> bool:return x<'a'\ndef h(x: int) -> int: return x + 1\n")
     assert store.functions_changed
     assert store.reload_functions() == [*MATRIX, "is_palindrome", "f", "h"] == store.functions
@@ -42,7 +42,7 @@ def test_a_reload_that_fails_changes_nothing(own, tmp_path, text):
     assert len(store.members("f(token_str)")) == store.manifest.n_tokens
 
 
-def test_queries_go_on_while_functions_are_loaded_again(own, tmp_path):
+def test_queries_continue_while_functions_are_reloaded(own, tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("def f(x: str) -> bool: return True\n")
     store = Store(own, functions=path)

@@ -1,4 +1,4 @@
-"""A store at a URL answers as the same one in a folder; what changed there is fetched, no more."""
+"""A store at a URL answers as the one in a folder; only changed files are downloaded."""
 
 import shutil
 
@@ -31,7 +31,7 @@ def upload(root) -> None:
 
 @pytest.fixture
 def fetched(monkeypatch):
-    """Names of the files that are fetched, as they are."""
+    """Names of the files that are downloaded, in order."""
     names: list[str] = []
     memory = fsspec.filesystem("memory")
     get = memory.get_file
@@ -44,7 +44,7 @@ def fetched(monkeypatch):
     return names
 
 
-def test_it_answers_as_the_folder_does(own):
+def test_a_store_at_a_url_answers_as_its_folder_does(own):
     upload(own)
     here, there = Store(own), Store(URL)
     clause = {"g": "position > 3"}
@@ -52,7 +52,7 @@ def test_it_answers_as_the_folder_does(own):
     assert there.url == URL
 
 
-def test_only_what_changed_is_fetched(own, fetched):
+def test_only_changed_files_are_downloaded(own, fetched):
     upload(own)
     (own / "secret.txt").write_text("not of the store")
     Store(URL)
@@ -69,21 +69,21 @@ def test_only_what_changed_is_fetched(own, fetched):
     assert sorted(fetched) == ["checkpoint-000005000.parquet", "checkpoints.parquet"]
 
 
-def test_what_is_gone_there_goes_here(own):
+def test_a_file_deleted_at_the_url_is_deleted_in_the_copy(own):
     upload(own)
     assert 400 in Store(URL).steps
     fsspec.filesystem("memory").rm("/bucket/run/losses/checkpoint-000000400.parquet")
     assert 400 not in Store(URL).steps
 
 
-def test_a_file_that_is_lost_here_is_fetched_again(own, cache):
+def test_a_file_missing_in_the_copy_is_downloaded_again(own, cache):
     upload(own)
     Store(URL)
     shutil.rmtree(next(cache.rglob("losses")))
     assert Store(URL).steps == Store(own).steps
 
 
-def test_a_fetch_that_breaks_off_leaves_no_file_and_goes_on(own, cache, fetched, monkeypatch):
+def test_an_interrupted_download_leaves_no_file_and_resumes(own, cache, fetched, monkeypatch):
     upload(own)
     memory = fsspec.filesystem("memory")
     get = memory.get_file
@@ -116,7 +116,7 @@ def test_a_url_without_a_store_gets_a_sentence(url, sentence):
         Store(url)
 
 
-def test_progress_ends_at_all_bytes(own):
+def test_progress_reaches_the_number_of_bytes(own):
     upload(own)
     calls: list[tuple[int, int]] = []
     remote.local_copy(URL, lambda done, total: calls.append((done, total)))

@@ -46,7 +46,7 @@ def test_trajectories_and_difference_are_those_of_the_matrix(folder, store):
     _equal(by_spark.ratio("is_word_start", "true"), store.ratio("is_word_start", "true"))
 
 
-def test_the_command_line_asks_spark(folder, tmp_path, monkeypatch):
+def test_the_command_line_uses_spark(folder, tmp_path, monkeypatch):
     groups = ["word_start", "is_palindrome(token_str)"]
     frames = []
     for engine in ("matrix", "spark"):
@@ -57,7 +57,7 @@ def test_the_command_line_asks_spark(folder, tmp_path, monkeypatch):
     _equal(*frames)
 
 
-def test_no_index_is_made(own):
+def test_spark_builds_no_index(own):
     Store(own, engine="spark").trajectories({"g": "true"})
     assert not list(own.rglob("*.f32"))
 
@@ -69,14 +69,14 @@ def test_a_file_that_spark_cannot_read_gets_a_sentence(own):
         asked.trajectories({"g": "true"})
 
 
-def test_without_pyspark_there_is_a_sentence(own, monkeypatch):
+def test_a_missing_pyspark_gets_a_sentence(own, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyspark.sql", None)
     with pytest.raises(QueryError, match=r"requirements-cluster\.lock"):
         Store(own, engine="spark").trajectories({"g": "true"})
 
 
 def _equal(mine: pd.DataFrame, theirs: pd.DataFrame) -> None:
-    """The same but for the order in which floats were added."""
+    """The same except for the order in which floats were added."""
     assert mine.columns.tolist() == theirs.columns.tolist()
     for name in theirs:
         if theirs[name].dtype.kind == "f":

@@ -17,14 +17,14 @@ def test_counts_and_sample(store):
     assert found.sample.equals(preview(store, "word_start", k=4).sample)
 
 
-def test_a_small_group_is_shown_whole_and_an_empty_one_is_refused(store):
+def test_a_small_group_is_shown_completely_and_an_empty_one_is_refused(store):
     rows = store.members("word_start")[:2].tolist()
     assert preview(store, f"row in {tuple(rows)}").sample["row"].tolist() == rows
     with pytest.raises(GroupError, match="selects none"):
         preview(store, "position > 10000")
 
 
-def test_own_groups_are_told_from_shared_ones(own):
+def test_a_stores_own_groups_are_distinguished_from_shared_ones(own):
     groups = Store(own).groups
     assert groups.own == set()
     groups.save("mine", "position = 3")

@@ -78,7 +78,7 @@ def test_a_named_group_without_tokens_is_reported_with_its_name(store):
         store.trajectories({"mine": "position > 8_888"})
 
 
-def test_the_analyses_that_try_all_groups_say_the_same(store):
+def test_analyses_over_all_groups_give_the_same_error(store):
     with pytest.raises(GroupError, match="holds the name of another group"):
         explain(store, (0, 8))
 

@@ -1,4 +1,4 @@
-"""Templates: their SQL selects what plain Python does, whatever they hold; mistakes are told."""
+"""Templates: their SQL selects what plain Python does; mistakes get sentences."""
 
 import re
 from typing import Any
@@ -98,7 +98,7 @@ def facts(store: Store) -> list[dict[str, Any]]:
 
 
 def holds(group: dict[str, Any], token: dict[str, Any]) -> bool:
-    """Is the token in a group, given as plain data? Written from what the templates promise."""
+    """Whether a token is in a group given as plain data, from the templates' docstrings."""
     word, part, previous = token["word"], token["word_part"], token["prev_token_str"]
     last = group.get("last", group.get("most"))
     match group["kind"]:
@@ -159,7 +159,7 @@ def test_members_are_those_of_plain_python(store, tokens, template):
 
 @quickly
 @given(TEMPLATES)
-def test_a_template_comes_back_from_its_data(template):
+def test_a_template_round_trips_through_its_data(template):
     assert from_data(to_data(template)) == template
     assert from_json(to_json(template)) == template
 
@@ -191,7 +191,7 @@ WORDED = [
     (SeenBefore(), "seen_before >= 1",
      "Tokens that occurred at least 1 time before in their doc."),
     (SeenBefore("trigram", 2), "trigram_seen_before >= 2",
-     "Tokens whose last three tokens stood together at least 2 times before in their doc."),
+     "Tokens whose last three tokens occurred together at least 2 times before in their doc."),
     (Docs((3, 4)), "doc in (3, 4)", "Tokens of docs 3 or 4."),
     (Sources(("1981 Reagan",)), "source in ('1981 Reagan')",
      'Tokens of the source document "1981 Reagan".'),
@@ -222,7 +222,7 @@ WORDED = [
 ]  # fmt: skip
 
 
-def test_every_kind_is_worded():
+def test_every_kind_of_template_has_a_sentence():
     assert {type(template) for template, _, _ in WORDED} == set(KINDS.values())
 
 
@@ -232,7 +232,7 @@ def test_sql_and_sentence(template: Template, sql: str, sentence: str):
     assert template.sentence() == sentence
 
 
-def test_a_group_and_its_opposite_hold_every_token_once(store):
+def test_a_group_and_its_complement_partition_the_tokens(store):
     both = [store.members(t.sql()) for t in (Words((" x", "Obama")), Not(Words((" x", "Obama"))))]
     assert sorted(np.concatenate(both)) == list(range(store.manifest.n_tokens))
     assert len(both[1]) > len(store.members("not (word in (' x', 'Obama'))"))  # NULL words

@@ -1,4 +1,4 @@
-"""Ask a catalog as other people do: a DuckDB without our functions, or DuckDB's command line."""
+"""Query a catalog as users do: in a DuckDB without our functions, or on DuckDB's command line."""
 
 import io
 import os
