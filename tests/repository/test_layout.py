@@ -51,17 +51,17 @@ def imported(node: ast.ImportFrom) -> set[str]:
 
 
 @pytest.mark.parametrize("folder", list(folders()), ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_folder_lists_few_entries(folder):
+def test_a_folder_lists_few_entries(folder: Path) -> None:
     if str(folder.relative_to(ROOT)) not in COLLECTIONS:
         assert len(entries(folder)) <= LIMIT, entries(folder)
 
 
-def test_the_collections_exist():
+def test_the_collections_exist() -> None:
     for folder in COLLECTIONS:
         assert (ROOT / folder).is_dir(), folder
 
 
-def test_no_name_in_a_package_shadows_one_of_its_modules():
+def test_no_name_in_a_package_shadows_one_of_its_modules() -> None:
     found = {}
     for init in (path for part in CODE for path in (ROOT / part).rglob("__init__.py")):
         name = ".".join(init.parent.relative_to(ROOT).parts)
@@ -83,5 +83,5 @@ def test_no_name_in_a_package_shadows_one_of_its_modules():
         ("from . import matched", set()),
     ],
 )
-def test_the_check_of_shadowed_modules_can_fail(source, found):
+def test_the_check_of_shadowed_modules_can_fail(source: str, found: set[str]) -> None:
     assert shadowed("package", source, {"matched", "base"}) == found

@@ -1,6 +1,7 @@
 """Every analysis of the registry runs on the demo: its table, chart, script and command."""
 
 import shlex
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def same(theirs: pd.DataFrame, ours: pd.DataFrame) -> None:
 
 
 @one_store
-def test_it_has_a_table_and_a_chart(results, analysis):
+def test_it_has_a_table_and_a_chart(results: dict[str, Any], analysis: Analysis) -> None:
     result = results[analysis.name]
     assert type(result) is analysis.result
     assert len(result.frame) > 0
@@ -58,7 +59,9 @@ def test_it_has_a_table_and_a_chart(results, analysis):
 
 
 @one_store
-def test_its_script_gives_its_table(results, analysis, demo):
+def test_its_script_gives_its_table(
+    results: dict[str, Any], analysis: Analysis, demo: Store
+) -> None:
     result = results[analysis.name]
     if result.language == "python":
         names: dict[str, Any] = {}
@@ -71,7 +74,9 @@ def test_its_script_gives_its_table(results, analysis, demo):
 
 @needs_command_line
 @pytest.mark.parametrize("name", [a.name for a in OF_ONE_STORE])
-def test_sql_scripts_run_in_the_command_line(results, name, demo):
+def test_sql_scripts_run_in_the_command_line(
+    results: dict[str, Any], name: str, demo: Store
+) -> None:
     result = results[name]
     if result.language == "sql":
         found = ask_command_line(Layout(demo.path).catalog, result.script(), demo.path)
@@ -79,13 +84,15 @@ def test_sql_scripts_run_in_the_command_line(results, name, demo):
         same(found[numbers], result.frame[numbers])
 
 
-def test_positions_slope_score_and_type_changes_have_sql(results):
+def test_positions_slope_score_and_type_changes_have_sql(results: dict[str, Any]) -> None:
     sql = {name for name, result in results.items() if result.language == "sql"}
     assert sql == {"positions", "position_slope", "in_context_score", "type_changes"}
 
 
 @pytest.mark.parametrize("analysis", ANALYSES, ids=lambda analysis: analysis.name)
-def test_its_example_runs(analysis, tmp_path, monkeypatch):
+def test_its_example_runs(
+    analysis: Analysis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     (tmp_path / "build").mkdir()
@@ -97,7 +104,7 @@ def test_its_example_runs(analysis, tmp_path, monkeypatch):
     assert any(path.stat().st_size for path in (tmp_path / "build").iterdir())
 
 
-def test_names_commands_and_titles_are_unique_and_described():
+def test_names_commands_and_titles_are_unique_and_described() -> None:
     for values in zip(*((a.name, a.command, a.title) for a in ANALYSES), strict=True):
         assert len(set(values)) == len(ANALYSES)
     for analysis in ANALYSES:
@@ -107,7 +114,7 @@ def test_names_commands_and_titles_are_unique_and_described():
         assert analysis.sentence.endswith(".") and analysis.function.__doc__
 
 
-def test_arguments_are_read_from_the_signature():
+def test_arguments_are_read_from_the_signature() -> None:
     (overlap,) = (a for a in ANALYSES if a.name == "overlap")
     by_name = {argument.name: argument for argument in overlap.arguments}
     assert [by_name[n].role for n in ("region", "where", "other", "k")] == [
@@ -123,14 +130,14 @@ def test_arguments_are_read_from_the_signature():
     assert all(isinstance(a, Argument) and a.help for an in ANALYSES for a in an.arguments)
 
 
-def test_an_argument_without_help_is_refused():
+def test_an_argument_without_help_is_refused() -> None:
     def analysis(store: Store, group: str) -> None: ...
 
     with pytest.raises(TypeError, match="group has no help text"):
         arguments_of(analysis)
 
 
-def test_the_documentation_lists_every_analysis():
+def test_the_documentation_lists_every_analysis() -> None:
     page = (DEMO.parents[1] / "docs" / "queries.md").read_text(encoding="utf-8")
     table = page.partition("<!-- analyses -->\n")[2].partition("<!-- end -->")[0]
     rows = [f"| `{a.command}` | {a.sentence} |" for a in ANALYSES]

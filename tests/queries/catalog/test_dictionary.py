@@ -3,14 +3,15 @@
 import pandas as pd
 import pytest
 
+from queries import Store
 from queries.catalog import dictionary
-from queries.questions import questions
+from queries.questions import Question, questions
 from store import schema
 from store.layout import Layout
 from tests.queries.support.catalogs import ask
 
 
-def test_every_column_has_a_type_and_a_meaning(demo):
+def test_every_column_has_a_type_and_a_meaning(demo: Store) -> None:
     told = dictionary.columns(demo)
     assert list(told["relation"].unique()) == list(dictionary.RELATIONS)
     for relation in dictionary.RELATIONS:
@@ -32,7 +33,7 @@ def test_every_column_has_a_type_and_a_meaning(demo):
         ("checkpoints", [*schema.CHECKPOINTS.names, schema.DUPLICATE_OF.name]),
     ],
 )
-def test_every_column_of_the_store_is_described(relation, columns):
+def test_every_column_of_the_store_is_described(relation: str, columns: list[str]) -> None:
     assert all(
         dictionary.meaning(relation, c) != "from the text source, or a feature computed later"
         for c in columns
@@ -40,7 +41,7 @@ def test_every_column_of_the_store_is_described(relation, columns):
 
 
 @pytest.mark.parametrize("call", dictionary.MACROS)
-def test_every_macro_can_be_called_as_documented(demo, call):
+def test_every_macro_can_be_called_as_documented(demo: Store, call: str) -> None:
     if call.startswith("loss_at"):
         assert demo.sql(f"select {call} as loss from tokens limit 3")["loss"].notna().all()
     else:
@@ -48,7 +49,7 @@ def test_every_macro_can_be_called_as_documented(demo, call):
 
 
 @pytest.mark.parametrize("question", questions(), ids=lambda q: q.name)
-def test_every_question_has_the_same_answer_in_the_catalog(demo, question):
+def test_every_question_has_the_same_answer_in_the_catalog(demo: Store, question: Question) -> None:
     assert question.title.endswith("?") and "--" not in question.title
     demo.make_catalog()
     theirs = ask(Layout(demo.path).catalog, question.text)

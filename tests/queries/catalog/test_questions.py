@@ -1,7 +1,9 @@
 """Each file of queries/questions answers on a store; numbers are checked in pandas and numpy."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -23,7 +25,7 @@ def text(question: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def answer(demo: Store):
+def answer(demo: Store) -> Callable[..., Any]:
     demo.make_catalog()
     return lambda question: ask(Layout(DEMO).catalog, text(question))
 
@@ -40,12 +42,12 @@ def long(demo: Store) -> pd.DataFrame:
     return pd.concat([part.astype({"loss": float}).join(tokens) for part in losses])
 
 
-def test_there_are_questions():
+def test_there_are_questions() -> None:
     assert len(QUESTIONS) >= 10
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_a_file_states_its_question_and_grain_and_is_one_select(question):
+def test_a_file_states_its_question_and_grain_and_is_one_select(question: str) -> None:
     first, second, *_ = text(question).splitlines()
     assert re.fullmatch(r"-- .*\?( Replace the list with your own\.)?", first)
     assert second.startswith("-- grain: one row per ")
@@ -54,19 +56,21 @@ def test_a_file_states_its_question_and_grain_and_is_one_select(question):
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_every_question_has_an_answer(answer, question):
+def test_every_question_has_an_answer(answer: Callable[..., Any], question: str) -> None:
     found = answer(question)
     assert len(found) and not found.isna().all().any()
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_every_question_runs_on_another_store(store, question):
+def test_every_question_runs_on_another_store(store: Store, question: str) -> None:
     ask(Layout(store.path).catalog, text(question))
 
 
 @needs_command_line
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_the_command_line_gives_the_same_answer(answer, question, tmp_path):
+def test_the_command_line_gives_the_same_answer(
+    answer: Callable[..., Any], question: str, tmp_path: Path
+) -> None:
     theirs = ask_command_line(Layout(DEMO).catalog, text(question), tmp_path)
     ours = answer(question)
     numbers = ours.select_dtypes("number").columns
@@ -74,13 +78,13 @@ def test_the_command_line_gives_the_same_answer(answer, question, tmp_path):
     np.testing.assert_allclose(theirs[numbers], ours[numbers], rtol=1e-6)
 
 
-def test_in_context_score(answer, long):
+def test_in_context_score(answer: Callable[..., Any], long: pd.DataFrame) -> None:
     means = long.groupby(["position", "checkpoint"])["loss"].mean()
     found = answer("in_context_score").set_index("checkpoint")["in_context_score"]
     np.testing.assert_allclose(found, means[500] - means[50], atol=1e-9)
 
 
-def test_copying_and_word_starts(answer, long):
+def test_copying_and_word_starts(answer: Callable[..., Any], long: pd.DataFrame) -> None:
     means = long.groupby([long["trigram_seen_before"] > 0, "checkpoint"])["loss"].mean()
     found = answer("copying")
     np.testing.assert_allclose(found["difference"], means[True] - means[False], atol=1e-9)
@@ -106,7 +110,7 @@ def wide(long: pd.DataFrame) -> pd.DataFrame:
     return long.pivot(index="row", columns="checkpoint", values="loss")
 
 
-def test_steepest_region(answer, wide):
+def test_steepest_region(answer: Callable[..., Any], wide: pd.DataFrame) -> None:
     fall = wide.mean().diff()
     last = fall.idxmin()
     first = wide.columns[list(wide.columns).index(last) - 1]
@@ -116,7 +120,7 @@ def test_steepest_region(answer, wide):
     assert found["change"].abs().min() >= changes.drop(found["row"]).abs().max() - 1e-6
 
 
-def test_largest_rise(answer, wide):
+def test_largest_rise(answer: Callable[..., Any], wide: pd.DataFrame) -> None:
     first, last = largest_rise(list(wide.columns), wide.mean().to_numpy())
     found = answer("largest_rise")
     assert set(zip(found["best_step"], found["peak_step"], strict=True)) == {(first, last)}
@@ -124,7 +128,7 @@ def test_largest_rise(answer, wide):
     assert found["change"].min() >= changes.drop(found["row"]).max() - 1e-6
 
 
-def test_forgetting(answer, long, wide):
+def test_forgetting(answer: Callable[..., Any], long: pd.DataFrame, wide: pd.DataFrame) -> None:
     means = long.groupby(["token_id", "checkpoint"])["loss"].agg(["mean", "size"]).unstack()
     means = means[means["size"].iloc[:, 0] >= 20]["mean"]
     forgetting = (means.iloc[:, -1] - means.min(axis=1)).sort_values(ascending=False)
@@ -139,7 +143,9 @@ def test_forgetting(answer, long, wide):
     np.testing.assert_allclose(found["forgetting"], forgetting[found.index], atol=1e-5)
 
 
-def test_loss_at_the_end_by_position_and_by_earlier_occurrences(answer, long):
+def test_loss_at_the_end_by_position_and_by_earlier_occurrences(
+    answer: Callable[..., Any], long: pd.DataFrame
+) -> None:
     last = long[long["checkpoint"] == long["checkpoint"].max()]
     by_position = last.groupby(last["position"] // 32 * 32)["loss"]
     found = answer("loss_by_position").set_index("first_position")
@@ -152,7 +158,7 @@ def test_loss_at_the_end_by_position_and_by_earlier_occurrences(answer, long):
     np.testing.assert_allclose(found["mean_loss_of_word_starts"], starts, atol=1e-9)
 
 
-def test_acquisition_by_frequency(answer, long):
+def test_acquisition_by_frequency(answer: Callable[..., Any], long: pd.DataFrame) -> None:
     means = long.groupby(["token_id", "checkpoint"])["loss"].mean().unstack()
     half_way = (means.iloc[:, 0] + means.min(axis=1)) / 2
     acquisition = means.le(half_way, axis=0).idxmax(axis=1)  # the first step that is so
@@ -166,7 +172,7 @@ def test_acquisition_by_frequency(answer, long):
     assert (found["n_types"] == acquisition.groupby(band).size()).all()
 
 
-def test_hardest_docs(answer, long):
+def test_hardest_docs(answer: Callable[..., Any], long: pd.DataFrame) -> None:
     means = long.groupby(["source", "checkpoint"])["loss"].mean().unstack()
     found = answer("hardest_docs").set_index("source")
     assert found["last_loss"].is_monotonic_decreasing and len(found) == len(means)
@@ -179,7 +185,7 @@ def test_hardest_docs(answer, long):
         np.testing.assert_allclose(found[name], expected[found.index], atol=1e-9)
 
 
-def test_word_list(answer, long):
+def test_word_list(answer: Callable[..., Any], long: pd.DataFrame) -> None:
     words = long["word"].str.lower()
     found = answer("word_list").set_index(["word", "checkpoint"])
     means = long.groupby([words, "checkpoint"])["loss"].agg(["mean", "size"]).loc[found.index]

@@ -39,7 +39,7 @@ def same(theirs: pd.DataFrame, ours: pd.DataFrame) -> None:
 
 
 @needs_command_line
-def test_trajectories(store):
+def test_trajectories(store: Store) -> None:
     theirs = answer(store, sql_scripts.trajectories(store, GROUPS))
     ours = store.trajectories({f"group_{n}": g for n, g in enumerate(GROUPS.values(), 1)})
     same(theirs, ours)
@@ -48,7 +48,7 @@ def test_trajectories(store):
 @needs_command_line
 @pytest.mark.parametrize("how", ["difference", "ratio"])
 @pytest.mark.parametrize("baseline", [GROUPS["moved"], "all_tokens", "doc = 0"])
-def test_differences_and_ratios(store, baseline, how):
+def test_differences_and_ratios(store: Store, baseline: str, how: str) -> None:
     theirs = answer(store, sql_scripts.comparison(store, how, GROUPS, baseline))
     frames = [
         getattr(store, how)(group, baseline).assign(token_group=f"group_{n}")
@@ -59,19 +59,19 @@ def test_differences_and_ratios(store, baseline, how):
 
 @needs_command_line
 @pytest.mark.parametrize("where", ["true", "is_word_start", "doc = 0 and position < 3"])
-def test_histogram(store, where):
+def test_histogram(store: Store, where: str) -> None:
     zoom = store.zoom(8, 400, where)
     same(answer(store, sql_scripts.histogram(store, (8, 400), where)), zoom.histogram)
 
 
 @needs_command_line
-def test_token_trajectories(store):
+def test_token_trajectories(store: Store) -> None:
     zoom = store.zoom(8, 400, "true", k=3)
     ours = zoom.increased.sort_values(["row", "checkpoint"], ignore_index=True)
     theirs = answer(store, sql_scripts.token_trajectories(ours["row"].unique()))
     same(theirs, ours[["row", "token_str", "checkpoint", "loss"]])
 
 
-def test_python_functions_are_named_in_a_comment(store):
+def test_python_functions_are_named_in_a_comment(store: Store) -> None:
     script = sql_scripts.trajectories(store, {"mine": "is_palindrome(word)"})
     assert script.startswith("-- is_palindrome: a Python function")

@@ -11,7 +11,7 @@ from queries.engine.functions import every_row
 CALLS = Path(__file__).with_name("calls")
 
 
-def _note(value):
+def _note(value: object) -> None:
     with CALLS.open("a") as file:
         file.write(f"{value!r}\n")
 

@@ -1,6 +1,7 @@
 """Reloading files of functions: changes, failures, and queries that run meanwhile."""
 
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,7 @@ from queries import GroupError, Store, StoreError
 from tests.queries.engine.test_functions import MATRIX
 
 
-def test_functions_are_reloaded(own, tmp_path):
+def test_functions_are_reloaded(own: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text("def f(x: str) -> bool: return True\ndef g(x: str) -> bool: return True\n")
     store = Store(own, functions=path)
@@ -30,7 +31,7 @@ def test_functions_are_reloaded(own, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["def f(", "def lower(x: str) -> bool: return True", None])
-def test_a_reload_that_fails_changes_nothing(own, tmp_path, text):
+def test_a_reload_that_fails_changes_nothing(own: Path, tmp_path: Path, text: str | None) -> None:
     path = tmp_path / "mine.py"
     path.write_text("def f(x: str) -> bool: return True\n")
     store = Store(own, functions=path)
@@ -42,7 +43,7 @@ def test_a_reload_that_fails_changes_nothing(own, tmp_path, text):
     assert len(store.members("f(token_str)")) == store.manifest.n_tokens
 
 
-def test_queries_continue_while_functions_are_reloaded(own, tmp_path):
+def test_queries_continue_while_functions_are_reloaded(own: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text("def f(x: str) -> bool: return True\n")
     store = Store(own, functions=path)

@@ -4,6 +4,8 @@ import importlib.util
 import os
 import shutil
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -30,7 +32,7 @@ GROUPS = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _session():
+def _session() -> Iterator[None]:
     if MISSING and os.environ.get("CI"):
         pytest.fail(f"CI must have {MISSING}: .ci/run installs them")
     if MISSING:
@@ -39,14 +41,16 @@ def _session():
     spark.session().stop()
 
 
-def test_trajectories_and_difference_are_those_of_the_matrix(folder, store):
+def test_trajectories_and_difference_are_those_of_the_matrix(folder: Path, store: Store) -> None:
     by_spark = Store(folder, engine="spark")
     _equal(by_spark.trajectories(GROUPS), store.trajectories(GROUPS))
     _equal(by_spark.difference("position > 3", "true"), store.difference("position > 3", "true"))
     _equal(by_spark.ratio("is_word_start", "true"), store.ratio("is_word_start", "true"))
 
 
-def test_the_command_line_uses_spark(folder, tmp_path, monkeypatch):
+def test_the_command_line_uses_spark(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     groups = ["word_start", "is_palindrome(token_str)"]
     frames = []
     for engine in ("matrix", "spark"):
@@ -57,19 +61,19 @@ def test_the_command_line_uses_spark(folder, tmp_path, monkeypatch):
     _equal(*frames)
 
 
-def test_spark_builds_no_index(own):
+def test_spark_builds_no_index(own: Path) -> None:
     Store(own, engine="spark").trajectories({"g": "true"})
     assert not list(own.rglob("*.f32"))
 
 
-def test_a_file_that_spark_cannot_read_gets_a_sentence(own):
+def test_a_file_that_spark_cannot_read_gets_a_sentence(own: Path) -> None:
     asked = Store(own, engine="spark")
     next(own.glob("losses/*400.parquet")).write_bytes(b"no parquet at all")
     with pytest.raises(QueryError, match="every worker must reach the store's files"):
         asked.trajectories({"g": "true"})
 
 
-def test_a_missing_pyspark_gets_a_sentence(own, monkeypatch):
+def test_a_missing_pyspark_gets_a_sentence(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyspark.sql", None)
     with pytest.raises(QueryError, match=r"requirements-cluster\.lock"):
         Store(own, engine="spark").trajectories({"g": "true"})

@@ -72,7 +72,7 @@ def _comparable(answer: Any) -> object:
 
 
 @pytest.fixture(scope="module")
-def expected_and_fresh(tmp_path_factory) -> tuple[list[object], Store]:
+def expected_and_fresh(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[object], Store]:
     """Answers of one thread; and the same store reopened, with nothing computed or built."""
     root = tmp_path_factory.mktemp("threads")
     folder: Path = build_store(root / "store")
@@ -83,12 +83,12 @@ def expected_and_fresh(tmp_path_factory) -> tuple[list[object], Store]:
     return expected, Store(folder, functions=root / "own.py")
 
 
-def test_one_thread_gets_the_expected_answers(expected_and_fresh):
+def test_one_thread_gets_the_expected_answers(expected_and_fresh: tuple[list[Any], Store]) -> None:
     failed = [isinstance(e, tuple) and "Error" in str(e[0]) for e in expected_and_fresh[0]]
     assert failed == [n >= len(QUESTIONS) - UNANSWERED for n in range(len(QUESTIONS))]
 
 
-def test_many_threads_get_the_answers_of_one(expected_and_fresh):
+def test_many_threads_get_the_answers_of_one(expected_and_fresh: tuple[list[Any], Store]) -> None:
     expected, store = expected_and_fresh
     start = threading.Barrier(THREADS)
     wrong: list[object] = []

@@ -151,7 +151,9 @@ def holds(group: dict[str, Any], token: dict[str, Any]) -> bool:
 
 @quickly
 @given(TEMPLATES)
-def test_members_are_those_of_plain_python(store, tokens, template):
+def test_members_are_those_of_plain_python(
+    store: Store, tokens: list[dict[str, Any]], template: Template
+) -> None:
     group = to_data(template)
     expected = [token["row"] for token in tokens if holds(group, token)]
     assert store.members(template.sql()).tolist() == expected
@@ -159,12 +161,12 @@ def test_members_are_those_of_plain_python(store, tokens, template):
 
 @quickly
 @given(TEMPLATES)
-def test_a_template_round_trips_through_its_data(template):
+def test_a_template_round_trips_through_its_data(template: Template) -> None:
     assert from_data(to_data(template)) == template
     assert from_json(to_json(template)) == template
 
 
-def test_members_in_real_text_are_those_of_plain_python(demo):
+def test_members_in_real_text_are_those_of_plain_python(demo: Store) -> None:
     tokens = facts(demo)[:8_000]
     for template, _, _ in WORDED:
         group = to_data(template)
@@ -222,17 +224,17 @@ WORDED = [
 ]  # fmt: skip
 
 
-def test_every_kind_of_template_has_a_sentence():
+def test_every_kind_of_template_has_a_sentence() -> None:
     assert {type(template) for template, _, _ in WORDED} == set(KINDS.values())
 
 
 @pytest.mark.parametrize(("template", "sql", "sentence"), WORDED)
-def test_sql_and_sentence(template: Template, sql: str, sentence: str):
+def test_sql_and_sentence(template: Template, sql: str, sentence: str) -> None:
     assert template.sql() == sql
     assert template.sentence() == sentence
 
 
-def test_a_group_and_its_complement_partition_the_tokens(store):
+def test_a_group_and_its_complement_partition_the_tokens(store: Store) -> None:
     both = [store.members(t.sql()) for t in (Words((" x", "Obama")), Not(Words((" x", "Obama"))))]
     assert sorted(np.concatenate(both)) == list(range(store.manifest.n_tokens))
     assert len(both[1]) > len(store.members("not (word in (' x', 'Obama'))"))  # NULL words
