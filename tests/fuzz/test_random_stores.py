@@ -19,6 +19,7 @@ import queries
 from ingest.__main__ import main
 from ingest.verify import verify
 from queries import Store
+from queries.analyses.base import Result
 from queries.analyses.registry import ANALYSES, Analysis
 from queries.errors import QueryError
 from queries.questions import questions
@@ -157,7 +158,7 @@ def test_every_page_of_a_random_store_is_drawn(given_input: dict[str, Any]) -> N
 
 
 def test_a_broken_analysis_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(store: Store) -> None:
+    def broken(store: Store) -> Result:
         raise KeyError(store.path)
 
     monkeypatch.setitem(globals(), "ONE_STORE", [Analysis("x", "", "", broken, "", "")])

@@ -29,7 +29,7 @@ ONE_WINDOW = ["The Congress met.", " he said", "Naïve — café", "war's end\n\
 
 @pytest.fixture(scope="module", params=MAKERS)
 def family(request: pytest.FixtureRequest) -> str:
-    return request.param
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")

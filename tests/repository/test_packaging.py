@@ -117,7 +117,7 @@ def test_an_installed_app_listens_to_this_machine_only(site: Path) -> None:
 def answers(url: str) -> bool:
     for _ in range(240):
         try:
-            return urllib.request.urlopen(url, timeout=5).status == 200
+            return bool(urllib.request.urlopen(url, timeout=5).status == 200)
         except OSError:
             time.sleep(0.25)
     return False

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -17,6 +16,7 @@ from tests.queries.conftest import DEMO
 from tests.queries.support.catalogs import ask, ask_command_line, needs_command_line
 
 FOLDER = Path(__file__).parents[3] / "queries" / "questions"
+Answer = Callable[[str], pd.DataFrame]
 QUESTIONS = sorted(path.stem for path in FOLDER.glob("*.sql"))
 
 
@@ -25,7 +25,7 @@ def text(question: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def answer(demo: Store) -> Callable[..., Any]:
+def answer(demo: Store) -> Answer:
     demo.make_catalog()
     return lambda question: ask(Layout(DEMO).catalog, text(question))
 
@@ -56,7 +56,7 @@ def test_a_file_states_its_question_and_grain_and_is_one_select(question: str) -
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_every_question_has_an_answer(answer: Callable[..., Any], question: str) -> None:
+def test_every_question_has_an_answer(answer: Answer, question: str) -> None:
     found = answer(question)
     assert len(found) and not found.isna().all().any()
 
@@ -69,7 +69,7 @@ def test_every_question_runs_on_another_store(store: Store, question: str) -> No
 @needs_command_line
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_the_command_line_gives_the_same_answer(
-    answer: Callable[..., Any], question: str, tmp_path: Path
+    answer: Answer, question: str, tmp_path: Path
 ) -> None:
     theirs = ask_command_line(Layout(DEMO).catalog, text(question), tmp_path)
     ours = answer(question)
@@ -78,13 +78,13 @@ def test_the_command_line_gives_the_same_answer(
     np.testing.assert_allclose(theirs[numbers], ours[numbers], rtol=1e-6)
 
 
-def test_in_context_score(answer: Callable[..., Any], long: pd.DataFrame) -> None:
+def test_in_context_score(answer: Answer, long: pd.DataFrame) -> None:
     means = long.groupby(["position", "checkpoint"])["loss"].mean()
     found = answer("in_context_score").set_index("checkpoint")["in_context_score"]
     np.testing.assert_allclose(found, means[500] - means[50], atol=1e-9)
 
 
-def test_copying_and_word_starts(answer: Callable[..., Any], long: pd.DataFrame) -> None:
+def test_copying_and_word_starts(answer: Answer, long: pd.DataFrame) -> None:
     means = long.groupby([long["trigram_seen_before"] > 0, "checkpoint"])["loss"].mean()
     found = answer("copying")
     np.testing.assert_allclose(found["difference"], means[True] - means[False], atol=1e-9)
@@ -110,7 +110,7 @@ def wide(long: pd.DataFrame) -> pd.DataFrame:
     return long.pivot(index="row", columns="checkpoint", values="loss")
 
 
-def test_steepest_region(answer: Callable[..., Any], wide: pd.DataFrame) -> None:
+def test_steepest_region(answer: Answer, wide: pd.DataFrame) -> None:
     fall = wide.mean().diff()
     last = fall.idxmin()
     first = wide.columns[list(wide.columns).index(last) - 1]
@@ -120,7 +120,7 @@ def test_steepest_region(answer: Callable[..., Any], wide: pd.DataFrame) -> None
     assert found["change"].abs().min() >= changes.drop(found["row"]).abs().max() - 1e-6
 
 
-def test_largest_rise(answer: Callable[..., Any], wide: pd.DataFrame) -> None:
+def test_largest_rise(answer: Answer, wide: pd.DataFrame) -> None:
     first, last = largest_rise(list(wide.columns), wide.mean().to_numpy())
     found = answer("largest_rise")
     assert set(zip(found["best_step"], found["peak_step"], strict=True)) == {(first, last)}
@@ -128,7 +128,7 @@ def test_largest_rise(answer: Callable[..., Any], wide: pd.DataFrame) -> None:
     assert found["change"].min() >= changes.drop(found["row"]).max() - 1e-6
 
 
-def test_forgetting(answer: Callable[..., Any], long: pd.DataFrame, wide: pd.DataFrame) -> None:
+def test_forgetting(answer: Answer, long: pd.DataFrame, wide: pd.DataFrame) -> None:
     means = long.groupby(["token_id", "checkpoint"])["loss"].agg(["mean", "size"]).unstack()
     means = means[means["size"].iloc[:, 0] >= 20]["mean"]
     forgetting = (means.iloc[:, -1] - means.min(axis=1)).sort_values(ascending=False)
@@ -144,7 +144,7 @@ def test_forgetting(answer: Callable[..., Any], long: pd.DataFrame, wide: pd.Dat
 
 
 def test_loss_at_the_end_by_position_and_by_earlier_occurrences(
-    answer: Callable[..., Any], long: pd.DataFrame
+    answer: Answer, long: pd.DataFrame
 ) -> None:
     last = long[long["checkpoint"] == long["checkpoint"].max()]
     by_position = last.groupby(last["position"] // 32 * 32)["loss"]
@@ -158,7 +158,7 @@ def test_loss_at_the_end_by_position_and_by_earlier_occurrences(
     np.testing.assert_allclose(found["mean_loss_of_word_starts"], starts, atol=1e-9)
 
 
-def test_acquisition_by_frequency(answer: Callable[..., Any], long: pd.DataFrame) -> None:
+def test_acquisition_by_frequency(answer: Answer, long: pd.DataFrame) -> None:
     means = long.groupby(["token_id", "checkpoint"])["loss"].mean().unstack()
     half_way = (means.iloc[:, 0] + means.min(axis=1)) / 2
     acquisition = means.le(half_way, axis=0).idxmax(axis=1)  # the first step that is so
@@ -172,7 +172,7 @@ def test_acquisition_by_frequency(answer: Callable[..., Any], long: pd.DataFrame
     assert (found["n_types"] == acquisition.groupby(band).size()).all()
 
 
-def test_hardest_docs(answer: Callable[..., Any], long: pd.DataFrame) -> None:
+def test_hardest_docs(answer: Answer, long: pd.DataFrame) -> None:
     means = long.groupby(["source", "checkpoint"])["loss"].mean().unstack()
     found = answer("hardest_docs").set_index("source")
     assert found["last_loss"].is_monotonic_decreasing and len(found) == len(means)
@@ -185,7 +185,7 @@ def test_hardest_docs(answer: Callable[..., Any], long: pd.DataFrame) -> None:
         np.testing.assert_allclose(found[name], expected[found.index], atol=1e-9)
 
 
-def test_word_list(answer: Callable[..., Any], long: pd.DataFrame) -> None:
+def test_word_list(answer: Answer, long: pd.DataFrame) -> None:
     words = long["word"].str.lower()
     found = answer("word_list").set_index(["word", "checkpoint"])
     means = long.groupby([words, "checkpoint"])["loss"].agg(["mean", "size"]).loc[found.index]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,8 +28,11 @@ class Ended(NamedTuple):
     error: str
 
 
+Run = Callable[..., Ended]
+
+
 @pytest.fixture
-def run(folder: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> Callable[..., Any]:
+def run(folder: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> Run:
     """Runs one command on the small store, in this process."""
 
     def run(command: str, *arguments: object, store: Path = folder) -> Ended:
@@ -63,9 +66,7 @@ def check_equal(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_trajectories_are_those_of_the_store(
-    run: Callable[..., Any], store: Store, kind: str
-) -> None:
+def test_trajectories_are_those_of_the_store(run: Run, store: Store, kind: str) -> None:
     ended = run("trajectories", "word_start", "row = 3", "--format", kind)
     assert (ended.status, ended.error) == (0, "")
     expected = store.trajectories({"word_start": "is_word_start", "row = 3": "row = 3"})
@@ -73,22 +74,20 @@ def test_trajectories_are_those_of_the_store(
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_difference_is_that_of_the_store(run: Callable[..., Any], store: Store, kind: str) -> None:
+def test_difference_is_that_of_the_store(run: Run, store: Store, kind: str) -> None:
     ended = run("difference", "is_word_start", "not is_word_start", "--format", kind)
     expected = store.difference("is_word_start", "not is_word_start")
     check_equal(read(ended.output, kind), expected)
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_sql_is_answered(run: Callable[..., Any], store: Store, kind: str) -> None:
+def test_sql_is_answered(run: Run, store: Store, kind: str) -> None:
     query = "select l.*, word, year from losses l join tokens using (doc, position) order by all"
     check_equal(read(run("sql", query, "--format", kind).output, kind), store.sql(query))
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_zoom_lists_each_token_in_its_text(
-    run: Callable[..., Any], store: Store, kind: str
-) -> None:
+def test_zoom_lists_each_token_in_its_text(run: Run, store: Store, kind: str) -> None:
     ended = run("zoom", 4, 400, "--where", "is_word_start", "--top", 5, "--format", kind)
     found = read(ended.output, kind)
     zoom = store.zoom(4, 400, "is_word_start", 5)
@@ -103,16 +102,14 @@ def test_zoom_lists_each_token_in_its_text(
     assert found["before"].fillna("").tolist() == context.loc[found["row"], "before"].tolist()
 
 
-def test_lists_have_fifty_tokens_by_default(run: Callable[..., Any], store: Store) -> None:
+def test_lists_have_fifty_tokens_by_default(run: Run, store: Store) -> None:
     found = read(run("zoom", 0, 8).output, "csv")
     assert (found.groupby("token_list")["row"].nunique() <= 50).all()
     assert (found["token_list"] == "random").sum() == min(50, store.manifest.n_tokens)
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_groups_are_listed_with_their_sizes(
-    run: Callable[..., Any], store: Store, kind: str
-) -> None:
+def test_groups_are_listed_with_their_sizes(run: Run, store: Store, kind: str) -> None:
     found = read(run("groups", "--format", kind).output, kind).set_index("name")
     assert found.index.tolist() == list(store.named_groups)
     assert found.loc["word_start", "n_tokens"] == len(store.members("is_word_start"))
@@ -120,7 +117,7 @@ def test_groups_are_listed_with_their_sizes(
     assert found.loc["position_500", "n_tokens"] == 0  # these docs are shorter
 
 
-def test_the_catalog_is_built_and_listed(run: Callable[..., Any], own: Path) -> None:
+def test_the_catalog_is_built_and_listed(run: Run, own: Path) -> None:
     catalog = Layout(own).catalog
     catalog.unlink(missing_ok=True)
     found = read(run("catalog", store=own).output, "csv")
@@ -134,10 +131,10 @@ def test_the_catalog_is_built_and_listed(run: Callable[..., Any], own: Path) -> 
     [("trajectories", "is_word_start"), ("trajectories", "true", "row = 1"), ("zoom", 0, 8)],
 )
 def test_pictures_have_the_requested_format(
-    run: Callable[..., Any],
+    run: Run,
     tmp_path: Path,
     kind: str,
-    arguments: tuple[str, int, int] | tuple[str, str, str] | tuple[str, str],
+    arguments: tuple[object, ...],
 ) -> None:
     path = tmp_path / f"picture.{kind}"
     assert run(*arguments, "--format", kind, "--output", path) == (0, b"", "")
@@ -147,7 +144,7 @@ def test_pictures_have_the_requested_format(
 @pytest.mark.parametrize("kind", PICTURES)
 @pytest.mark.parametrize("arguments", [("groups",), ("sql", "select 1")])
 def test_an_answer_without_a_chart_gets_a_sentence(
-    run: Callable[..., Any], arguments: tuple[str, str] | tuple[str], kind: str
+    run: Run, arguments: tuple[object, ...], kind: str
 ) -> None:
     ended = run(*arguments, "--format", kind)
     assert ended.status == 2
@@ -155,9 +152,7 @@ def test_an_answer_without_a_chart_gets_a_sentence(
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_a_file_contains_what_would_be_printed(
-    run: Callable[..., Any], tmp_path: Path, kind: str
-) -> None:
+def test_a_file_contains_what_would_be_printed(run: Run, tmp_path: Path, kind: str) -> None:
     printed = run("difference", "true", "row > 3", "--format", kind).output
     path = tmp_path / "answer"
     assert run("difference", "true", "row > 3", "--format", kind, "--output", path)[1] == b""
@@ -165,7 +160,7 @@ def test_a_file_contains_what_would_be_printed(
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_awkward_values_survive(run: Callable[..., Any], kind: str) -> None:
+def test_awkward_values_survive(run: Run, kind: str) -> None:
     query = (
         "select 'ä\n\"🎉,' as text, null::double as nothing, 0.1 + 0.2 as sum, 2**53::bigint as big"
     )
@@ -175,14 +170,14 @@ def test_awkward_values_survive(run: Callable[..., Any], kind: str) -> None:
     assert line["sum"] == pytest.approx(0.3, abs=1e-15) and line["big"] == 2**53
 
 
-def test_dates_are_strings_in_json(run: Callable[..., Any]) -> None:
+def test_dates_are_strings_in_json(run: Run) -> None:
     query = "select date '2020-01-31' as day, interval 36 hour as span"
     ended = run("sql", query, "--format", "json")
     assert json.loads(ended.output) == [{"day": "2020-01-31T00:00:00.000", "span": "P1DT12H0M0S"}]
     assert ended.error == ""
 
 
-def test_a_type_that_the_format_lacks_gets_a_sentence(run: Callable[..., Any]) -> None:
+def test_a_type_that_the_format_lacks_gets_a_sentence(run: Run) -> None:
     ended = run(
         "sql", "select 1 as a union all select union_value(b := 'x')", "--format", "parquet"
     )
@@ -212,9 +207,9 @@ def one_line(error: str) -> bool:
     ],
 )
 def test_an_invalid_query_gets_one_line(
-    run: Callable[..., Any],
+    run: Run,
     command: str,
-    arguments: list[int | str] | list[int] | list[str],
+    arguments: list[object],
     sentence: str,
 ) -> None:
     ended = run(command, *arguments)
@@ -223,9 +218,7 @@ def test_an_invalid_query_gets_one_line(
 
 
 @pytest.mark.parametrize("command", [["groups"], ["sql", "select 1"], ["trajectories", "true"]])
-def test_an_unusable_store_gets_one_line(
-    run: Callable[..., Any], own: Path, command: list[str]
-) -> None:
+def test_an_unusable_store_gets_one_line(run: Run, own: Path, command: list[str]) -> None:
     (own / "tokens.parquet").write_bytes(b"PAR1")
     for store, sentence in (
         (own, "tokens.parquet"),
@@ -236,9 +229,7 @@ def test_an_unusable_store_gets_one_line(
         assert one_line(ended.error) and sentence in ended.error
 
 
-def test_an_output_that_cannot_be_written_gets_one_line(
-    run: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_an_output_that_cannot_be_written_gets_one_line(run: Run, tmp_path: Path) -> None:
     for path, trouble in ((tmp_path, "Is a directory"), (tmp_path / "no" / "a", "No such file")):
         ended = run("trajectories", "true", "--output", path)
         assert ended.status == 2
@@ -249,9 +240,7 @@ def test_an_output_that_cannot_be_written_gets_one_line(
 GOOD = "def is_wide(token_str: str) -> bool:\n    return len(token_str) > 4\n"
 
 
-def test_functions_from_a_file_can_be_used(
-    run: Callable[..., Any], store: Store, tmp_path: Path
-) -> None:
+def test_functions_from_a_file_can_be_used(run: Run, store: Store, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(GOOD)
     ended = run("trajectories", "is_wide(token_str)", "--functions", tmp_path / "own.py")
     expected = store.trajectories({"is_wide(token_str)": "len(token_str) > 4"})
@@ -276,7 +265,7 @@ def test_functions_from_a_file_can_be_used(
     ],
 )
 def test_unusable_functions_get_one_line(
-    run: Callable[..., Any], tmp_path: Path, name: str, content: str | None, sentence: str
+    run: Run, tmp_path: Path, name: str, content: str | None, sentence: str
 ) -> None:
     path = tmp_path / name
     if content is not None:
@@ -342,7 +331,7 @@ def test_a_full_disk_behind_the_output_gets_one_line(
     assert capsys.readouterr().err == expected
 
 
-def test_actions_cannot_be_combined(run: Callable[..., Any]) -> None:
+def test_actions_cannot_be_combined(run: Run) -> None:
     ended = run("groups", "--save", "a", "true", "--delete", "b")
     assert ended.status == 2
     assert ended.error == "error: --save and --delete cannot be combined: use one of them\n"
