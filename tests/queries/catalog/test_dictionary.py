@@ -1,14 +1,11 @@
-"""The dictionary of the SQL page describes everything in a store; Store.sql runs the questions."""
+"""The dictionary of the SQL page describes everything in a store."""
 
-import pandas as pd
 import pytest
 
 from queries import Store
 from queries.catalog import dictionary
-from queries.questions import Question, questions
+from queries.questions import questions
 from store import schema
-from store.layout import Layout
-from tests.queries.support.catalogs import ask
 
 
 def test_every_column_has_a_type_and_a_meaning(demo: Store) -> None:
@@ -48,9 +45,6 @@ def test_every_macro_can_be_called_as_documented(demo: Store, call: str) -> None
         assert len(demo.sql(f"from {call}"))
 
 
-@pytest.mark.parametrize("question", questions(), ids=lambda q: q.name)
-def test_every_question_has_the_same_answer_in_the_catalog(demo: Store, question: Question) -> None:
-    assert question.title.endswith("?") and "--" not in question.title
-    demo.make_catalog()
-    theirs = ask(Layout(demo.path).catalog, question.text)
-    pd.testing.assert_frame_equal(demo.sql(question.text), theirs, check_dtype=False)
+def test_every_question_has_a_title() -> None:
+    assert len(questions()) >= 10
+    assert all(q.title.endswith("?") and "--" not in q.title for q in questions())
