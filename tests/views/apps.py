@@ -1,5 +1,6 @@
 """Pages run in one process by Streamlit's AppTest, and what they show."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +59,17 @@ def links(app: AppTest) -> list[str]:
 
 def evaluated(script: str) -> pd.DataFrame:
     """The value of a Python script's last line."""
-    *before, last = script.splitlines()
-    names: dict[str, Any] = {}
-    exec("\n".join(before), names)
-    found: pd.DataFrame = eval(last, names)
+    before, _, last = script.strip().rpartition("\n")
+    found: pd.DataFrame = eval(last, executed(before))
     return found
+
+
+@cache
+def executed(script: str) -> dict[str, Any]:
+    """The names that a script defines. The scripts behind a page's figures differ in one line."""
+    names: dict[str, Any] = {}
+    exec(script, names)
+    return names
 
 
 def python_gives_the_data(figure: Figure) -> None:

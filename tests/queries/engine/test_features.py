@@ -140,7 +140,7 @@ def test_a_file_with_a_columns_name_does_not_hide_the_column(own: Path) -> None:
         ("position", [1], "name of another column"),
         ("year", [1], "name of another column"),
         ("loss", [1], "name of another column"),
-        ("copyable", [1], "group of that name"),
+        ("copyable", [1], "a group has that name"),
         ("few", [1, 2], "found 2 values, expected one for each"),
     ],
 )

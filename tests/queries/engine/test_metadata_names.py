@@ -1,6 +1,7 @@
 """Metadata of the text may have any name that our SQL uses: every answer stays the same."""
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,7 @@ def test_the_store_answers_from_its_tokens_and_docs(plain: Store, named: Store) 
     assert len(named.members('"order" is not null and position = 3'))
 
 
+@cache
 def result_of(analysis: Analysis, store: Store) -> Any:
     """Its result, or the message if the store lacks what it needs."""
     regions = iter([(1, 8), (16, 400)])

@@ -23,6 +23,11 @@ MISSING = [
     )
     if not there
 ]
+QUICK = (
+    "--master local[2] --conf spark.ui.enabled=false --conf spark.sql.shuffle.partitions=2 "
+    "--driver-java-options -XX:TieredStopAtLevel=1 pyspark-shell"
+)
+"""Without a web server, with few partitions and quick compilation: less work for a small store."""
 GROUPS = {
     "some": "position > 3",
     "most": "row % 5 > 0",
@@ -37,8 +42,10 @@ def _session() -> Iterator[None]:
         pytest.fail(f"CI must have {MISSING}: .ci/run installs them")
     if MISSING:
         pytest.skip(f"the engine spark needs {' and '.join(MISSING)}, which this machine lacks")
-    yield
-    spark.session().stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYSPARK_SUBMIT_ARGS", QUICK)
+        yield
+        spark.session().stop()
 
 
 def test_trajectories_and_difference_are_those_of_the_matrix(folder: Path, store: Store) -> None:
