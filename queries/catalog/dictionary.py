@@ -57,7 +57,7 @@ _CHECKPOINT = {
     "seconds": "time to load and score it",
     "stage": "stage of the training, as published",
     "step": "step in its stage, as published",
-    "error": "why it has no losses; NULL if it has",
+    "error": "why it has no losses; NULL if it was scored",
     "duplicate_of": "the first checkpoint with the same weights",
 }
 _PROBE = {
