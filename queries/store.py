@@ -106,7 +106,7 @@ class Store:
         return band.frame(np.array(self.steps), "difference")
 
     def ratio(self, first: str, second: str, smooth: float | None = None) -> pd.DataFrame:
-        """Mean loss of the first group over the second's, paired by source document.
+        """Mean loss of the first group divided by the second's, paired by source document.
 
         Returns checkpoint, ratio, low, high (no unit). Raises GroupError, QueryError.
         """

@@ -17,7 +17,7 @@ RELATIONS = {
 MACROS = {
     "trajectory('word_start')": "a group's mean loss at each checkpoint, with its 95% band",
     "difference('word_start', 'copyable')": "first group's mean minus the second's, with its band",
-    "ratio('word_start', 'copyable')": "first group's mean over the second's, with its band",
+    "ratio('word_start', 'copyable')": "first group's mean divided by the second's, with its band",
     "in_context_score()": "mean loss at position 500 minus at position 50",
     "zoom(400, 1000)": "each token's loss at two checkpoints, and its change",
     "loss_at(row, 1000)": "one token's loss at a checkpoint; a value, not a table",

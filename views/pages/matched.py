@@ -27,7 +27,7 @@ def page(store: Store) -> None:
     st.title("Matched comparison")
     st.caption(
         "A group differs from all other tokens in many ways: rare words are learned late, whatever "
-        "they name. Here it is compared with control tokens that are equally rare, equally hard at "
+        "they mean. Here it is compared with control tokens that are equally rare, equally hard at "
         "the start, equally far into their doc, or similar in any other covariate."
     )
     with st.container(border=True):

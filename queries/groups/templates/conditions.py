@@ -150,7 +150,7 @@ class SeenBefore(Template):
 
     def phrase(self) -> str:
         times = "time" if self.least == 1 else "times"
-        return f"{SEEN[self.what][1]} at least {self.least:,} {times} before in their doc"
+        return f"{SEEN[self.what][1]} at least {self.least:,} {times} earlier in their doc"
 
 
 @dataclass(frozen=True)

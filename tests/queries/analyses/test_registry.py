@@ -4,8 +4,6 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 
 import queries
@@ -16,7 +14,7 @@ from queries.analyses.registry import ANALYSES, Analysis
 from queries.charts.render import render
 from store.layout import Layout
 from tests.queries.conftest import DEMO
-from tests.queries.support.catalogs import ask, ask_command_line, needs_command_line
+from tests.queries.support.catalogs import ask, ask_command_line, needs_command_line, same
 from tests.queries.support.stores import build_store
 
 OF_ONE_STORE = [analysis for analysis in ANALYSES if not analysis.of_runs]
@@ -36,16 +34,6 @@ def required(analysis: Analysis) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def results(demo: Store) -> dict[str, Any]:
     return {a.name: a.function(demo, **required(a)) for a in OF_ONE_STORE}
-
-
-def same(theirs: pd.DataFrame, ours: pd.DataFrame) -> None:
-    assert list(theirs) == list(ours)
-    for column in ours:
-        if ours[column].dtype.kind in "fiu":
-            numbers = (f[column].astype(float) for f in (theirs, ours))
-            np.testing.assert_allclose(*numbers, rtol=1e-6, atol=1e-7)
-        else:
-            assert theirs[column].tolist() == ours[column].tolist()
 
 
 @one_store
@@ -69,7 +57,7 @@ def test_its_script_gives_its_table(
         theirs = names["result"].frame
     else:
         theirs = ask(Layout(demo.path).catalog, result.script())
-    same(theirs, result.frame)
+    same(theirs, result.frame, atol=1e-7)
 
 
 @needs_command_line
@@ -81,7 +69,7 @@ def test_sql_scripts_run_in_the_command_line(
     if result.language == "sql":
         found = ask_command_line(Layout(demo.path).catalog, result.script(), demo.path)
         numbers = result.frame.select_dtypes("number").columns
-        same(found[numbers], result.frame[numbers])
+        same(found[numbers], result.frame[numbers], atol=1e-7)
 
 
 def test_positions_slope_score_and_type_changes_have_sql(results: dict[str, Any]) -> None:

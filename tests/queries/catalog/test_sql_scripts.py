@@ -1,13 +1,12 @@
 """The SQL behind a chart gives the chart's numbers in DuckDB's command line."""
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from queries import Store
 from queries.catalog import sql_scripts
 from store.layout import Layout
-from tests.queries.support.catalogs import ask_command_line, needs_command_line
+from tests.queries.support.catalogs import ask_command_line, needs_command_line, same
 from tests.queries.support.stores import build_store
 
 GROUPS = {
@@ -25,17 +24,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def answer(store: Store, script: str) -> pd.DataFrame:
     return ask_command_line(Layout(store.path).catalog, script, store.path)
-
-
-def same(theirs: pd.DataFrame, ours: pd.DataFrame) -> None:
-    assert list(theirs) == list(ours)
-    for column in ours:
-        if ours[column].dtype.kind in "fiu":
-            np.testing.assert_allclose(
-                theirs[column].astype(float), ours[column].astype(float), rtol=1e-6, atol=1e-9
-            )
-        else:
-            assert theirs[column].tolist() == ours[column].tolist()
 
 
 @needs_command_line

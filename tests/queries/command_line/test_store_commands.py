@@ -57,7 +57,7 @@ def test_a_clause_may_begin_with_a_dash(
 
 def test_the_chart_of_a_ratio_has_a_line_at_one(store: Store) -> None:
     frame = store.ratio("is_word_start", "true")
-    spec = specification(curves.relative(frame, "ratio", "first over second", 1))
+    spec = specification(curves.relative(frame, "ratio", "first divided by second", 1))
     values = [row for rows in spec["datasets"].values() for row in rows]
     assert [v["ratio"] for v in values if "ratio" in v] == pytest.approx(frame["ratio"].tolist())
     assert {"y": 1} in values or {"value": 1} in values

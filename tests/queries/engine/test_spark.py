@@ -7,13 +7,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from queries import QueryError, Store
 from queries.__main__ import main
 from queries.engine import spark
+from tests.queries.support.catalogs import same
 
 MISSING = [
     name
@@ -50,9 +50,13 @@ def _session() -> Iterator[None]:
 
 def test_trajectories_and_difference_are_those_of_the_matrix(folder: Path, store: Store) -> None:
     by_spark = Store(folder, engine="spark")
-    _equal(by_spark.trajectories(GROUPS), store.trajectories(GROUPS))
-    _equal(by_spark.difference("position > 3", "true"), store.difference("position > 3", "true"))
-    _equal(by_spark.ratio("is_word_start", "true"), store.ratio("is_word_start", "true"))
+    same(by_spark.trajectories(GROUPS), store.trajectories(GROUPS), rtol=0)
+    same(
+        by_spark.difference("position > 3", "true"),
+        store.difference("position > 3", "true"),
+        rtol=0,
+    )
+    same(by_spark.ratio("is_word_start", "true"), store.ratio("is_word_start", "true"), rtol=0)
 
 
 def test_the_command_line_uses_spark(
@@ -65,7 +69,7 @@ def test_the_command_line_uses_spark(
         line = ["trajectories", str(folder), *groups, "--engine", engine, "--output", str(output)]
         assert main(line) == 0
         frames.append(pd.read_csv(output))
-    _equal(*frames)
+    same(frames[1], frames[0], rtol=0)
 
 
 def test_spark_builds_no_index(own: Path) -> None:
@@ -84,13 +88,3 @@ def test_a_missing_pyspark_gets_a_sentence(own: Path, monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "pyspark.sql", None)
     with pytest.raises(QueryError, match=r"requirements-cluster\.lock"):
         Store(own, engine="spark").trajectories({"g": "true"})
-
-
-def _equal(mine: pd.DataFrame, theirs: pd.DataFrame) -> None:
-    """The same except for the order in which floats were added."""
-    assert mine.columns.tolist() == theirs.columns.tolist()
-    for name in theirs:
-        if theirs[name].dtype.kind == "f":
-            np.testing.assert_allclose(mine[name], theirs[name], rtol=0, atol=1e-9)
-        else:
-            assert mine[name].tolist() == theirs[name].tolist()
