@@ -1,4 +1,4 @@
-"""Query a catalog as users do, without our functions or on DuckDB's command line; compare answers."""
+"""Query a catalog as users do: without our functions, or on DuckDB's command line."""
 
 import io
 import os
