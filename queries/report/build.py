@@ -48,9 +48,9 @@ def store_facts(store: Store) -> pd.DataFrame:
 def missing(store: Store) -> list[str]:
     """Limits of the store as a whole."""
     found = [
-        "Other seeds and other texts: this is one run, scored on one text. Bands describe other "
-        "documents of this kind, not other training runs.",
-        "Causes: groups differ in more than the property in their name (rarity, position). "
+        "Other seeds and other texts: this is one run, scored on one text. Bands describe the "
+        "variation between documents of this kind, not between training runs.",
+        "Causes: groups differ in more ways than their names say, such as rarity and position. "
         "`python -m queries matched` compares a group with tokens that match it.",
     ]
     if store.probes is None:

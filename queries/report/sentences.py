@@ -61,9 +61,9 @@ def _usual(store: Store, zoom: Zoom, avoid: Region, change: np.ndarray) -> list[
     worse = [float((other > 0).mean()) for other in others]
     spread = [float(other.std()) for other in others]
     return [
-        f"In the {count(len(regions), 'other region')} with as many checkpoints nearest to it, "
-        f"{share(min(worse))} to {share(max(worse))} get worse, and changes have a standard "
-        f"deviation of {plain(min(spread))} to {plain(max(spread))} nats; here it is "
+        f"In the nearest {count(len(regions), 'region')} with as many checkpoints, "
+        f"{share(min(worse))} to {share(max(worse))} of the tokens get worse, and changes have a "
+        f"standard deviation of {plain(min(spread))} to {plain(max(spread))} nats; here it is "
         f"{plain(float(change.std()))}."
     ]
 
@@ -101,8 +101,8 @@ def trajectories(store: Store, zoom: Zoom) -> list[str]:
     half = {name: _half_way(zoom.lists[name], zoom) for name in ("decreased", "increased")}
     if all(half.values()):
         lines.append(
-            f"Half of their mean fall is reached at step {step(half['decreased'] or 0)}, half of "
-            f"the mean rise at step {step(half['increased'] or 0)}. They diverge by "
+            f"Half of the mean fall is reached at step {step(half['decreased'] or 0)}, half of the "
+            f"mean rise at step {step(half['increased'] or 0)}. The two lists diverge by "
             "construction."
         )
     return lines
@@ -113,7 +113,7 @@ def _features(store: Store, rows: np.ndarray) -> str:
     for name, group in FEATURES:
         members = store.members(group)
         here, all_over = float(np.isin(rows, members).mean()), len(members) / len(store.facts)
-        parts.append(f"{share(here)} are {name}; of all tokens {share(all_over)}")
+        parts.append(f"{share(here)} are {name}, compared with {share(all_over)} of all tokens")
     return ". ".join(parts) + "."
 
 
@@ -320,8 +320,8 @@ def _distinguishable(pair: Pair) -> str:
     text = f"{_first(pair, found)} {_largest(pair, found)}"
     if found.first == pair.steps[0]:
         text += (
-            f" At the first checkpoint, step {step(pair.steps[0])}, the difference was "
-            f"{signed(float(pair.band.estimate[0]))} already, before the training in this store."
+            f" At the first checkpoint, step {step(pair.steps[0])}, the difference was already "
+            f"{signed(float(pair.band.estimate[0]))}, before any training in this store."
         )
     return text
 
@@ -352,8 +352,8 @@ def _largest(pair: Pair, found: Separation) -> str:
     estimate, low, high = (float(x[at]) for x in _parts(pair))
     wide = f"{band(float(pair.simultaneous.low[at]), float(pair.simultaneous.high[at]))}"
     return (
-        f"The difference is largest at step {step(pair.steps[at])}: {signed(estimate)} nats (there "
-        f"{band(low, high)} separately, {wide} simultaneously)."
+        f"The difference is largest at step {step(pair.steps[at])}: {signed(estimate)} nats "
+        f"(separate band {band(low, high)}, simultaneous band {wide})."
     )
 
 
@@ -369,7 +369,7 @@ def _moving(pair: Pair) -> list[str]:
         f"{_capital(_the(pair.first.name))} gain fastest on {_the(pair.second.name)} in "
         f"{span(*region)}: their mean loss changes by {signed(first[0])} nats, the others' "
         f"by {signed(second[0])}, so the difference by {_sure(both)}; the "
-        "region was chosen as the steepest."
+        "region was selected as the steepest."
     ]
     after = (region[1], int(pair.steps[-1]))
     if after[0] < after[1]:

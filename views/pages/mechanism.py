@@ -117,17 +117,17 @@ def _sentence(lead: dict[Any, Any]) -> str:
     if pd.isna(lead["lead"]):
         return "it or the group never changes, so there is no order."
     places = (
-        f"half-way at step {lead['half_way_probe']:,.0f}, the group at step "
+        f"half-way at step {lead['half_way_probe']:,.0f}; the group is half-way at step "
         f"{lead['half_way_group']:,.0f}"
     )
     if pd.isna(lead["lead_low"]):
-        return f"{places}, {_factor(lead['lead'])}; noise is too large for an interval."
+        return f"{places}, {_factor(-lead['lead'])}. The noise is too large for an interval."
     low, high = signed(lead["lead_low"]), signed(lead["lead_high"])
-    interval = f"95% interval of the log10 step {low} to {high}"
+    interval = f"95% interval in log10 step: {low} to {high}"
     if lead["lead_low"] <= 0 <= lead["lead_high"]:
-        return f"{places}; noise alone could put either first ({interval})."
+        return f"{places}. Noise alone could put either first ({interval})."
     way = "before" if lead["lead"] > 0 else "after"
-    sentence = f"{places}, so it changes {way} the group, {_factor(lead['lead'])} ({interval})."
+    sentence = f"{places}. It changes {way} the group, {_factor(lead['lead'])} ({interval})."
     if lead["lag_low"] > 0 > lead["lead"] or lead["lag_high"] < 0 < lead["lead"]:
         sentence += " The increments say the opposite: check the curves before you trust either."
     return sentence

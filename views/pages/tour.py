@@ -20,9 +20,9 @@ class Finding:
 FINDINGS = (
     Finding(
         "Does context help? The 500th token vs. the 50th",
-        "Olsson et al. saw the loss at the 500th token fall below that at the 50th when induction "
-        "heads form: the in-context score. Look for a difference below zero whose band excludes "
-        "zero.",
+        "Olsson et al. saw the loss at the 500th token fall below that at the 50th as induction "
+        "heads formed: this difference is the in-context score. Look for a difference below zero "
+        "whose band excludes zero.",
         ("position_500", "position_50"),
     ),
     Finding(

@@ -68,7 +68,7 @@ def _list_options() -> tuple[int, str, int]:
             width=170,
         )
         unit = st.segmented_control(
-            "Lists of",
+            "Rank",
             [OCCURRENCES, TYPES],
             default=OCCURRENCES,
             required=True,
