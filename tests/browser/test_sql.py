@@ -23,7 +23,7 @@ def test_an_example_is_chosen_and_run(page: Page, app: str) -> None:
     opened(page, f"{app}/sql")
     box = page.get_by_role("combobox", name="Example questions")
     box.click()
-    page.get_by_role("option", name="How far does a longer context help").click()
+    page.get_by_role("option", name="How much does a longer context help").click()
     settled(page)
     page.get_by_role("button", name="Run").click()
     settled(page)
