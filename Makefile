@@ -56,7 +56,7 @@ fuzz: .venv/all  ## random texts through ingest, every analysis and page: FUZZ e
 test-peers: .venv/peers  ## compare our losses with lm-evaluation-harness and minicons
 	$(BIN)/python -m pytest tests/peers
 
-sweep: .venv/all  ## score a tiny model of every architecture in a run and alone; writes docs/architectures.md
+sweep: .venv/all  ## score a tiny model of every architecture, in a run and separately; writes docs/architectures.md
 	nice $(BIN)/python -m tests.sweep
 
 lint: .venv/all  ## ruff and mypy
@@ -64,13 +64,13 @@ lint: .venv/all  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/all  ## our queries next to other ways, on a store of size BENCH (small, report, large)
+bench: .venv/all  ## our queries compared with other ways, on a store of size BENCH (small, report, large)
 	$(BIN)/python -m tests.bench.queries --size $(BENCH)
 
 bench-app: .venv/all  ## the app's response times in a browser (needs Chromium)
 	$(BIN)/python -m tests.bench.app --size $(BENCH)
 
-bench-ingest: .venv/all  ## our scoring next to other ways (lm-evaluation-harness if installed)
+bench-ingest: .venv/all  ## our scoring compared with other ways (lm-evaluation-harness if installed)
 	$(BIN)/python -m tests.bench.ingest --size $(BENCH)
 
 bench-gpu: .venv/all  ## scoring at each precision next to a bare loop, and runs from disk to Parquet

@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 
 APP = Path(__file__).with_name("app.py")
 SETTINGS = Path(".streamlit", "config.toml")
-"""Streamlit's settings: beside `app.py` in a clone, among the installed data files otherwise."""
+"""Streamlit's settings: next to `app.py` in a clone, otherwise among the installed data files."""
 
 PACKAGES = {"ingest": "ingest.__main__", "queries": "queries.__main__"}
 """Command -> module with the typer app `app` and the function `main`."""

@@ -28,7 +28,11 @@ from queries.errors import QueryError
 from queries.stats.distribution import QUARTILES
 from queries.store import EngineName, Store
 
-PROGRAM = "python -m queries"
+PROGRAM = (
+    "token-trails queries" if Path(sys.argv[0]).stem == "token-trails" else "python -m queries"
+)
+"""How the user called this command line, for the help."""
+
 TABLES = ("csv", "json", "parquet")
 PICTURES = ("svg", "png", "html")
 Format = Literal["csv", "json", "parquet", "svg", "png", "html"]
@@ -80,7 +84,7 @@ class Answer:
 class Command(TyperCommand):
     """Options that can be repeated also take several values: `--on position corpus_count`.
 
-    An argument with a blank is never an option, so that a clause may begin with a dash.
+    An argument with a space is never an option, so that a clause may begin with a dash.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -248,9 +252,9 @@ def difference(
 def ratio(
     store: Store, first: Group, second: Group, smooth: Smooth = None, engine: Engine = "matrix"
 ) -> Answer:
-    """Mean loss of one group over another's."""
+    """Mean loss of one group divided by another's."""
     frame = store.ratio(first, second, smooth)
-    return Answer(frame, partial(_relative, frame, "ratio", "first over second", 1))
+    return Answer(frame, partial(_relative, frame, "ratio", "first divided by second", 1))
 
 
 @_command(GROUPS, "data/demo copyable 1380")
@@ -328,7 +332,7 @@ def sql(
     return Answer(store.sql(query))
 
 
-Name = Annotated[str | None, typer.Option(metavar="NAME", help="delete one")]
+Name = Annotated[str | None, typer.Option(metavar="NAME", help="delete the one with this name")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace an existing one")]
 
 
@@ -341,13 +345,13 @@ def groups(
     ] = None,
     rename: Annotated[
         tuple[str, str] | None,
-        typer.Option(metavar="NAME NEW", help="rename one"),
+        typer.Option(metavar="NAME NEW", help="rename a named group"),
     ] = None,
     delete: Name = None,
     title: Annotated[str, typer.Option(help="title of the saved group (default: its name)")] = "",
     description: Annotated[str, typer.Option(help="description of the saved group")] = "",
     shared: Annotated[
-        bool, typer.Option("--shared", help="a group of all stores, not of this one")
+        bool, typer.Option("--shared", help="share the group with all stores")
     ] = False,
     overwrite: Overwrite = False,
 ) -> Answer:
@@ -413,7 +417,7 @@ def report(
     store: Store,
     html: Annotated[
         Path | None,
-        typer.Option(help="write a page instead of printing the table of findings"),
+        typer.Option(help="write an HTML page instead of printing the table of findings"),
     ] = None,
 ) -> Answer:
     """The report's ten figures on this store, with findings in sentences."""

@@ -80,7 +80,7 @@ class Store:
     # The questions.
 
     def trajectories(self, groups: Mapping[str, str], smooth: float | None = None) -> pd.DataFrame:
-        """Mean loss of each group (display name -> group) at each checkpoint, with a 95 % band.
+        """Mean loss of each group (display name -> group) at each checkpoint, with a 95% band.
 
         Returns checkpoint, token_group, mean_loss, low, high (nats), n_tokens, n_docs (source
         documents). `smooth` is a width in log10 steps, here as below; it gives the smoothed mean
@@ -106,7 +106,7 @@ class Store:
         return band.frame(np.array(self.steps), "difference")
 
     def ratio(self, first: str, second: str, smooth: float | None = None) -> pd.DataFrame:
-        """Mean loss of the first group over the second's, paired by source document.
+        """Mean loss of the first group divided by the second's, paired by source document.
 
         Returns checkpoint, ratio, low, high (no unit). Raises GroupError, QueryError.
         """

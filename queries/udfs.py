@@ -8,6 +8,6 @@ functions with `queries.engine.functions.every_row`. A NULL argument gives NULL 
 
 
 def is_palindrome(text: str) -> bool:
-    """Reads the same backwards, ignoring blanks and case; at least three characters."""
+    """Reads the same backwards, ignoring spaces and case; at least three characters."""
     letters = text.strip().lower()
     return len(letters) >= 3 and letters == letters[::-1]

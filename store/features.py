@@ -34,7 +34,7 @@ class Feature:
 
 
 def write_feature(layout: Layout, manifest: Manifest, feature: Feature) -> Path:
-    """Write the feature, replacing one of that name, whole or not at all. Returns the path."""
+    """Write the feature atomically, replacing one of that name. Returns the path."""
     rows = pa.array(np.arange(len(feature.values)), pa.int64())
     table = pa.table({"row": rows, feature.name: feature.values})
     facts = {_FINGERPRINT: manifest.token_fingerprint, _DESCRIPTION: feature.description}

@@ -43,7 +43,7 @@ class Manifest:
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
-    """Write it whole or not at all."""
+    """Write it atomically."""
     entries: dict[str, Any] = {}
     for name, value in asdict(manifest).items():
         entries |= value if name == "options" else {name: value}

@@ -1,4 +1,4 @@
-"""A run of three checkpoints beside each of them scored alone: in float64, one window at a time."""
+"""A run of three checkpoints, compared with each scored alone, in float64, one window at a time."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +62,7 @@ def _corpus() -> Corpus:
 
 
 def _in_float64(folder: Path, windows: list[np.ndarray]) -> float:
-    """Tells rounding, which some architectures amplify, from an error; NaN if it cannot be run."""
+    """Distinguishes rounding, which some architectures amplify, from errors; NaN if it cannot."""
     try:
         model = _model(folder, torch.float64)
         losses = token_losses(model, windows)

@@ -70,7 +70,7 @@ _SIZES: dict[str, Any] = {
     "laurel_rank": 8,
     "pad_head_dim_to_multiple_of": None,
 }
-# What the general sizes do not fit.
+# Exceptions to these sizes.
 _SPECIAL: dict[str, dict[str, Any]] = {
     "rwkv": {"num_hidden_layers": 8, "attention_hidden_size": 32, "context_length": CONTEXT},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]], "window_size": 8},

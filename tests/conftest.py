@@ -1,4 +1,4 @@
-"""What every test is kept from: another one's `__main__`."""
+"""Isolates each test from the `__main__` of another one."""
 
 import sys
 from collections.abc import Iterator

@@ -30,7 +30,7 @@ def induction_head(vocabulary: int, context: int) -> GPT2LMHeadModel:
 
 
 def even_attention(vocabulary: int, context: int) -> GPT2LMHeadModel:
-    """Attends evenly to all that it sees, and holds every token type equally likely."""
+    """Attends evenly to its context, and predicts every token type with equal probability."""
     return _empty(vocabulary, context, 8)
 
 

@@ -32,7 +32,7 @@ PROSE = (
 
 
 def byte_level(size: int = 320) -> PreTrainedTokenizerFast:
-    """As GPT-2's: byte-level BPE, a blank belongs to the next word, END is token 0."""
+    """As GPT-2's: byte-level BPE, a space belongs to the next word, END is token 0."""
     tokenizer = Tokenizer(tokenizer_models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -45,7 +45,7 @@ def byte_level(size: int = 320) -> PreTrainedTokenizerFast:
 
 
 def metaspace() -> PreTrainedTokenizerFast:
-    """As Llama's: a Unigram model, blanks are `▁`. It has an EOS, `</s>`, and no BOS."""
+    """As Llama's: a Unigram model, spaces are `▁`. It has an EOS, `</s>`, and no BOS."""
     tokenizer = Tokenizer(tokenizer_models.Unigram())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
@@ -67,7 +67,7 @@ def byte_fallback(pieces: Iterable[str]) -> PreTrainedTokenizerFast:
 
 
 def word_piece() -> PreTrainedTokenizerFast:
-    """As BERT's: lower case, `##` continues a word, no blanks in tokens, no BOS and no EOS."""
+    """As BERT's: lower case, `##` continues a word, no spaces in tokens, no BOS and no EOS."""
     tokenizer = Tokenizer(tokenizer_models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

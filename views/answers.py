@@ -198,12 +198,12 @@ explain = cached(queries.explain, "Comparing hundreds of groups with all other t
 matched = cached(queries.matched, "Looking for controls …")
 matchable = cached(_matchable)
 clusters = cached(
-    queries.clusters, "Clustering the tokens, which takes a few seconds …", group_only=True
+    queries.clusters, "Clustering the tokens (takes a few seconds) …", group_only=True
 )
 rho_1 = cached(queries.rho_1, "Fitting a line to every token's losses …")
 rho_1_means = cached(_rho_1_means, "Averaging the categories …")
 positions = cached(_positions, "Averaging by position …")
-position_slope = cached(queries.position_slope, "Fitting the loss over the position …")
+position_slope = cached(queries.position_slope, "Fitting the loss against the position …")
 in_context_score = cached(queries.in_context_score, "Comparing positions …")
 ngrams = cached(queries.ngrams, "Comparing with unigrams and bigrams …")
 mechanism = cached(_mechanism, "Reading the probes …")

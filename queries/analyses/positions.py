@@ -90,7 +90,7 @@ def position_slope(
 ) -> PositionSlope:
     """How much the loss changes with each doubling of the position, at each checkpoint.
 
-    The slope of loss on log2(position) over the group's tokens by least squares, with a 95 % band
+    The slope of loss on log2(position) over the group's tokens by least squares, with a 95% band
     clustered by source document: the influence of a token is (x - mean x) (loss - fitted) / sum of
     (x - mean x)^2 (Liang and Zeger 1986, Biometrika 73:13), t quantile as in `queries.stats.bands`.
     The curve need not be straight, and later positions hold other tokens: compare with matched

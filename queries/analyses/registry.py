@@ -125,7 +125,7 @@ ANALYSES = (
     Analysis(
         "overlap",
         "Overlap",
-        "Tokens among the most changed in both of two regions, and how many chance would give.",
+        "Tokens that change most in each of two regions, and the overlap expected by chance.",
         overlap,
         REGIONS,
         "data/demo 1380 1640 1660 2300 --types 20",

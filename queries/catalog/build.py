@@ -1,6 +1,6 @@
 """catalog.duckdb: a store's views, named groups and macros for any DuckDB, without Python.
 
-It is generated and never the truth: its views read the store's Parquet files, including new loss
+It is generated: its views read the store's Parquet files, including new loss
 files, by absolute paths, so it is rebuilt if the store has moved or its groups have changed.
 """
 
@@ -34,7 +34,7 @@ _making = threading.Lock()  # two sessions that open a store would build it twic
 def refresh(
     layout: Layout, database: Database, read_groups: Callable[[], Iterable[NamedGroup]]
 ) -> None:
-    """Build the catalog unless there is one for the present state of the store.
+    """Build the catalog unless there is one for the current state of the store.
 
     Failures are ignored, since the catalog is a convenience and many stores are read-only.
     """

@@ -15,19 +15,19 @@ RELATIONS = {
 }
 """All relations that a store may have; `columns` lists those that it has."""
 MACROS = {
-    "trajectory('word_start')": "a group's mean loss at each checkpoint, with its 95 % band",
+    "trajectory('word_start')": "a group's mean loss at each checkpoint, with its 95% band",
     "difference('word_start', 'copyable')": "first group's mean minus the second's, with its band",
-    "ratio('word_start', 'copyable')": "first group's mean over the second's, with its band",
+    "ratio('word_start', 'copyable')": "first group's mean divided by the second's, with its band",
     "in_context_score()": "mean loss at position 500 minus at position 50",
     "zoom(400, 1000)": "each token's loss at two checkpoints, and its change",
     "loss_at(row, 1000)": "one token's loss at a checkpoint; a value, not a table",
 }
 _TOKEN = {
     "doc": "number of the doc, from 0",
-    "position": "tokens that the model saw before it in its doc, the BOS included",
+    "position": "tokens that the model saw before it in its doc, including the BOS",
     "token_id": "the token's number in the vocabulary",
-    "token_str": "its text with its leading blank; bytes that are not valid text as <0xE2>",
-    "is_word_start": "first token of a run of characters that are not blank",
+    "token_str": "its text with its leading space; bytes that are not valid text as <0xE2>",
+    "is_word_start": "first token of a run of non-space characters",
     "loss": "-ln p(token | the tokens before it), in nats",
     "checkpoint": "training step",
     "row": "number of the token occurrence, the same at every checkpoint",
@@ -37,8 +37,8 @@ _TOKEN = {
     "prev_token_str": "the token before it",
     "word_part": "0 for the first token of its word, then 1, 2, …",
     "seen_before": "earlier occurrences of the token in the doc",
-    "bigram_seen_before": "earlier occurrences in the doc of it with the token before",
-    "trigram_seen_before": "earlier occurrences in the doc of it with the two tokens before",
+    "bigram_seen_before": "earlier occurrences in the doc of it and the token before it",
+    "trigram_seen_before": "earlier occurrences in the doc of it and the two tokens before it",
     "corpus_count": "occurrences of the token in the whole text",
     "source": "the source document, the sampled unit of every band",
     "part": "0 for the first window of its source document, then 1, 2, …",
@@ -57,7 +57,7 @@ _CHECKPOINT = {
     "seconds": "time to load and score it",
     "stage": "stage of the training, as published",
     "step": "step in its stage, as published",
-    "error": "why it has no losses; NULL if it has",
+    "error": "why it has no losses; NULL if it was scored",
     "duplicate_of": "the first checkpoint with the same weights",
 }
 _PROBE = {

@@ -156,7 +156,7 @@ def leads(frame: pd.DataFrame) -> alt.LayerChart:
             alt.Tooltip("high:Q", title="to", format="+.3f"),
         ],
     )
-    title = "log10 step by which the group is behind (above 0: the probe moves first)"
+    title = "log10 step by which the group is behind (above 0: the probe changes first)"
     points = base.mark_point(filled=True, size=80, opacity=1)
     bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q")
     layers = [theme.rule_at(0, "x"), bars, points.encode(x=alt.X("value:Q", title=title))]

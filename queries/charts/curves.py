@@ -40,8 +40,8 @@ def trajectories(
 ) -> alt.LayerChart:
     """Mean losses (nats): checkpoint, token_group, mean_loss, low, high.
 
-    `region` is shaded; with `brush` it is where a brush that selects `at` stands at first. `marks`
-    are events to point at: at, kind, sentence. `runs` are thin lines of single runs: at,
+    `region` is shaded; with `brush` it is the initial position of a brush that selects `at`.
+    `marks` are events to point at: at, kind, sentence. `runs` are thin lines of single runs: at,
     checkpoint, token_group, run, mean_loss.
     """
     frame = styled(frame)

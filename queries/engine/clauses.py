@@ -325,7 +325,7 @@ def _objects(tree: Any) -> Iterator[dict[str, Any]]:
 
 @cache
 def reserved_words() -> frozenset[str]:
-    """DuckDB's keywords that cannot name a group or a function, in lower case."""
+    """DuckDB's keywords that cannot be the name of a group or a function, in lower case."""
     with duckdb.connect() as connection:
         return frozenset(
             name for (name,) in connection.execute(sql.read("engine/keywords")).fetchall()

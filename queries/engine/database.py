@@ -25,7 +25,7 @@ from store.layout import Layout
 
 TIME_LIMIT = 60.0
 """Seconds; the time limit of one query."""
-MEMORY_LIMIT = "2GB"
+MEMORY_LIMIT = "2 GB"
 """Memory limit of DuckDB for all queries together, without their results."""
 ANSWER_LIMIT = 2**30
 """Bytes; the size limit of the result of a user's query."""

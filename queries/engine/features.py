@@ -126,7 +126,8 @@ class Features:
         """Delete a feature's file, usable or not. Raises QueryError."""
         names = [*self._found.usable, *self._found.problems]
         if name not in names:
-            raise QueryError(f"there is no feature {name}: there are {', '.join(names) or 'none'}")
+            saved = f"expected one of {', '.join(names)}" if names else "none has been saved"
+            raise QueryError(f"there is no feature {name}: {saved}")
         with self._writing():
             (self._layout.features / f"{name}.parquet").unlink(missing_ok=True)
         self.load()
@@ -156,9 +157,9 @@ class Features:
         """Raises QueryError if a feature cannot be saved under this name."""
         existing = [*self._found.usable, *self._found.problems]
         if problem := _name_problem(name, self._layout):
-            raise QueryError(f"{name!r} cannot name a feature: it {problem}")
+            raise QueryError(f"{name!r} cannot be the name of a feature: it {problem}")
         if find_group(name, SHARED, self._layout.groups):
-            raise QueryError(f"{name} cannot name a feature: there is a group of that name")
+            raise QueryError(f"{name} cannot be the name of a feature: a group has that name")
         if name in existing and not overwrite:
             raise QueryError(
                 f"the feature {name} exists already: choose another name, or overwrite it"
@@ -194,7 +195,7 @@ class Features:
 def _name_problem(name: str, layout: Layout) -> str | None:
     """What is wrong with a feature's name; None if nothing is."""
     if not _NAME.fullmatch(name):
-        return "is not a name of 1 to 63 lower-case letters, digits and _, with no digit first"
+        return "is not 1 to 63 lower-case letters, digits and _, or begins with a digit"
     own = [*schema.TOKENS.names, *pq.read_schema(layout.docs).names, "doc_tokens", "loss"]
     if name in own:
         return "is the name of another column"

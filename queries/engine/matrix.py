@@ -64,7 +64,7 @@ def column_of(checkpoints: np.ndarray, checkpoint: int) -> int:
     return at
 
 
-# The index of a store: its loss matrix on disk, generated from the loss files, never the truth.
+# The index of a store: its loss matrix on disk, generated from the loss files.
 #
 # It is stored in blocks of 64 checkpoints, so that new ones change only the last block. A block's
 # name is a digest of the loss files that it was made from, so a stale one is never found. Its time

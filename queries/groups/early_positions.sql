@@ -1,3 +1,3 @@
 -- Early positions (31 to 69)
--- A steadier relative of the 50th token: positions 31 to 69.
+-- Positions 31 to 69: less noisy than the 50th token alone.
 position between 31 and 69

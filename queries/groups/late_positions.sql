@@ -1,3 +1,3 @@
 -- Late positions (481 and up)
--- A steadier relative of the 500th token: every token with at least 480 before it.
+-- Every token with at least 480 before it: less noisy than the 500th token alone.
 position > 480

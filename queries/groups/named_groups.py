@@ -145,9 +145,9 @@ class NamedGroups:
     def _check_name(self, name: str, overwrite: bool) -> None:
         """A group would hide the column of its name, and its namesake in the other folder."""
         if name in clauses.token_columns(self._database):
-            raise GroupError(f"{name} cannot name a group: it is a column of tokens")
+            raise GroupError(f"{name} cannot be the name of a group: it is a column of tokens")
         if name in RELATIONS:
-            raise GroupError(f"{name} cannot name a group: it is a table of every store")
+            raise GroupError(f"{name} cannot be the name of a group: it is a table of every store")
         if name in self.all() and not overwrite:
             raise GroupError(_in_use(name))
 
@@ -243,12 +243,13 @@ def check_name(name: str) -> None:
     """Raises GroupError unless the text is a plain name in SQL and in every file system."""
     if not _NAME.fullmatch(name):
         raise GroupError(
-            f"{name!r} cannot name a group: expected up to 63 lower-case letters a to z, digits "
-            "and _, with no digit first, as in early_positions"
+            f"{name!r} cannot be the name of a group: expected up to 63 lower-case "
+            "letters a to z, digits and _, not beginning with a digit, as in early_positions"
         )
     if name in reserved_words():
         raise GroupError(
-            f"{name} cannot name a group: it is a reserved word of SQL, so add another word to it"
+            f"{name} cannot be the name of a group: it is a reserved word of SQL, so add another "
+            "word to it"
         )
 
 

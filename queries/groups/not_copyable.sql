@@ -1,3 +1,3 @@
 -- Not copyable
--- Tokens whose last three tokens did not stand together earlier in the doc.
+-- Tokens whose last three tokens did not occur together earlier in the doc.
 trigram_seen_before = 0

@@ -1,3 +1,3 @@
 -- Word continuation
--- Tokens that do not begin a word: the rest of a word that was split, and marks that follow it directly.
+-- Tokens that do not begin a word: the rest of a word that was split, and punctuation directly after a word.
 not is_word_start

@@ -1,3 +1,3 @@
 -- Word start
--- The first token of a word, or of a mark that follows a blank.
+-- The first token of a word, or of punctuation that follows a space.
 is_word_start

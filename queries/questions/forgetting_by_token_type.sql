@@ -1,4 +1,4 @@
--- Which token types does the model end up worse at than it once was?
+-- Which token types does the model forget most?
 -- grain: one row per token type with at least 20 occurrences, the 50 forgotten most.
 -- forgetting: the type's mean loss at the last checkpoint minus its lowest at any, in nats.
 with means as (

@@ -1,4 +1,4 @@
--- Which single tokens did the model once predict well, and no longer does?
+-- Which tokens did the model once predict well but no longer does?
 -- grain: one row per token occurrence, the 50 furthest above their lowest loss at the end, in nats.
 with history as (
     select

@@ -1,4 +1,4 @@
--- Which tokens got worse where the mean loss rose most above its best value so far?
+-- Which tokens got worse when the mean loss rose most above its best value so far?
 -- grain: one row per token occurrence, the 50 whose loss rose most, in nats.
 -- The region: from the low point before the largest rise to the peak. No rows for a run that never rises.
 with so_far as (

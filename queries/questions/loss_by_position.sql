@@ -1,4 +1,4 @@
--- How far does a longer context help the trained model?
+-- How much does a longer context help the trained model?
 -- grain: one row per range of 32 positions, at the last checkpoint; losses in nats.
 with last as (
     select max(checkpoint) as checkpoint from losses

@@ -1,4 +1,4 @@
--- How much does it help that a token stood in the doc before, and how often?
+-- Are tokens easier to predict the more often they occurred earlier in the doc?
 -- grain: one row per number of earlier occurrences (8 stands for 8 and more), at the last checkpoint.
 with last as (
     select max(checkpoint) as checkpoint from loss_rows

@@ -1,4 +1,4 @@
--- Which tokens changed most where the mean loss fell fastest?
+-- Which tokens changed most when the mean loss fell fastest?
 -- grain: one row per token occurrence, the 50 whose loss moved most either way, in nats.
 -- The region: the two neighbouring checkpoints between which the mean loss over all tokens fell most.
 with steps as (

@@ -1,4 +1,4 @@
--- How are the words of a list learned? Put your own list in the place of these.
+-- How are the words of a list learned? Replace the list with your own.
 -- grain: one row per word and checkpoint; losses in nats, of all tokens that the word is split into.
 with words as (
     select unnest(['we', 'you', 'it', 'they', 'of', 'to', 'people', 'world']) as word

@@ -1,5 +1,5 @@
 -- Is the rest of a word learned before its beginning?
--- grain: one row per checkpoint: mean losses in nats, and continuations minus starts with a 95 % band.
+-- grain: one row per checkpoint: mean losses in nats, and continuations minus starts with a 95% band.
 select
     checkpoint,
     starts.mean_loss as word_starts,

@@ -32,7 +32,7 @@ def store_facts(store: Store) -> pd.DataFrame:
             if (stride := about.options.get("stride"))
             else ", no overlap"
         )
-        + (f", {about.bos} in front" if about.bos else ", no BOS in front"),
+        + (f", {about.bos} prepended" if about.bos else ", no BOS token"),
         "Position": "the number of tokens that the model saw before the predicted one, the BOS "
         "included",
         "Loss": f"-ln p of the token itself, in nats; scored in {about.dtype}, attention "
@@ -48,9 +48,9 @@ def store_facts(store: Store) -> pd.DataFrame:
 def missing(store: Store) -> list[str]:
     """Limits of the store as a whole."""
     found = [
-        "Other seeds and other texts: this is one run, scored on one text. Bands describe other "
-        "documents of this kind, not other training runs.",
-        "Causes: groups differ in more than the property in their name (rarity, position). "
+        "Other seeds and other texts: this is one run, scored on one text. Bands describe the "
+        "variation between documents of this kind, not between training runs.",
+        "Causes: groups differ in more ways than their names say, such as rarity and position. "
         "`python -m queries matched` compares a group with tokens that match it.",
     ]
     if store.probes is None:
@@ -111,7 +111,7 @@ def report(store: Store) -> Report:
 def _whole(store: Store, chosen: SelectedRegion | None) -> Section:
     frame = store.trajectories({"all tokens": "true"})
     shown = chosen.region if chosen else None
-    note = "Band: 95 % for each checkpoint separately, with source documents as the sampled unit."
+    note = "Band: 95% for each checkpoint separately, with source documents as the sampled unit."
     if shown:
         note += f" Shaded: {span(*shown)}, which Figures 7 and 8 zoom into."
     exhibit = Exhibit(
@@ -153,7 +153,7 @@ def _course(frame: pd.DataFrame) -> str:
         f"and {number(last['mean_loss'])} at step {step(last['checkpoint'])}"
     )
     if known(last["low"], last["high"]):
-        text += f" (95 % band {number(last['low'])} to {number(last['high'])})"
+        text += f" (95% band {number(last['low'])} to {number(last['high'])})"
     if lowest["checkpoint"] != last["checkpoint"]:
         text += (
             f"; its lowest is {number(lowest['mean_loss'])}, at step {step(lowest['checkpoint'])}"

@@ -54,9 +54,9 @@ def _rise(store: Store, kind: str, rises: pd.DataFrame, found: pd.DataFrame) -> 
     largest = rises.iloc[int(rises["size"].argmax())]
     first, peak, last = (int(largest[end]) for end in ("first", "peak", "last"))
     seen = [
-        f"{count(len(rises), kind)} of the mean loss found. The largest rises by "
-        f"{plain(largest['size'])} nats from step {step(first)} to its peak at {step(peak)} and is "
-        f"back at step {step(last)} ({largest['noise_ratio']:.0f} times the noise from checkpoint "
+        f"The mean loss has {count(len(rises), kind)}. The largest rises by "
+        f"{plain(largest['size'])} nats from step {step(first)} to its peak at {step(peak)} and "
+        f"ends at step {step(last)} ({largest['noise_ratio']:.0f} times the noise from checkpoint "
         f"to checkpoint, {chance(largest['p_value'])})."
     ]
     others = rises.drop(index=largest.name)
@@ -147,7 +147,7 @@ def sections(store: Store, chosen: SelectedRegion | None) -> list[Section]:
             Section(
                 "region",
                 "Figures 7 to 10: What happens in a loss spike?",
-                "Which tokens get worse, which better?",
+                "Which tokens get worse, and which get better?",
                 seen=(NO_CHANGE,),
                 missing=(f"Figures 7 to 10: {NO_CHANGE}",),
             )
@@ -158,7 +158,7 @@ def sections(store: Store, chosen: SelectedRegion | None) -> list[Section]:
         Section(
             "region",
             f"Figures 7 and 8: {question}",
-            f"Which tokens get worse and which better in {span(*chosen.region)}?",
+            f"Which tokens get worse and which get better in {span(*chosen.region)}?",
             (all_tokens(store),),
             first.exhibits,
             (*chosen.seen, *first.seen),
@@ -178,7 +178,7 @@ def sections(store: Store, chosen: SelectedRegion | None) -> list[Section]:
 
 
 def _after(store: Store, chosen: SelectedRegion) -> Section:
-    title = "Figures 9 and 10: And afterwards? Do the same tokens change back?"
+    title = "Figures 9 and 10: Do the same tokens change back afterwards?"
     if chosen.after is None:
         none = "there is no later region to compare with."
         return Section(
@@ -194,7 +194,7 @@ def _after(store: Store, chosen: SelectedRegion) -> Section:
     counts = {(a, b): int(n) for a, b, n in lines if a != b}
     ask = (
         f"Are the tokens that changed most in {span(*chosen.region)} those that change back most "
-        f"in {span(*chosen.after)}? (The step between them belongs to only one.)"
+        f"in {span(*chosen.after)}? (The two regions share no checkpoint.)"
     )
     return Section(
         "after",

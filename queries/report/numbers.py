@@ -46,10 +46,10 @@ def count(n: int, noun: str, plural: str = "") -> str:
 
 
 def share(value: float, digits: int = 0) -> str:
-    """57 %; with more digits near 0 and 100."""
+    """57%; with more digits near 0 and 100."""
     percent = 100 * value
     near_end = 0 < percent < 1 or 99 < percent < 100
-    return f"{percent:.{max(digits, 2) if near_end else digits}f} %"
+    return f"{percent:.{max(digits, 2) if near_end else digits}f}%"
 
 
 def chance(p_value: float) -> str:

@@ -34,7 +34,7 @@ def _section(section: Section) -> str:
         f'<section id="{_text(section.key)}"><h2>{_text(section.title)}</h2>',
         f'<p class="question">{_text(section.question)}</p>',
         _groups(section.groups),
-        f'<div class="seen"><h3>What is seen</h3>{_items(section.seen)}</div>',
+        f'<div class="seen"><h3>Findings</h3>{_items(section.seen)}</div>',
     ]
     if section.compared:
         parts.append(f"<h3>Compared with the report's own figure</h3>{_items(section.compared)}")

@@ -11,7 +11,7 @@ from queries.report.numbers import better, count
 from queries.report.pairs import Pair, Question, Reader, positions, surnames, words
 from queries.stats.simultaneous_bands import FEWEST_DOCS
 
-BANDS = "Bands: 95 % for each checkpoint separately, with source documents as the sampled unit."
+BANDS = "Bands: 95% for each checkpoint separately, with source documents as the sampled unit."
 WIDE = (
     f"{BANDS} The pale band is simultaneous: it holds at all checkpoints together. Below "
     "the dashed line, the first group is predicted better."

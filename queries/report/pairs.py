@@ -54,12 +54,12 @@ class Pair:
 
     @cached_property
     def band(self) -> Band:
-        """First mean minus second; 95 % for each checkpoint separately."""
+        """First mean minus second; 95% for each checkpoint separately."""
         return bands.difference_band(*self._sums)
 
     @cached_property
     def simultaneous(self) -> Band:
-        """The same; 95 % for all checkpoints together."""
+        """The same; 95% for all checkpoints together."""
         return simultaneous_band(*self._sums)
 
     def means(self) -> pd.DataFrame:
@@ -80,7 +80,7 @@ class Pair:
     def changes(self, region: Region) -> tuple[np.ndarray, ...]:
         """(change, low, high) of the first, the second and the difference in the region (nats).
 
-        Last mean minus first; 95 % over source documents for that one region.
+        Last mean minus first; 95% over source documents for that one region.
         """
         at = [int(np.searchsorted(self.steps, end)) for end in region]
         one, two = self._sums
@@ -168,7 +168,7 @@ class Question:
 
 
 def positions(store: Store) -> list[Question]:
-    """The 500th token against the 50th, and more tokens: late positions against early ones."""
+    """The 500th token compared with the 50th, and late positions compared with early ones."""
     exact = Question(
         ("500th tokens", "position = 500"),
         ("50th tokens", "position = 50"),
@@ -186,14 +186,14 @@ def positions(store: Store) -> list[Question]:
         (f"early tokens (position {low} to {high})", f'"position" between {low} and {high}'),
         (1, 2),
         "b",
-        "more tokens: late positions against early ones",
+        "with more tokens: late positions vs. early ones",
         "no token has a late position, or none an early one",
     )
     return [exact, steadier]
 
 
 def words() -> list[Question]:
-    """Tokens that do not start a word against those that do; and as the original code had it."""
+    """Tokens that do not start a word compared with those that do, in two definitions."""
     return [
         Question(
             ("tokens inside words", "not is_word_start"),
@@ -204,18 +204,21 @@ def words() -> list[Question]:
             "every token starts a word, or none does",
         ),
         Question(
-            ("tokens after one without a leading blank", "not starts_with(prev_token_str, ' ')"),
-            ("tokens after one with it", "starts_with(prev_token_str, ' ')"),
+            (
+                "tokens after a token without a leading space",
+                "not starts_with(prev_token_str, ' ')",
+            ),
+            ("tokens after a token with a leading space", "starts_with(prev_token_str, ' ')"),
             (3, 4),
             "b",
             "as the original code computed it: the token after",
-            "all preceding tokens have a leading blank, or none has",
+            "all preceding tokens have a leading space, or none has",
         ),
     ]
 
 
 def surnames(store: Store, few: bool) -> list[Question]:
-    """Presidents' surnames against all other tokens; of all presidents too, where `few`."""
+    """Presidents' surnames compared with all other tokens; if `few`, also of all presidents."""
     sets = [("the six surnames", "surnames_report", "", "b")]
     if few:
         sets.append(("all presidents' surnames", "surnames_presidents", "c", "d"))

@@ -30,7 +30,7 @@ from queries.store import Store
 # Changes of single tokens in a region.
 
 FEATURES = (
-    ("copyable (the last three tokens stood together earlier in the doc)", "copyable"),
+    ("copyable (the last three tokens occurred together earlier in the doc)", "copyable"),
     ("word starts", "word_start"),
 )
 
@@ -40,11 +40,11 @@ def histogram(store: Store, zoom: Zoom, avoid: Region) -> list[str]:
     change = zoom.changes["change"].to_numpy(np.float64)
     rose, fell = (change > 0).mean(), (change < 0).mean()
     low, high = share_band(change > 0, store.source_of_row)
-    sure = f" (95 % band {share(low, 1)} to {share(high, 1)})" if np.isfinite(low) else ""
+    sure = f" (95% band {share(low, 1)} to {share(high, 1)})" if np.isfinite(low) else ""
     ends = np.quantile(change, [0.01, 0.99])
     lines = [
         f"From step {step(zoom.first)} to {step(zoom.last)}, {share(rose, 1)} of {len(change):,} "
-        f"tokens get worse{sure}, {share(fell, 1)} better; the mean change is "
+        f"tokens get worse{sure} and {share(fell, 1)} get better; the mean change is "
         f"{signed(change.mean())} nats, the median {signed(float(np.median(change)))}.",
         f"One token in a hundred changes by {number(ends[0])} nats or lower, one in a hundred by "
         f"{signed(ends[1])} or higher; the extremes are {band(change.min(), change.max())}.",
@@ -61,15 +61,15 @@ def _usual(store: Store, zoom: Zoom, avoid: Region, change: np.ndarray) -> list[
     worse = [float((other > 0).mean()) for other in others]
     spread = [float(other.std()) for other in others]
     return [
-        f"In the {count(len(regions), 'other region')} with as many checkpoints nearest to it, "
-        f"{share(min(worse))} to {share(max(worse))} get worse, and changes have a standard "
-        f"deviation of {plain(min(spread))} to {plain(max(spread))} nats; here it is "
+        f"In the nearest {count(len(regions), 'region')} with as many checkpoints, "
+        f"{share(min(worse))} to {share(max(worse))} of the tokens get worse, and changes have a "
+        f"standard deviation of {plain(min(spread))} to {plain(max(spread))} nats; here it is "
         f"{plain(float(change.std()))}."
     ]
 
 
 def share_band(chosen: np.ndarray, source_of_row: np.ndarray) -> tuple[float, float]:
-    """95 % band of the share of true values, bool (tokens,), over source documents.
+    """95% band of the share of true values, bool (tokens,), over source documents.
 
     The cluster-robust error of a mean, as in `queries.stats.bands`; NaN for one document.
     """
@@ -101,8 +101,8 @@ def trajectories(store: Store, zoom: Zoom) -> list[str]:
     half = {name: _half_way(zoom.lists[name], zoom) for name in ("decreased", "increased")}
     if all(half.values()):
         lines.append(
-            f"Half of their mean fall is reached at step {step(half['decreased'] or 0)}, half of "
-            f"the mean rise at step {step(half['increased'] or 0)}. They diverge by "
+            f"Half of the mean fall is reached at step {step(half['decreased'] or 0)}, half of the "
+            f"mean rise at step {step(half['increased'] or 0)}. The two lists diverge by "
             "construction."
         )
     return lines
@@ -113,7 +113,7 @@ def _features(store: Store, rows: np.ndarray) -> str:
     for name, group in FEATURES:
         members = store.members(group)
         here, all_over = float(np.isin(rows, members).mean()), len(members) / len(store.facts)
-        parts.append(f"{share(here)} are {name}; of all tokens {share(all_over)}")
+        parts.append(f"{share(here)} are {name}, compared with {share(all_over)} of all tokens")
     return ". ".join(parts) + "."
 
 
@@ -226,7 +226,7 @@ def of_spike(store: Store, region: tuple[int, int], median: float) -> tuple[str,
     apart = region[1] < SPIKE[0] or region[0] > SPIKE[1]
     return (
         f"The report zoomed into {span(*SPIKE)}, chosen by eye; the region detected here "
-        f"{'does not touch' if apart else 'overlaps'} it.",
+        f"{'does not overlap' if apart else 'overlaps'} it.",
         f"Its Figure 7, of token texts from step 5,500 to 6,500, peaks at about {signed(PEAK, 1)} "
         f"nats; the median change of tokens here is {signed(median)}.",
         *_other_text(store),
@@ -293,7 +293,7 @@ def _at_end(pair: Pair) -> str:
     if pair.n_docs < FEWEST_DOCS:
         sure = "too few documents for a band"
     else:
-        sure = f"95 % band of the difference {band(low, high)}"
+        sure = f"95% band of the difference {band(low, high)}"
     return (
         f"At the last checkpoint, step {step(pair.steps[-1])}, {_the(pair.first.name)} are "
         f"predicted {better(estimate)} than {_the(pair.second.name)} ({sure})."
@@ -320,8 +320,8 @@ def _distinguishable(pair: Pair) -> str:
     text = f"{_first(pair, found)} {_largest(pair, found)}"
     if found.first == pair.steps[0]:
         text += (
-            f" At the first checkpoint, step {step(pair.steps[0])}, the difference was "
-            f"{signed(float(pair.band.estimate[0]))} already, before the training in this store."
+            f" At the first checkpoint, step {step(pair.steps[0])}, the difference was already "
+            f"{signed(float(pair.band.estimate[0]))}, before any training in this store."
         )
     return text
 
@@ -352,8 +352,8 @@ def _largest(pair: Pair, found: Separation) -> str:
     estimate, low, high = (float(x[at]) for x in _parts(pair))
     wide = f"{band(float(pair.simultaneous.low[at]), float(pair.simultaneous.high[at]))}"
     return (
-        f"The difference is largest at step {step(pair.steps[at])}: {signed(estimate)} nats (there "
-        f"{band(low, high)} separately, {wide} simultaneously)."
+        f"The difference is largest at step {step(pair.steps[at])}: {signed(estimate)} nats "
+        f"(separate band {band(low, high)}, simultaneous band {wide})."
     )
 
 
@@ -369,7 +369,7 @@ def _moving(pair: Pair) -> list[str]:
         f"{_capital(_the(pair.first.name))} gain fastest on {_the(pair.second.name)} in "
         f"{span(*region)}: their mean loss changes by {signed(first[0])} nats, the others' "
         f"by {signed(second[0])}, so the difference by {_sure(both)}; the "
-        "region was chosen as the steepest."
+        "region was selected as the steepest."
     ]
     after = (region[1], int(pair.steps[-1]))
     if after[0] < after[1]:

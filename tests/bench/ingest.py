@@ -1,4 +1,4 @@
-"""`make bench-ingest`: our scoring next to other ways, taking turns in one run; medians.
+"""`make bench-ingest`: our scoring next to other ways, interleaved in one run; medians.
 
 Each line names one way to compute the losses:
 `ours`      what a run does once its plan is made: read each checkpoint's weights, hash them, score

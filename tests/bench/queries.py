@@ -1,6 +1,6 @@
 """`make bench`: two groups' means with bands and their difference, next to other ways to the means.
 
-All ways take turns in one run, on the same files, warm; the numbers are medians. `ours` also
+All ways are interleaved in one run, on the same files, warm; the numbers are medians. `ours` also
 computes bands and the difference; the others compute only the two means. `floor` is numpy summing
 exactly the members' rows of the matrix, one group at a time; `report` is the report's way, a Python
 function that is called for each token at each checkpoint, measured on two checkpoints and scaled to
@@ -189,7 +189,7 @@ def _options() -> argparse.Namespace:
 
 
 def _medians(runs: int, *ways: Way) -> list[float]:
-    """Median seconds of each way; the ways take turns."""
+    """Median seconds of each way; the ways are interleaved."""
     seconds: list[list[float]] = [[] for _ in ways]
     for _ in range(runs):
         for way, taken in zip(ways, seconds, strict=True):

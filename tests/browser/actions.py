@@ -1,4 +1,4 @@
-"""What a user does with a mouse and keys, each followed by a wait until the page is settled."""
+"""What a user does with mouse and keys, each followed by a wait until the page is settled."""
 
 import time
 from collections.abc import Callable
@@ -107,7 +107,7 @@ def brush_region(page: Page, start: float, end: float) -> tuple[int, int]:
 
 
 def has_charts(page: Page, count: int) -> None:
-    """So many charts are drawn; Streamlit draws some in two layers, canvas for the marks."""
+    """Expect `n` charts; Streamlit draws some in two layers, with a canvas for the marks."""
     charts = page.locator(CHARTS)
     expect(charts.filter(has=page.locator(".marks"))).to_have_count(count)
 

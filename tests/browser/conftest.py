@@ -33,7 +33,7 @@ FRAMES = 8
 expect.set_options(timeout=30_000)  # shared machines are slow at times
 
 # When the page last sent a message, ran the script and changed. A message to the server is answered
-# by a run of the script, or by nothing: then two seconds are enough.
+# by a run of the script, or not at all: then two seconds are enough.
 WATCH = """
 (() => {
   const last = { sent: 0, ran: 0 };
@@ -188,7 +188,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def watched(page: Page) -> list[str]:
-    """What goes wrong in a page from now on: its errors, and requests that leave this machine."""
+    """Errors of a page from now on, and its requests that leave this machine."""
     errors: list[str] = []
     page.on("console", lambda m: errors.append(m.text) if _is_ours(m) else None)
     page.on("pageerror", lambda e: errors.append(str(e)))
@@ -197,7 +197,7 @@ def watched(page: Page) -> list[str]:
 
 
 def _is_ours(message: ConsoleMessage) -> bool:
-    """An error, except that Streamlit asks below the page's path before it asks at the root."""
+    """A real error: Streamlit requests files below the page's path before it does at the root."""
     below_path = re.search(r"/\w+/_stcore/", message.location["url"])
     return message.type == "error" and not below_path
 

@@ -1,4 +1,4 @@
-"""Make screenshots: `python -m tests.browser.shots FOLDER [--every]`; README's, or every look."""
+"""Take screenshots: `python -m tests.browser.shots FOLDER [--every]`; README's, or all of them."""
 
 import sys
 import tempfile
@@ -31,7 +31,7 @@ TWELVE = groups(
 
 @dataclass(frozen=True)
 class Look:
-    """A page's address, and how it is looked at."""
+    """A page's address, and how its screenshot is taken."""
 
     path: str
     scheme: Literal["light", "dark"] = "light"
@@ -104,7 +104,7 @@ LOOKS = IN_README | {
 
 
 def main(folder: Path, every: bool) -> None:
-    """Write one PNG per look into `folder`."""
+    """Write one PNG per screenshot into `folder`."""
     looks = LOOKS if every else IN_README
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as empty:
         browser = launch(playwright)

@@ -1,4 +1,4 @@
-"""What a user does on the analyses' pages: choose, look, take what was found to Trajectories."""
+"""What a user does on the analyses' pages: set options, read, show a finding on Trajectories."""
 
 import re
 from pathlib import Path

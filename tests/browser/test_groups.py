@@ -44,7 +44,7 @@ def test_a_named_group_is_previewed_and_added(page: Page, app: str) -> None:
     expect(page.get_by_text("Word start", exact=True).first).to_be_visible()
 
 
-def test_a_group_is_built_from_conditions_and_built_on(page: Page, app: str) -> None:
+def test_a_group_is_built_from_conditions_and_extended(page: Page, app: str) -> None:
     shown = dialog(page, app, "Build")
     press(page, "Add condition")
     choose(page, "Condition", "Start of a word")
@@ -78,7 +78,7 @@ def test_a_written_group_is_corrected_named_and_restored(page: Page, app: str) -
     write(page, "A condition in SQL", "is_palindrom(word)")
     expect(shown.get_by_text("did you mean is_palindrome")).to_be_visible()
     write(page, "A condition in SQL", "is_palindrome(word)")
-    write(page, "Name in the charts (optional)", "Pal *in* dromes")
+    write(page, "Display name (optional)", "Pal *in* dromes")
     press(page, "Add")
     added = json.loads(query(page)["group"][2])
     assert added == {"text": "is_palindrome(word)", "name": "Pal *in* dromes"}
@@ -172,7 +172,7 @@ def test_all_runs_are_drawn(page: Page, folder_app: str, seeds: list[Path]) -> N
     has_charts(page, 1)
 
 
-def test_own_names_and_colours_survive_a_reload(page: Page, app: str) -> None:
+def test_custom_names_and_colours_survive_a_reload(page: Page, app: str) -> None:
     group = json.dumps({"text": "copyable", "name": "Mine", "color": "#112233"})
     opened(page, f"{app}/?{groups('word_start', group)}")
     expect(page.get_by_text("Mine", exact=True).first).to_be_visible()

@@ -38,7 +38,7 @@ def test_the_first_page_shows_two_charts_and_the_sizes_of_groups(page: Page, app
         ('{"built":{"kind":"nonsense"}}', "tokens have no column nonsense"),
     ],
 )
-def test_an_invalid_group_gets_a_message_and_the_other_stays(
+def test_an_invalid_group_gets_a_message_and_the_other_is_still_drawn(
     page: Page, app: str, clause: str, sentence: str
 ) -> None:
     opened(page, f"{app}/?{groups(clause, 'copyable')}")
@@ -77,7 +77,7 @@ def test_groups_stay_selected_on_another_page_and_back(page: Page, app: str) -> 
     has_charts(page, 2)
 
 
-def test_unknown_values_in_the_url_fall_back(page: Page, app: str) -> None:
+def test_unknown_values_in_the_url_fall_back_to_defaults(page: Page, app: str) -> None:
     opened(page, f"{app}/?axis=nonsense&region=9-1&compare=nonsense&smooth=x&events=no")
     has_charts(page, 2)
 
@@ -94,7 +94,7 @@ def test_unknown_values_in_the_url_fall_back(page: Page, app: str) -> None:
     ],
     ids=["colour", "number", "region", "token"],
 )
-def test_invalid_values_in_the_url_break_no_page(page: Page, app: str, address: str) -> None:
+def test_no_page_fails_on_invalid_values_in_the_url(page: Page, app: str, address: str) -> None:
     opened(page, app + address)
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     expect(page.get_by_text("encountered an error")).to_have_count(0)

@@ -1,4 +1,4 @@
-"""Ten sessions at once, each doing something else: none sees another's state, none fails."""
+"""Ten sessions at once, each with its own actions: none sees another's state, none fails."""
 
 from collections.abc import Callable
 
@@ -41,7 +41,7 @@ SESSIONS: list[tuple[str, Callable[[Page], None]]] = [
     (f"/?{groups('copyable', 'is_palindrome(word)')}", remove_last),
     (f"/?{groups('position > 20', 'position < 20')}", make_baseline),
     (f"/?{groups('word_start')}&axis=linear", to_zoom),
-    ("/?compare=ratio", heading("Ratio: each group over the baseline")),
+    ("/?compare=ratio", heading("Ratio: each group divided by the baseline")),
     ("/?smooth=0.1&events=all+tokens", first_group_is("not_copyable")),
     ("/zoom?first=0&last=100", heading("Change in loss from step 0 to 100")),
     ("/zoom?first=400&last=700&lists_of=types", heading("Token types")),

@@ -23,7 +23,7 @@ def test_an_example_is_chosen_and_run(page: Page, app: str) -> None:
     opened(page, f"{app}/sql")
     box = page.get_by_role("combobox", name="Example questions")
     box.click()
-    page.get_by_role("option", name="How far does a longer context help").click()
+    page.get_by_role("option", name="How much does a longer context help").click()
     settled(page)
     page.get_by_role("button", name="Run").click()
     settled(page)
@@ -85,7 +85,7 @@ def test_the_answer_is_saved_and_its_chart_changed(page: Page, app: str, tmp_pat
     has_charts(page, 1)
 
 
-def test_the_schema_is_at_hand(page: Page, app: str) -> None:
+def test_the_schema_can_be_browsed(page: Page, app: str) -> None:
     opened(page, f"{app}/sql")
     for name in ("tokens", "macros", "named groups"):
         page.get_by_role("combobox", name="Tables and columns").click()

@@ -1,4 +1,4 @@
-"""Reading a text: colours, a token selected by mouse and by keys, jumps, links, mistakes."""
+"""Reading a text: colours, tokens selected by mouse and keys, jumps, links, invalid input."""
 
 import re
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ HOSTILE = [
 
 @pytest.fixture
 def hostile_store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A text that would be markup if it were not taken as text."""
+    """A text that would be markup if it were not escaped."""
     monkeypatch.setattr(stores, "VOCABULARY", HOSTILE)
     yield stores.build_store(folder / "hostile", sources=12)
     rmtree(folder / "hostile")
@@ -61,7 +61,7 @@ def color(page: Page, at: int) -> str:
     return str(token.evaluate("t => getComputedStyle(t).backgroundColor"))
 
 
-def test_a_doc_is_read_and_each_token_says_its_value(page: Page, app: str) -> None:
+def test_a_doc_is_shown_with_the_value_of_each_token(page: Page, app: str) -> None:
     read(page, f"{app}/text")
     expect(page.locator(".token")).to_have_count(511)
     text = page.locator(".text").inner_text()
@@ -115,9 +115,7 @@ def test_tokens_are_reached_and_selected_with_keys(page: Page, app: str) -> None
     assert page.locator('.token[tabindex="0"]').count() == 1
 
 
-def test_a_largest_change_is_jumped_to_in_the_doc_and_in_the_whole_text(
-    page: Page, app: str
-) -> None:
+def test_a_row_of_the_largest_changes_leads_to_its_token(page: Page, app: str) -> None:
     read(page, f"{app}/text")
     select_row(page, 0, 0, page.locator('[aria-selected="true"].token'))
     has_query(page, "token", str(selected(page)))
@@ -153,7 +151,7 @@ def test_members_of_a_group_are_marked(page: Page, app: str) -> None:
     expect(page.locator(".legend")).to_contain_text("5 of the doc's 511 tokens")
 
 
-def test_docs_are_stepped_through_and_searched(page: Page, app: str) -> None:
+def test_docs_are_browsed_and_searched(page: Page, app: str) -> None:
     read(page, f"{app}/text")
     page.locator(".token").nth(3).click()
     settled(page)
@@ -185,7 +183,9 @@ def test_an_unknown_token_in_a_link_is_dropped(page: Page, app: str) -> None:
     assert selected(page) == -1
 
 
-def test_text_is_text_whatever_it_holds(page: Page, folder_app: str, hostile_store: Path) -> None:
+def test_text_is_never_interpreted_as_markup(
+    page: Page, folder_app: str, hostile_store: Path
+) -> None:
     read(page, f"{folder_app}/text?store={hostile_store}&part=1")
     for at in range(0, page.locator(".token").count(), 3):
         page.locator(".token").nth(at).click()

@@ -1,6 +1,6 @@
 """Random texts with odd metadata through `ingest run`; then every analysis and every page, once.
 
-A few examples by default; `make fuzz` tries FUZZ of them.
+A few examples by default; `make fuzz` tries FUZZ.
 """
 
 import json
@@ -19,6 +19,7 @@ import queries
 from ingest.__main__ import main
 from ingest.verify import verify
 from queries import Store
+from queries.analyses.base import Result
 from queries.analyses.registry import ANALYSES, Analysis
 from queries.errors import QueryError
 from queries.questions import questions
@@ -121,7 +122,7 @@ def values_of(analysis: Analysis) -> dict[str, Any]:
 
 
 def ask_everything(store: Store) -> None:
-    """Every answer is a result or a sentence. Only a mistake of ours raises anything else."""
+    """Every answer is a result or a sentence. Anything else is a bug."""
     everything = store.trajectories({"all": "true"})
     assert list(everything["checkpoint"]) == list(STEPS)
     assert len(store.make_catalog())
@@ -141,7 +142,7 @@ def ask_everything(store: Store) -> None:
 @given(inputs)
 @example(ALL_NAMES)
 @fuzzed(default=2)
-def test_random_stores_answer_everything(given_input: dict[str, Any]) -> None:
+def test_every_analysis_of_a_random_store_answers(given_input: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         if store := ingested(given_input, Path(folder)):
             ask_everything(Store(store))
@@ -157,7 +158,7 @@ def test_every_page_of_a_random_store_is_drawn(given_input: dict[str, Any]) -> N
 
 
 def test_a_broken_analysis_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(store: Store) -> None:
+    def broken(store: Store) -> Result:
         raise KeyError(store.path)
 
     monkeypatch.setitem(globals(), "ONE_STORE", [Analysis("x", "", "", broken, "", "")])

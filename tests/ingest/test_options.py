@@ -43,12 +43,14 @@ def test_recorded_options_are_entries_of_the_manifest() -> None:
         "stride",
         "limit_docs",
         "limit_tokens",
+        "precision",
     ]
     assert RunOptions(stride=7).recorded == {
         "max_parts": None,
         "stride": 7,
         "limit_docs": None,
         "limit_tokens": None,
+        "precision": "highest",
     }
 
 

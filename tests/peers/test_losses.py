@@ -16,7 +16,7 @@ from store.layout import Layout
 from tests.ingest.model.test_heads import gemma2
 from tests.models import PROSE, byte_level, tiny
 
-# Of one context length, so that texts are cut alike.
+# Of one context length, so that texts are cut at the same places.
 MAKERS = {
     "gpt2": lambda: tiny("gpt2"),
     "neox": lambda: tiny("neox"),
@@ -28,8 +28,8 @@ ONE_WINDOW = ["The Congress met.", " he said", "Naïve — café", "war's end\n\
 
 
 @pytest.fixture(scope="module", params=MAKERS)
-def family(request) -> str:
-    return request.param
+def family(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def loaded(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     return AutoModelForCausalLM.from_pretrained(folder / "run" / "step1").eval(), byte_level()
 
 
-def test_each_documents_sum_is_that_of_lm_evaluation_harness(folder):
+def test_each_documents_sum_is_that_of_lm_evaluation_harness(folder: Path) -> None:
     """It takes disjoint windows, the first after the BOS, the others after the token before."""
     huggingface = pytest.importorskip("lm_eval.models.huggingface", reason="lm-eval is missing")
     from lm_eval.api.instance import Instance
@@ -78,8 +78,8 @@ def test_each_documents_sum_is_that_of_lm_evaluation_harness(folder):
         assert losses.sum(dtype=np.float64) == pytest.approx(expected, abs=1e-4 * len(losses))
 
 
-def test_each_token_is_that_of_minicons(folder):
-    """It gives no loss to the first token unless it is told to put a BOS in front."""
+def test_each_token_is_that_of_minicons(folder: Path) -> None:
+    """It gives no loss to the first token unless a BOS is prepended."""
     scorer = pytest.importorskip("minicons.scorer", reason="minicons is missing")
     model, tokenizer = loaded(folder)
     peer = scorer.IncrementalLMScorer(model, tokenizer=tokenizer, device="cpu")
@@ -91,7 +91,7 @@ def test_each_token_is_that_of_minicons(folder):
             np.testing.assert_allclose(losses, theirs[1:], rtol=0, atol=1e-4)
 
 
-def test_windows_that_carry_one_token_over_are_those_of_lm_evaluation_harness(folder):
+def test_windows_that_carry_one_token_over_are_those_of_lm_evaluation_harness(folder: Path) -> None:
     """Its way with long texts is `--no-bos --stride 1`, if the first token is its prefix."""
     huggingface = pytest.importorskip("lm_eval.models.huggingface", reason="lm-eval is missing")
     from lm_eval.api.instance import Instance

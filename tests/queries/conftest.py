@@ -1,4 +1,4 @@
-"""A small store and the demo store to ask; one more to change."""
+"""A small store and the demo store to read, and one to change."""
 
 from pathlib import Path
 

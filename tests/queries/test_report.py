@@ -1,4 +1,4 @@
-"""The report tells what was planted, claims nothing else, and agrees with plain SQL."""
+"""The report finds what was planted, claims nothing else, and agrees with plain SQL."""
 
 import html
 import json
@@ -16,6 +16,7 @@ import pytest
 from queries import Store
 from queries.__main__ import main
 from queries.report import report, to_html, to_table
+from queries.report.model import Report, Section
 from queries.report.numbers import MINUS, number, share, signed, step
 from store.layout import Layout
 from tests.queries.conftest import DEMO
@@ -26,25 +27,25 @@ HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&amp
 
 
 @pytest.fixture(scope="module")
-def demo_report(demo):
+def demo_report(demo: Store) -> Report:
     return report(demo)
 
 
 @pytest.fixture(scope="module")
-def nothing(tmp_path_factory):
+def nothing(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store in which no group differs and no spike happens."""
     return reported.made_up(tmp_path_factory.mktemp("null") / "run")
 
 
-def section(found, key):
+def section(found: Report, key: str) -> Section:
     return next(s for s in found.sections if s.key == key)
 
 
-def told(found, key) -> str:
+def told(found: Report, key: str) -> str:
     return " ".join(section(found, key).seen)
 
 
-def test_a_planted_position_effect_is_found_and_worded(tmp_path):
+def test_a_planted_position_effect_is_found_and_described(tmp_path: Path) -> None:
     store = reported.made_up(tmp_path / "run", reported.position_effect)
     found = section(report(store), "position")
     assert 150 <= found.numbers["first_told_apart"] <= 170
@@ -57,7 +58,7 @@ def test_a_planted_position_effect_is_found_and_worded(tmp_path):
     assert not found.missing
 
 
-def test_the_surname_and_the_token_after_it_are_two_questions(tmp_path):
+def test_the_surname_and_the_token_after_it_are_two_questions(tmp_path: Path) -> None:
     store = reported.made_up(tmp_path / "run", reported.after_surnames, sources=40)
     found = report(store)
     own, after = section(found, "surnames"), section(found, "surnamesb")
@@ -70,7 +71,7 @@ def test_the_surname_and_the_token_after_it_are_two_questions(tmp_path):
     assert "surnamesc" not in {s.key for s in found.sections}
 
 
-def test_where_nothing_is_there_nothing_is_claimed(nothing):
+def test_nothing_is_claimed_without_an_effect(nothing: Store) -> None:
     found = report(nothing)
     for key in ("position", "words", "wordsb"):
         seen = told(found, key)
@@ -87,7 +88,7 @@ def test_where_nothing_is_there_nothing_is_claimed(nothing):
     assert any("This store has no probes" in line for line in found.missing)
 
 
-def test_a_planted_spike_is_found(tmp_path):
+def test_a_planted_spike_is_found(tmp_path: Path) -> None:
     store = reported.made_up(tmp_path / "run", reported.spike)
     found = report(store)
     region, after = section(found, "region"), section(found, "after")
@@ -102,7 +103,7 @@ def test_a_planted_spike_is_found(tmp_path):
     assert [e.number for e in (*region.exhibits, *after.exhibits)] == ["7", "8", "9", "10"]
 
 
-def test_the_demo_is_told_as_plain_sql_has_it(demo_report):
+def test_the_demos_numbers_are_those_of_plain_sql(demo_report: Report) -> None:
     losses = f"'{DEMO}/losses/*.parquet'"
     score = duckdb.sql(
         "select avg(loss) filter (position = 500) - avg(loss) filter (position = 50) "
@@ -128,7 +129,7 @@ def test_the_demo_is_told_as_plain_sql_has_it(demo_report):
     assert f"the mean change is {signed(mean)} nats, the median {signed(median)}" in seen
 
 
-def test_the_demo_spike_and_its_overlap(demo, demo_report):
+def test_the_demo_spike_and_its_overlap(demo: Store, demo_report: Report) -> None:
     region, after = section(demo_report, "region"), section(demo_report, "after")
     assert (region.numbers["first"], region.numbers["last"]) == (1380, 1640)
     assert (after.numbers["first"], after.numbers["last"]) == (1660, 2300)
@@ -139,7 +140,7 @@ def test_the_demo_spike_and_its_overlap(demo, demo_report):
     assert "10 are among the 50 that decreased most" in told(demo_report, "after")
 
 
-def test_what_the_demo_does_not_show_is_said(demo_report):
+def test_what_the_demo_does_not_show_is_listed(demo_report: Report) -> None:
     missing = " ".join(demo_report.missing)
     for fact in (
         "500th tokens are statistically indistinguishable",
@@ -153,7 +154,7 @@ def test_what_the_demo_does_not_show_is_said(demo_report):
     assert not any(s.compared for s in demo_report.sections)
 
 
-def test_all_ten_figures_and_their_numbers(demo, demo_report):
+def test_all_ten_figures_and_their_numbers(demo: Store, demo_report: Report) -> None:
     numbers = {e.number for e in demo_report.exhibits}
     # The demo's text has none of the six surnames: 5c and 6c are of all presidents.
     assert {"1", "2", "3", "4", "5c", "6c", "7", "8", "9", "10"} <= numbers
@@ -165,19 +166,21 @@ def test_all_ten_figures_and_their_numbers(demo, demo_report):
         np.testing.assert_allclose(words[column], theirs[column], atol=1e-9)
 
 
-def test_a_store_of_the_reports_own_run_is_compared(tmp_path):
+def test_a_store_of_the_reports_own_run_is_compared(tmp_path: Path) -> None:
     store = reported.made_up(tmp_path / "run", reported.spike)
     assert not any(s.compared for s in report(store).sections)
     _rewrite(tmp_path / "run", model="stanford-crfm/battlestar-gpt2-small-x49")
     found = report(Store(tmp_path / "run"))
     assert f"ends at about {MINUS}2.1 nats" in " ".join(section(found, "position").compared)
-    assert "does not touch" in " ".join(section(found, "region").compared)
+    assert "does not overlap" in " ".join(section(found, "region").compared)
     assert "the report's lists share 38" in " ".join(section(found, "after").compared)
     assert "WikiText-2" in " ".join(section(found, "words").compared)
 
 
 @pytest.mark.parametrize("steps", [(4,), (4, 8), (0, 10, 20)])
-def test_few_checkpoints(tmp_path, steps):
+def test_few_checkpoints(
+    tmp_path: Path, steps: tuple[int, int, int] | tuple[int, int] | tuple[int]
+) -> None:
     store = Store(build_store(tmp_path / "run", steps=steps))
     found = report(store)
     assert to_html(found)
@@ -188,7 +191,7 @@ def test_few_checkpoints(tmp_path, steps):
 
 
 @pytest.mark.parametrize("sources", [1, 2, 7])
-def test_few_documents(tmp_path, sources):
+def test_few_documents(tmp_path: Path, sources: int) -> None:
     found = report(Store(build_store(tmp_path / "run", sources=sources)))
     assert any("source document" in line for line in found.missing)
     assert ("No claim can be made" in told(found, "words")) == (sources < 6)
@@ -196,12 +199,12 @@ def test_few_documents(tmp_path, sources):
     assert to_html(found)
 
 
-def test_a_store_of_one_token(tmp_path):
+def test_a_store_of_one_token(tmp_path: Path) -> None:
     root = build_store(tmp_path / "run", sources=1, longest=1)
     assert to_html(report(Store(root)))
 
 
-def test_a_run_that_only_falls(tmp_path):
+def test_a_run_that_only_falls(tmp_path: Path) -> None:
     root = build_store(tmp_path / "run", steps=())
     n = pq.read_metadata(Layout(root).tokens).num_rows
     for at in range(5):
@@ -222,13 +225,13 @@ class Tags(HTMLParser):
         self.links: list[str] = []
         self.feed(text)
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.events += [name for name, _ in attrs if name.startswith("on")]
         self.links += [v or "" for name, v in attrs if name in ("href", "src", "xlink:href")]
 
 
-def test_hostile_names_stay_text(tmp_path, monkeypatch):
+def test_hostile_names_stay_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = build_store(tmp_path / "run", sources=8, steps=(0, 10, 20, 30))
     _rewrite(root, model=HOSTILE, text=HOSTILE, tokenizer=HOSTILE, bos=HOSTILE)
     for path, column in ((Layout(root).tokens, "token_str"), (Layout(root).docs, "source")):
@@ -237,7 +240,7 @@ def test_hostile_names_stay_text(tmp_path, monkeypatch):
         frame[column] = frame[column] + HOSTILE
         pq.write_table(type(table).from_pandas(frame, table.schema, preserve_index=False), path)
 
-    def refuse(*_):
+    def refuse(*_: object) -> None:
         raise AssertionError("the report went to the network")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
@@ -250,7 +253,7 @@ def test_hostile_names_stay_text(tmp_path, monkeypatch):
     assert not re.search(r"(?:src|href)=.?(?:https?:)?//|url\(\s*['\"]?http|@import", page)
 
 
-def test_every_link_of_the_contents_leads_somewhere(demo_report):
+def test_every_link_of_the_contents_leads_somewhere(demo_report: Report) -> None:
     page = to_html(demo_report)
     ids = set(re.findall(r'\bid="([^"]+)"', page))
     links = set(re.findall(r'href="#([^"]+)"', page))
@@ -258,7 +261,9 @@ def test_every_link_of_the_contents_leads_somewhere(demo_report):
     assert page.count("<svg") == len(demo_report.exhibits) == page.count("The SQL behind it")
 
 
-def test_the_command_writes_the_page_and_the_table(tmp_path, folder, capsys):
+def test_the_command_writes_the_page_and_the_table(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out.html"
     assert main(["report", str(folder), "--html", str(out)]) == 0
     assert out.read_text(encoding="utf-8").startswith("<!doctype html>")
@@ -270,7 +275,7 @@ def test_the_command_writes_the_page_and_the_table(tmp_path, folder, capsys):
     assert "cannot be written" in capsys.readouterr().err
 
 
-def test_the_table_has_a_line_for_each_question(demo_report):
+def test_the_table_has_a_row_per_question(demo_report: Report) -> None:
     table = to_table(demo_report)
     assert isinstance(table, pd.DataFrame) and len(table) == len(demo_report.sections)
     assert str(table["first_told_apart"].dtype) == "Int64"
@@ -286,18 +291,18 @@ def test_the_table_has_a_line_for_each_question(demo_report):
         (-0.00001, "0.0000"),
     ],
 )
-def test_signed(value, text):
+def test_signed(value: float, text: str) -> None:
     assert signed(value) == text
 
 
-def test_words():
+def test_words() -> None:
     assert step(4000) == "4,000"
     assert (share(0.573), share(0.573, 1), share(0.0046), share(1.0), share(0.9954)) == (
-        "57 %",
-        "57.3 %",
-        "0.46 %",
-        "100 %",
-        "99.54 %",
+        "57%",
+        "57.3%",
+        "0.46%",
+        "100%",
+        "99.54%",
     )
 
 

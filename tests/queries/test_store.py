@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ import pytest
 
 from queries import GroupError, QueryError, Store, StoreError
 from store.layout import Layout
-from tests.queries.support.stores import STEPS, add_checkpoint, build_store, random_losses
+from tests.queries.support.stores import STEPS, PlainSql, add_checkpoint, build_store, random_losses
 
 
 def without(name: str) -> Callable[[Path], object]:
@@ -24,7 +25,7 @@ def holding(name: str, content: bytes) -> Callable[[Path], object]:
 
 
 def saying(**values: object) -> Callable[[Path], object]:
-    """The manifest with other values; None leaves one out."""
+    """The manifest with other values; None omits one."""
 
     def change(root: Path) -> None:
         path = Layout(root).manifest
@@ -63,7 +64,9 @@ def without_losses(root: Path) -> None:
         (with_other_columns("docs.parquet"), 'column "n_tokens" .*not found.* says more'),
     ],
 )
-def test_what_is_no_usable_store_gets_a_sentence(own, change, sentence):
+def test_an_unusable_store_gets_a_sentence(
+    own: Path, change: Callable[..., Any], sentence: str
+) -> None:
     change(own)
     with pytest.raises(StoreError, match=f"(?i){sentence}") as refused:
         Store(own)
@@ -71,12 +74,12 @@ def test_what_is_no_usable_store_gets_a_sentence(own, change, sentence):
     assert "LINE" not in str(refused.value)
 
 
-def test_a_folder_that_is_not_there_gets_a_sentence(tmp_path):
+def test_a_missing_folder_gets_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="gone does not exist: a store is a folder made by"):
         Store(tmp_path / "gone")
 
 
-def test_every_other_file_of_losses_may_be_damaged_and_the_rest_still_opens(own):
+def test_a_damaged_loss_file_affects_only_queries_that_use_it(own: Path) -> None:
     Layout(own).loss_file(400).write_bytes(b"PAR1")
     store = Store(own)
     assert len(store.members("true")) == store.manifest.n_tokens
@@ -86,7 +89,7 @@ def test_every_other_file_of_losses_may_be_damaged_and_the_rest_still_opens(own)
         store.sql("select avg(loss) from losses")
 
 
-def test_a_checkpoint_scored_meanwhile_is_seen_when_opened_again(own):
+def test_a_checkpoint_scored_meanwhile_is_seen_after_reopening(own: Path) -> None:
     store = Store(own)
     before = store.trajectories({"all": "true"})
     assert store.files.state() == "same"
@@ -103,7 +106,7 @@ def test_a_checkpoint_scored_meanwhile_is_seen_when_opened_again(own):
     assert after["mean_loss"].iloc[-1] == pytest.approx(losses.mean(), abs=1e-6)
 
 
-def test_what_is_being_written_is_no_checkpoint(own):
+def test_a_temporary_file_is_not_a_checkpoint(own: Path) -> None:
     layout = Layout(own)
     (layout.losses / ".checkpoint-000002000.parquet.77.tmp").write_bytes(b"PAR1")
     (layout.losses / "notes.parquet").write_bytes(b"")
@@ -112,7 +115,7 @@ def test_what_is_being_written_is_no_checkpoint(own):
     assert store.sql("select count(*) from losses").iloc[0, 0] == 8 * store.manifest.n_tokens
 
 
-def test_failed_checkpoints_are_listed_but_have_no_losses(own):
+def test_failed_checkpoints_are_listed_but_have_no_losses(own: Path) -> None:
     layout = Layout(own)
     listed = pq.read_table(layout.checkpoints)
     failed = {"checkpoint": 3000, "step": 3000, "error": "weights are missing"}
@@ -124,7 +127,7 @@ def test_failed_checkpoints_are_listed_but_have_no_losses(own):
     assert store.checkpoints["error"].dropna().tolist() == ["weights are missing"]
 
 
-def test_a_group_of_the_store_wins_over_a_shared_one(own):
+def test_a_group_of_the_store_takes_precedence_over_a_shared_one(own: Path) -> None:
     store = Store(own)
     shared = store.named_groups
     assert len(store.members("word_start")) == len(store.members("is_word_start"))
@@ -136,10 +139,10 @@ def test_a_group_of_the_store_wins_over_a_shared_one(own):
     assert (ours["word_start"].title, ours["word_start"].description) == ("First", "Rows below 3.")
     assert store.members("word_start").tolist() == [0, 1, 2]
     assert store.members(" mine\n").tolist() == [1]
-    assert store.groups.clause("mine or false") == "mine or false"  # names stand alone
+    assert store.groups.clause("mine or false") == "mine or false"  # names only stand alone
 
 
-def test_trajectories_keep_the_order_of_groups_and_the_columns(store):
+def test_trajectories_keep_the_order_of_groups_and_the_columns(store: Store) -> None:
     groups = {"z": "position = 2", "a": "true", "word start": "word_start", "again": "position = 2"}
     found = store.trajectories(groups)
     assert found.columns.tolist() == [
@@ -160,14 +163,16 @@ def test_trajectories_keep_the_order_of_groups_and_the_columns(store):
     assert (np.diff(bands, axis=1) > 0).all()
 
 
-def test_one_bad_group_of_several_is_told(store):
+def test_one_invalid_group_of_several_is_named(store: Store) -> None:
     with pytest.raises(GroupError, match="positon"):
         store.trajectories({"good": "true", "bad": "positon = 1"})
     with pytest.raises(GroupError, match="no group was given"):
         store.trajectories({})
 
 
-def test_a_group_of_one_token_is_its_trajectory_without_a_band(store, plain):
+def test_a_group_of_one_token_is_its_trajectory_without_a_band(
+    store: Store, plain: PlainSql
+) -> None:
     found = store.trajectories({"one": "row = 7"})
     losses = plain.members("row = 7").sort_values("checkpoint")["loss"]
     np.testing.assert_array_equal(found["mean_loss"], losses.astype(float))
@@ -175,7 +180,7 @@ def test_a_group_of_one_token_is_its_trajectory_without_a_band(store, plain):
     assert (found[["n_tokens", "n_docs"]] == 1).all(axis=None)
 
 
-def test_a_store_of_one_source_has_no_bands(tmp_path):
+def test_a_store_of_one_source_has_no_bands(tmp_path: Path) -> None:
     alone = Store(build_store(tmp_path / "alone", sources=1))
     for answer in (
         alone.trajectories({"all": "true"}),
@@ -185,7 +190,7 @@ def test_a_store_of_one_source_has_no_bands(tmp_path):
         assert answer.drop(columns=["low", "high"]).notna().all(axis=None)
 
 
-def test_a_difference_is_first_minus_second(store):
+def test_a_difference_is_first_minus_second(store: Store) -> None:
     first, second = "is_word_start", "not is_word_start"
     found, turned = store.difference(first, second), store.difference(second, first)
     assert found.columns.tolist() == ["checkpoint", "difference", "low", "high"]
@@ -195,7 +200,7 @@ def test_a_difference_is_first_minus_second(store):
     np.testing.assert_allclose(turned[["high", "low"]], -found[["low", "high"]], atol=1e-12)
 
 
-def test_a_constant_offset_between_paired_groups_is_known_exactly(own):
+def test_a_constant_offset_between_paired_groups_has_an_empty_band(own: Path) -> None:
     """Each token's loss is its source's level, plus 1 nat at word starts: nothing else varies."""
     layout = Layout(own)
     tokens, docs = pq.read_table(layout.tokens).to_pandas(), pq.read_table(layout.docs).to_pandas()
@@ -210,7 +215,7 @@ def test_a_constant_offset_between_paired_groups_is_known_exactly(own):
     np.testing.assert_allclose(last.iloc[-1].to_numpy(float), expected, atol=1e-6)
 
 
-def test_context_is_the_text_around_a_token(store, plain):
+def test_context_is_the_text_around_a_token(store: Store, plain: PlainSql) -> None:
     facts = plain.connection.sql("select row, char_start, char_end, text from long")
     texts = {row: (text[:a], text[a:b], text[b:]) for row, a, b, text in facts.fetchall()}
     found = store.context(np.array([9, 2, 9, 10**6]), before=4, after=3)
@@ -232,7 +237,7 @@ def test_context_is_the_text_around_a_token(store, plain):
     assert store.context([]).empty
 
 
-def test_a_replaced_file_and_a_lost_one_are_told(own):
+def test_replaced_and_missing_files_are_reported(own: Path) -> None:
     store = Store(own)
     add_checkpoint(own, STEPS[-1], random_losses(own, 9))
     assert store.files.state() == "replaced"
@@ -242,7 +247,7 @@ def test_a_replaced_file_and_a_lost_one_are_told(own):
     assert again.files.state() == "replaced"
 
 
-def test_damaged_probes_are_told_by_those_who_ask_alone(own):
+def test_damaged_probes_affect_only_queries_that_use_them(own: Path) -> None:
     Layout(own).probes.write_bytes(b"no Parquet")
     store = Store(own)
     assert len(store.trajectories({"all": "true"})) == len(STEPS)

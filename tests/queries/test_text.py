@@ -1,4 +1,6 @@
-"""Docs in pieces: joined they are the text again; values, ranks and the largest in plain numpy."""
+"""Docs in pieces that join to the text; values, ranks and the largest values equal plain numpy."""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,13 +11,14 @@ from queries import text as texts
 from queries.catalog import sql_scripts
 from store.layout import Layout
 from tests.queries.support.catalogs import ask
+from tests.queries.support.stores import PlainSql
 
 
 def joined(found: texts.DocText) -> str:
     return "".join(found.tokens["before"] + found.tokens["token"]) + found.after
 
 
-def test_every_docs_pieces_are_its_tokens_and_its_text(store):
+def test_every_docs_pieces_are_its_tokens_and_its_text(store: Store) -> None:
     docs = store.sql("select doc, text from docs order by doc")
     for doc, text in zip(docs["doc"], docs["text"], strict=True):
         found = texts.doc_text(store, int(doc))
@@ -24,14 +27,14 @@ def test_every_docs_pieces_are_its_tokens_and_its_text(store):
         assert (found.tokens["before"] == "").all() and found.after == ""
 
 
-def test_docs_are_listed_in_order(store):
+def test_docs_are_listed_in_order(store: Store) -> None:
     found = texts.docs(store)
     assert found["doc"].is_monotonic_increasing
     assert found["n_tokens"].sum() == store.manifest.n_tokens
     assert found.groupby("source")["part"].apply(list).apply(lambda p: p == sorted(p)).all()
 
 
-def test_text_without_a_loss_is_before_a_token_or_after_the_last(own):
+def test_text_without_a_loss_is_before_a_token_or_after_the_last(own: Path) -> None:
     # As a store with a stride, or without a BOS, has it: some text is seen and not scored.
     path = Layout(own).tokens
     tokens = pd.read_parquet(path)
@@ -46,16 +49,16 @@ def test_text_without_a_loss_is_before_a_token_or_after_the_last(own):
     assert joined(found) == docs["text"][0]
 
 
-def test_bytes_that_are_no_character_stand_as_bytes_and_hide_nothing(demo):
+def test_bytes_that_are_not_a_character_are_written_as_bytes(demo: Store) -> None:
     (doc,) = demo.sql("select min(doc) as d from tokens where token_str = '<0xE2>'")["d"]
     found = texts.doc_text(demo, int(doc))
     text = demo.sql("select text from docs where doc = $doc", values={"doc": int(doc)})["text"][0]
-    # Here a dash is three tokens of one byte each, and whatever else is as in the text.
+    # Here a dash is three tokens of one byte each, and everything else is as in the text.
     assert "<0xE2><0x80><0x94>" in joined(found)
     assert joined(found).replace("<0xE2><0x80><0x94>", "—") == text
 
 
-def test_a_blank_that_offsets_leave_out_is_not_lost(own):
+def test_a_space_outside_all_offsets_is_kept(own: Path) -> None:
     path = Layout(own).tokens
     tokens = pd.read_parquet(path)
     blank = tokens["token_str"].str.startswith(" ")
@@ -67,14 +70,14 @@ def test_a_blank_that_offsets_leave_out_is_not_lost(own):
     assert set(found.tokens["before"]) <= {"", " "}
 
 
-def test_an_unknown_doc_or_token_gets_a_sentence(store):
+def test_an_unknown_doc_or_token_gets_a_sentence(store: Store) -> None:
     with pytest.raises(QueryError, match="there is no doc 99999: docs are numbered from 0 to"):
         texts.doc_text(store, 99999)
     with pytest.raises(QueryError, match="there is no token 99999: rows are numbered from 0 to"):
         texts.token(store, 99999)
 
 
-def test_values_are_losses_or_changes(store, plain):
+def test_values_are_losses_or_changes(store: Store, plain: PlainSql) -> None:
     losses = store.sql("select loss from losses where checkpoint = 400")["loss"]
     np.testing.assert_array_equal(texts.values(store, [400]), losses)
     changes = plain.changes(8, 1000, "true")["change"]
@@ -85,14 +88,14 @@ def test_values_are_losses_or_changes(store, plain):
         texts.values(store, [1000, 8])
 
 
-def test_the_color_limit_leaves_a_twentieth_off_its_ends():
+def test_the_color_limit_excludes_a_twentieth_of_the_values() -> None:
     found = np.random.default_rng(0).normal(0, 2, 100_000)
     assert np.mean(np.abs(found) > texts.color_limit(found)) == pytest.approx(0.05, abs=0.001)
     assert texts.color_limit(np.array([0.0] * 99 + [3.0])) == 3
     assert texts.color_limit(np.zeros(4)) == 1
 
 
-def test_places_count_from_the_furthest_on_ones_own_side():
+def test_ranks_count_from_the_farthest_value_on_the_same_side() -> None:
     found = np.array([-3.0, -1.0, 0.0, 2.0, 2.0, 5.0])
     assert texts.rank(found, 0) == texts.Rank(1, 6, -1)
     assert texts.rank(found, 1) == texts.Rank(2, 6, -1)
@@ -101,7 +104,7 @@ def test_places_count_from_the_furthest_on_ones_own_side():
     assert texts.rank(found, 2).sign == 0
 
 
-def test_the_largest_of_a_doc_and_of_all(store, plain):
+def test_the_largest_values_of_a_doc_and_of_the_text(store: Store, plain: PlainSql) -> None:
     values = texts.values(store, [8, 1000])
     changes = plain.changes(8, 1000, "true").set_index("row")["change"]
     fell, rose = texts.largest(store, values, 5)
@@ -116,14 +119,14 @@ def test_the_largest_of_a_doc_and_of_all(store, plain):
     assert len(none) == 0 and len(some) == 3
 
 
-def test_facts_of_a_token(store):
+def test_a_tokens_facts_are_its_columns(store: Store) -> None:
     facts = texts.token(store, 7)
     row = store.sql("select * from tokens where row = 7").iloc[0]
     assert facts["token_str"] == row["token_str"] and facts["year"] == row["year"]
     assert "text" not in facts and facts["seen_before"] == row["seen_before"]
 
 
-def test_a_trajectory_is_what_its_sql_gives(store):
+def test_a_trajectory_equals_plain_sql(store: Store) -> None:
     store.make_catalog()
     script = sql_scripts.token_trajectories([7])
     theirs = ask(Layout(store.path).catalog, script)

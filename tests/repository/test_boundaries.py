@@ -144,7 +144,7 @@ def modules(part: str) -> list[str]:
 
 
 @pytest.mark.parametrize("part", MAY_IMPORT)
-def test_every_import_is_allowed(part):
+def test_every_import_is_allowed(part: str) -> None:
     assert files(part)
     for path in files(part):
         found = forbidden(part, path.read_text(encoding="utf-8"))
@@ -170,11 +170,11 @@ def test_every_import_is_allowed(part):
         ("queries", "import queries.sql, store.schema\nfrom . import zoom", set()),
     ],
 )
-def test_the_check_of_imports_can_fail(part, source, found):
+def test_the_check_of_imports_can_fail(part: str, source: str, found: set[str]) -> None:
     assert forbidden(part, source) == found
 
 
-def test_no_module_imports_itself_by_way_of_others():
+def test_there_are_no_import_cycles() -> None:
     assert cycle(sources()) == []
 
 
@@ -193,11 +193,11 @@ def test_no_module_imports_itself_by_way_of_others():
         ),
     ],
 )
-def test_the_check_of_cycles_can_fail(modules, found):
+def test_the_check_of_cycles_can_fail(modules: dict[str, str], found: str) -> None:
     assert " ".join(cycle(modules)) == found
 
 
-def test_queries_answer_without_the_web_and_models(tmp_path):
+def test_queries_load_neither_web_nor_model_packages(tmp_path: Path) -> None:
     command = ["zoom", "data/demo", "400", "500", "--top", "2"]
     ours = [name for name in modules("queries") if not name.startswith("queries.charts")]
     loaded = loaded_after(
@@ -208,7 +208,7 @@ def test_queries_answer_without_the_web_and_models(tmp_path):
     assert not loaded & (MUST_NOT_IMPORT["queries"] | {"ingest", "views"})
 
 
-def test_the_app_draws_a_page_without_models():
+def test_the_app_draws_a_page_without_model_packages() -> None:
     loaded = loaded_after(
         f"import {', '.join(modules('views'))}, sys\n"
         "from streamlit.testing.v1 import AppTest\n"
@@ -220,18 +220,18 @@ def test_the_app_draws_a_page_without_models():
     assert not loaded & (MODELS | {"ingest"})
 
 
-def test_ingest_loads_nothing_of_the_web():
+def test_ingest_loads_no_web_packages() -> None:
     loaded = loaded_after(f"import {', '.join(modules('ingest'))}")
     assert {"ingest", "store", "torch"} <= loaded
     assert not loaded & (MUST_NOT_IMPORT["ingest"] | {"queries", "views"})
 
 
-def test_the_console_script_loads_a_package_only_for_its_command():
+def test_the_console_script_loads_a_package_only_for_its_command() -> None:
     assert not loaded_after("import token_trails") & (WEB | MODELS | set(PARTS) - {"token_trails"})
 
 
 @pytest.mark.parametrize("part", ["app", "views"])
-def test_the_app_contains_no_sql(part):
+def test_the_app_contains_no_sql(part: str) -> None:
     for path in files(part):
         assert not queries_in(path.read_text(encoding="utf-8")), path
 
@@ -249,5 +249,5 @@ def test_the_app_contains_no_sql(part):
         ("x = f'position = {n}'", False),
     ],
 )
-def test_the_check_of_sql_can_fail(source, found):
+def test_the_check_of_sql_can_fail(source: str, found: bool) -> None:
     assert bool(queries_in(source)) == found

@@ -1,4 +1,4 @@
-"""The bundled store: whole, and its fast answers equal plain SQL over the long Parquet."""
+"""The bundled store is complete, and its answers equal plain SQL over the long Parquet."""
 
 from pathlib import Path
 
@@ -17,12 +17,12 @@ def demo() -> Store:
     return Store(DEMO)
 
 
-def test_the_shipped_store_is_whole():
+def test_the_shipped_store_is_whole() -> None:
     assert verify(DEMO) == []
 
 
 @pytest.mark.parametrize("clause", ["position = 500", "is_word_start", "token_str = ' the'"])
-def test_means_equal_plain_sql(demo, clause):
+def test_means_equal_plain_sql(demo: Store, clause: str) -> None:
     ours = demo.trajectories({"g": clause})
     query = (
         "select checkpoint, avg(loss) as mean_loss, count(*) as n "
@@ -34,7 +34,7 @@ def test_means_equal_plain_sql(demo, clause):
     assert (ours["n_tokens"] == theirs["n"]).all()
 
 
-def test_every_named_group_answers(demo):
+def test_every_named_group_answers(demo: Store) -> None:
     for name in demo.named_groups:
         # None of the report's six surnames occurs in these addresses, as data/README.md says.
         assert (len(demo.members(name)) > 0) == (name != "surnames_report")

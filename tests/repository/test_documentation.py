@@ -46,7 +46,7 @@ def blocks(language: str, name: str = "") -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory):
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that looks like a clone and has a build/ of its own."""
     folder = tmp_path_factory.mktemp("clone")
     for name in ("data", "docs", "ingest", "queries", "store"):
@@ -73,7 +73,9 @@ def output(clone: Path, command: str, capsys: pytest.CaptureFixture[str]) -> str
     return capsys.readouterr().out
 
 
-def test_every_command_runs(clone, monkeypatch, capsys):
+def test_every_command_runs(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     commands = [line for block in blocks("sh") for line in block.splitlines()]
     assert len(commands) > 5
     monkeypatch.chdir(clone)
@@ -81,12 +83,7 @@ def test_every_command_runs(clone, monkeypatch, capsys):
         assert output(clone, command, capsys) or "--output" in command
 
 
-@pytest.mark.parametrize("package", MAINS)
-def test_a_command_runs_in_a_process_of_its_own(package):
-    assert "Usage" in run(ROOT, "-m", package, "--help")
-
-
-def test_the_python_runs(clone, monkeypatch):
+def test_the_python_runs(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(clone)
     for block in blocks("python"):
         printed = io.StringIO()
@@ -95,7 +92,7 @@ def test_the_python_runs(clone, monkeypatch):
         assert printed.getvalue(), block
 
 
-def test_other_tools_give_the_same_means(monkeypatch):
+def test_other_tools_give_the_same_means(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     means = []
     for block in [b for b in blocks("python", "docs/queries.md") if "means" in b][-3:]:
@@ -108,13 +105,13 @@ def test_other_tools_give_the_same_means(monkeypatch):
     assert polars["loss"].to_numpy() == pytest.approx(ours.to_numpy(), abs=1e-5)
 
 
-def test_the_sql_runs(monkeypatch):
+def test_the_sql_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     for block in blocks("sql"):
         assert len(duckdb.sql(block).df()) > 100
 
 
-def test_the_notebook_runs():
+def test_the_notebook_runs() -> None:
     notebook = nbformat.read(TOUR, as_version=4)
     folder = {"metadata": {"path": str(TOUR.parent)}}  # where Jupyter starts
     NotebookClient(notebook, timeout=300, resources=folder).execute()
@@ -122,12 +119,12 @@ def test_the_notebook_runs():
     assert len(shown) > 5 and all(shown)
 
 
-def test_the_notebook_is_stored_without_outputs():
+def test_the_notebook_is_stored_without_outputs() -> None:
     cells = nbformat.read(TOUR, as_version=4).cells
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
 
 
-def test_the_groups_in_the_table_are_groups():
+def test_the_groups_in_the_table_are_groups() -> None:
     store = Store(ROOT / "data" / "demo")
     clauses = re.findall(r"^\| [^|]+ \| `(.+)` \|$", PAGES["docs/groups.md"], flags=re.MULTILINE)
     assert len(clauses) == 6
@@ -135,23 +132,23 @@ def test_the_groups_in_the_table_are_groups():
         assert len(store.members(clause)) > 0
 
 
-def test_the_pages_of_the_app_are_described():
+def test_the_pages_of_the_app_are_described() -> None:
     described = re.findall(r"^\| ([A-Z][^|]*) \|", PAGES["docs/app.md"], flags=re.MULTILINE)
     drawn = {path.stem for path in (ROOT / "views" / "pages").glob("[a-z]*.py")} - {"generic"}
     titles = {analysis.name: analysis.title for analysis in ANALYSES}
-    other = {"sql": "SQL"}  # general pages are called like their files
+    other = {"sql": "SQL"}  # general pages have the names of their files
     assert sorted(described) == sorted(
         titles.get(name) or other.get(name) or name.capitalize() for name in drawn
     )
 
 
-def test_every_page_is_tested():
+def test_every_page_is_tested() -> None:
     pages = {str(p.relative_to(ROOT)) for p in (ROOT / "docs").glob("*.md")}
     assert pages == {name for name in PAGES if name.startswith("docs/")}
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_every_link_and_target_exists(name):
+def test_every_link_and_target_exists(name: str) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in set(re.findall(r"`make ([a-z][a-z-]+)", PAGES[name])):
         assert f"\n{target}:" in makefile, target
@@ -169,9 +166,9 @@ def missing(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_every_file_that_is_named_exists(name):
+def test_every_file_that_is_named_exists(name: str) -> None:
     assert missing(PAGES[name]) == []
 
 
-def test_the_check_of_named_files_can_fail():
+def test_the_check_of_named_files_can_fail() -> None:
     assert missing("`queries/store.py`, `queries/stores.py`, `views/`") == ["queries/stores.py"]

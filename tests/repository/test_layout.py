@@ -1,6 +1,7 @@
-"""A folder's listing can be read at a glance, and a name means one thing."""
+"""A folder's listing can be read at a glance, and a name has one meaning."""
 
 import ast
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,29 +33,35 @@ def folders() -> Iterator[Path]:
 
 
 def shadowed(name: str, source: str, submodules: set[str]) -> set[str]:
-    """Names that the package `name` binds in its `__init__` to something else than a submodule."""
+    """Submodules of the package `name` whose names its `__init__` gives to something else."""
     bound = set()
     for node in ast.parse(source).body:
         if isinstance(node, ast.ImportFrom):
             imports_submodules = node.module == name or (node.level == 1 and not node.module)
-            bound |= set() if imports_submodules else {a.asname or a.name for a in node.names}
+            bound |= set() if imports_submodules else imported(node)
         elif isinstance(node, ast.FunctionDef | ast.ClassDef):
             bound.add(node.name)
     return bound & submodules
 
 
+def imported(node: ast.ImportFrom) -> set[str]:
+    """The names that an import binds; those of `__all__` for a star."""
+    names = {alias.asname or alias.name for alias in node.names}
+    return set(importlib.import_module(str(node.module)).__all__) if names == {"*"} else names
+
+
 @pytest.mark.parametrize("folder", list(folders()), ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_folder_lists_few_entries(folder):
+def test_a_folder_lists_few_entries(folder: Path) -> None:
     if str(folder.relative_to(ROOT)) not in COLLECTIONS:
         assert len(entries(folder)) <= LIMIT, entries(folder)
 
 
-def test_the_collections_exist():
+def test_the_collections_exist() -> None:
     for folder in COLLECTIONS:
         assert (ROOT / folder).is_dir(), folder
 
 
-def test_no_function_has_the_name_of_a_module_beside_it():
+def test_no_name_in_a_package_shadows_one_of_its_modules() -> None:
     found = {}
     for init in (path for part in CODE for path in (ROOT / part).rglob("__init__.py")):
         name = ".".join(init.parent.relative_to(ROOT).parts)
@@ -70,10 +77,11 @@ def test_no_function_has_the_name_of_a_module_beside_it():
         ("from package.matched import matched", {"matched"}),
         ("from package.base import other as matched", {"matched"}),
         ("def matched(): ...", {"matched"}),
+        ("from queries.analyses.registry import *", {"matched"}),
         ("from package.matched import Matched", set()),
         ("from package import matched", set()),
         ("from . import matched", set()),
     ],
 )
-def test_the_check_of_shadowed_modules_can_fail(source, found):
+def test_the_check_of_shadowed_modules_can_fail(source: str, found: set[str]) -> None:
     assert shadowed("package", source, {"matched", "base"}) == found

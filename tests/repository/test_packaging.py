@@ -24,7 +24,7 @@ LOCKS = ("requirements-app.lock", "requirements.lock")
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from a copy, without a network: setuptools comes from this environment."""
     clone = tmp_path_factory.mktemp("clone")
     for name in (*PACKAGES, ".streamlit"):
@@ -40,7 +40,7 @@ def wheel(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def site(wheel, tmp_path_factory) -> Path:
+def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel's content, as in a site-packages folder."""
     folder = tmp_path_factory.mktemp("site")
     with zipfile.ZipFile(wheel) as archive:
@@ -60,7 +60,7 @@ def run(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_wheel_holds_every_file_of_the_packages(site):
+def test_the_wheel_holds_every_file_of_the_packages(site: Path) -> None:
     ours = {
         str(path.relative_to(ROOT))
         for package in PACKAGES
@@ -73,7 +73,7 @@ def test_the_wheel_holds_every_file_of_the_packages(site):
     assert not any(name.startswith(("tests", "data", "build")) for name in packed)
 
 
-def test_only_the_extra_ingest_needs_torch(site):
+def test_only_the_extra_ingest_needs_torch(site: Path) -> None:
     metadata = email.message_from_string(next(site.glob("*.dist-info/METADATA")).read_text("utf-8"))
     required = metadata.get_all("Requires-Dist") or []
     assert [r for r in required if r.startswith("torch")] == ['torch>=2.6; extra == "ingest"']
@@ -81,7 +81,7 @@ def test_only_the_extra_ingest_needs_torch(site):
     assert all("extra" in r for r in required if r.startswith(models))
 
 
-def test_an_installed_app_draws_a_page(site):
+def test_an_installed_app_draws_a_page(site: Path) -> None:
     program = (
         "import sys, views\n"
         f"assert views.__file__.startswith({str(site)!r})\n"
@@ -94,7 +94,7 @@ def test_an_installed_app_draws_a_page(site):
     assert done.stdout.startswith("2 []"), done.stdout + done.stderr
 
 
-def test_an_installed_app_listens_to_this_machine_only(site):
+def test_an_installed_app_listens_to_this_machine_only(site: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -117,13 +117,13 @@ def test_an_installed_app_listens_to_this_machine_only(site):
 def answers(url: str) -> bool:
     for _ in range(240):
         try:
-            return urllib.request.urlopen(url, timeout=5).status == 200
+            return bool(urllib.request.urlopen(url, timeout=5).status == 200)
         except OSError:
             time.sleep(0.25)
     return False
 
 
-def test_an_installed_app_has_the_settings_of_the_clone(site):
+def test_an_installed_app_has_the_settings_of_the_clone(site: Path) -> None:
     done = run(site, "-c", "import token_trails; print(*token_trails._settings(), sep='\\n')")
     flags = done.stdout.splitlines()
     settings = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text("utf-8"))
@@ -133,7 +133,7 @@ def test_an_installed_app_has_the_settings_of_the_clone(site):
     assert list(token_trails._settings()) == []  # in a clone, Streamlit reads the file
 
 
-def test_the_console_script_runs_the_command_lines_of_the_packages():
+def test_the_console_script_runs_the_command_lines_of_the_packages() -> None:
     query = ["queries", "sql", str(ROOT / "data" / "demo"), "select count(*) as n from checkpoints"]
     answered = CliRunner().invoke(token_trails.cli, query)
     assert (answered.exit_code, answered.stdout) == (0, "n\n101\n")
@@ -141,6 +141,15 @@ def test_the_console_script_runs_the_command_lines_of_the_packages():
         command = {"queries": ["zoom", "nowhere", "1", "2"], "ingest": ["verify", "nowhere"]}
         failed = CliRunner().invoke(token_trails.cli, [package, *command[package]])
         assert failed.exit_code == 2 and "nowhere" in failed.stderr
+
+
+@pytest.mark.parametrize("package", ["queries", "ingest"])
+def test_the_help_names_the_program_that_was_called(package: str) -> None:
+    program = "import sys, token_trails; sys.argv[0] = 'token-trails'; token_trails.main()"
+    done = run(ROOT, "-c", program, package, "--help")
+    assert f"Usage: token-trails {package} [OPTIONS]" in done.stdout, done.stderr
+    done = run(ROOT, "-m", package, "--help")
+    assert f"Usage: python -m {package} [OPTIONS]" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -152,14 +161,16 @@ def test_the_console_script_runs_the_command_lines_of_the_packages():
         (["ap"], "Did you mean 'app'?"),
     ],
 )
-def test_a_mistake_gets_a_sentence(arguments, sentence, monkeypatch):
+def test_a_mistake_gets_a_sentence(
+    arguments: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(ROOT)
     result = CliRunner().invoke(token_trails.cli, arguments)
     assert result.exit_code == 2
     assert sentence in result.output
 
 
-def test_without_the_extra_a_sentence_says_how_to_install_it(site):
+def test_without_the_extra_a_sentence_says_how_to_install_it(site: Path) -> None:
     program = (
         "import sys\n"
         "sys.modules['torch'] = sys.modules['transformers'] = None\n"  # as if not installed
@@ -176,14 +187,14 @@ def pins(lock: str) -> dict[str, str]:
     return dict(line.split("==") for line in lines if "==" in line)
 
 
-def test_the_lock_files_pin_each_package_once():
+def test_the_lock_files_pin_each_package_once() -> None:
     app, everything = (pins(lock) for lock in LOCKS)
     assert not set(app) & set(everything)
     assert "-r requirements-app.lock" in (ROOT / "requirements.lock").read_text("utf-8")
     assert "torch" in everything and "torch" not in app
 
 
-def test_the_lock_files_hold_the_direct_dependencies():
+def test_the_lock_files_hold_the_direct_dependencies() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
     app, rest = (set(pins(lock)) for lock in LOCKS)
@@ -197,7 +208,7 @@ def name_of(requirement: str) -> str:
     return name.strip().lower().replace("_", "-")
 
 
-def test_the_environment_is_the_locked_one():
+def test_the_environment_is_the_locked_one() -> None:
     from importlib.metadata import version
 
     for name, pinned in pins("requirements-app.lock").items():

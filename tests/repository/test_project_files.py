@@ -1,4 +1,4 @@
-"""Metadata, container, hooks and make targets agree with the code that they are about."""
+"""Metadata, container, hooks and make targets agree with the code."""
 
 import re
 import tomllib
@@ -25,7 +25,7 @@ def project() -> dict[str, Any]:
     return found
 
 
-def test_all_project_urls_are_the_published_place():
+def test_all_project_urls_are_below_the_published_one() -> None:
     urls = project()["project"]["urls"]
     assert urls["Repository"] == PLACEHOLDER
     assert all(url.startswith(PLACEHOLDER) for url in urls.values())
@@ -34,14 +34,14 @@ def test_all_project_urls_are_the_published_place():
     assert (known in read("README.md")) == PLACEHOLDER.startswith("https://example.org/")
 
 
-def test_the_citation_is_complete_and_of_this_version():
+def test_the_citation_is_complete_and_of_this_version() -> None:
     citation, about = yaml.safe_load(read("CITATION.cff")), project()["project"]
     required = {"cff-version", "message", "title", "authors"}  # of the format, version 1.2.0
     assert required <= set(citation)
     assert (citation["version"], citation["license"]) == (about["version"], about["license"])
 
 
-def test_python_is_the_same_everywhere():
+def test_python_is_the_same_everywhere() -> None:
     found = tomllib.loads(read("pyproject.toml"))
     assert found["project"]["requires-python"] == ">=3.11"
     assert found["tool"]["ruff"]["target-version"] == "py311"
@@ -78,7 +78,7 @@ def packaged() -> set[str]:
     return packages | {f"{name}.py" for name in tools["py-modules"]} | {".streamlit"}
 
 
-def test_the_dockerfile_copies_what_the_app_needs():
+def test_the_dockerfile_copies_what_the_app_needs() -> None:
     assert faults(read("Dockerfile")) == []
 
 
@@ -92,12 +92,12 @@ def test_the_dockerfile_copies_what_the_app_needs():
         ("EXPOSE 8501", "", "the port is not exposed"),
     ],
 )
-def test_the_check_of_the_dockerfile_can_fail(old, new, fault):
+def test_the_check_of_the_dockerfile_can_fail(old: str, new: str, fault: str) -> None:
     assert old in read("Dockerfile")
     assert fault in faults(read("Dockerfile").replace(old, new))
 
 
-def test_the_container_starts_the_app_for_other_machines():
+def test_the_container_starts_the_app_for_other_machines() -> None:
     command = dict(instructions(read("Dockerfile")))
     words = yaml.safe_load(command["ENTRYPOINT"])
     assert words[:2] == ["token-trails", "app"]
@@ -106,7 +106,7 @@ def test_the_container_starts_the_app_for_other_machines():
     assert "/no-store does not exist" in result.output  # so the options before it are valid
 
 
-def test_the_hooks_are_local_and_those_of_make_lint():
+def test_the_hooks_are_local_and_those_of_make_lint() -> None:
     repositories = yaml.safe_load(read(".pre-commit-config.yaml"))["repos"]
     assert [repository["repo"] for repository in repositories] == ["local"]
     hooks = repositories[0]["hooks"]
@@ -125,7 +125,7 @@ def targets() -> list[str]:
 
 
 @pytest.mark.parametrize("target", targets())
-def test_every_make_target_is_explained_and_run_by_ci(target):
+def test_every_make_target_is_explained_and_run_by_ci(target: str) -> None:
     assert re.search(rf"^{target}:.*  ## \w", read("Makefile"), flags=re.MULTILINE)
     if target in ("fuzz", "sweep"):  # these take long, and the suite has a small version
         return

@@ -1,5 +1,6 @@
 """Pages run in one process by Streamlit's AppTest, and what they show."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from views.widgets.figure import FIGURES, Figure
 
 
 def script(folder: str, page: str) -> None:
-    """The app with another page in front, as AppTest knows only the first one."""
+    """The app with another page first, since AppTest runs only the first one."""
     import streamlit as st
 
     from queries import Store
@@ -58,11 +59,17 @@ def links(app: AppTest) -> list[str]:
 
 def evaluated(script: str) -> pd.DataFrame:
     """The value of a Python script's last line."""
-    *before, last = script.splitlines()
-    names: dict[str, Any] = {}
-    exec("\n".join(before), names)
-    found: pd.DataFrame = eval(last, names)
+    before, _, last = script.strip().rpartition("\n")
+    found: pd.DataFrame = eval(last, executed(before))
     return found
+
+
+@cache
+def executed(script: str) -> dict[str, Any]:
+    """The names that a script defines. The scripts behind a page's figures differ in one line."""
+    names: dict[str, Any] = {}
+    exec(script, names)
+    return names
 
 
 def python_gives_the_data(figure: Figure) -> None:

@@ -1,4 +1,4 @@
-"""The analyses' pages run, say what is seen and what is wrong, on small stores."""
+"""The analyses' pages run on small stores, with findings and messages."""
 
 import re
 from pathlib import Path
@@ -34,7 +34,7 @@ def rising(n: int) -> np.ndarray:
     return 1 / (1 + np.exp(-np.linspace(-6, 6, n))) + np.random.default_rng(0).normal(0, 0.01, n)
 
 
-def test_a_comparison_says_how_many_tokens_have_no_control(folder: Path) -> None:
+def test_a_comparison_reports_how_many_tokens_have_no_control(folder: Path) -> None:
     app = shown(folder, "matched", compared="seen_before = 0", on="position", bins="2")
     assert n_charts(app) == 3
     assert "have controls" in said(app) or "have no control" in said(app)
@@ -54,7 +54,7 @@ def test_a_group_of_all_tokens_has_no_controls(folder: Path) -> None:
     assert "leaves no other token" in app.error[0].value
 
 
-def test_many_tokens_without_a_control_are_a_warning(folder: Path) -> None:
+def test_many_tokens_without_a_control_cause_a_warning(folder: Path) -> None:
     app = shown(
         folder,
         "matched",
@@ -93,7 +93,7 @@ def test_clusters_are_saved_as_a_feature_and_offered_as_groups(small: Path) -> N
     table = kept.sql("select cluster, count(*) as n from tokens group by all order by cluster")
     assert table["n"].sum() == kept.manifest.n_tokens and table["cluster"].tolist() == [1, 2]
     app = shown(small, "clusters", cluster="true", n_clusters="3")
-    assert not links(app)  # these are other kinds
+    assert not links(app)  # these are other clusters
 
 
 def test_a_feature_that_cannot_be_saved_gets_a_message(small: Path) -> None:
@@ -129,13 +129,13 @@ def test_positions_have_a_slope_and_a_position_without_tokens_gets_a_message(fol
     assert "selects none" in app.info[0].value
 
 
-def test_a_single_position_has_a_map_but_no_slope(folder: Path) -> None:
+def test_a_single_position_has_a_heat_map_but_no_slope(folder: Path) -> None:
     app = shown(folder, "positions", where="position = 3")
     assert n_charts(app) == 1
     assert "widen the group" in app.info[0].value
 
 
-def test_ngrams_say_when_they_were_matched_and_are_saved(small: Path) -> None:
+def test_the_step_that_matches_ngrams_is_reported_and_they_are_saved(small: Path) -> None:
     app = shown(small, "ngrams")
     assert n_charts(app) == 2
     assert re.search(
@@ -151,7 +151,7 @@ def test_one_document_has_no_ngrams(tmp_path: Path) -> None:
     assert "use another text" in app.error[0].value
 
 
-def test_a_store_without_probes_says_how_to_get_them(folder: Path) -> None:
+def test_a_store_without_probes_explains_how_to_add_them(folder: Path) -> None:
     app = shown(folder, "mechanism")
     assert n_charts(app) == 0 and not app.error
     assert "no probes" in said(app) and "--probes" in app.code[0].value
@@ -180,7 +180,7 @@ def test_a_link_without_a_group_gets_the_default(small: Path) -> None:
     assert "copyable" in said(shown(small, "mechanism", group_of_mechanism=""))
 
 
-def test_too_few_checkpoints_have_curves_and_a_message(small: Path) -> None:
+def test_too_few_checkpoints_give_curves_and_a_message(small: Path) -> None:
     write_probes(small, Store(small).steps, np.ones((8, 2)), None)
     app = shown(small, "mechanism", group_of_mechanism="position > 5", minus="false")
     assert "expected at least 20" in app.info[0].value
@@ -218,7 +218,7 @@ def test_an_analysis_without_a_page_has_a_chart_a_table_and_a_script(
     assert len(figure.frame) and figure.script and figure.language in ("sql", "python")
 
 
-def test_the_result_of_the_generic_page_is_the_analysis_own(folder: Path) -> None:
+def test_the_generic_page_shows_what_the_analysis_returns(folder: Path) -> None:
     (figure,) = drawn(folder, "rho_1", rho_1_where="position > 1", rho_1_log="true")
     expected = queries.rho_1(Store(folder), where="position > 1", log=True)
     pd.testing.assert_frame_equal(figure.frame, expected.frame)

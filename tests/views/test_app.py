@@ -1,4 +1,4 @@
-"""The pages run, and say what is wrong, on the bundled store and on small ones."""
+"""The pages run, with messages for invalid input, on the bundled store and on small ones."""
 
 import os
 import shutil
@@ -65,7 +65,7 @@ def test_a_feature_that_the_command_line_saved_is_a_column_at_the_next_run(
     assert n_charts(app) == 2 and not app.error
 
 
-def test_added_probes_are_shown_after_looking_again(opened: Open, small: Path) -> None:
+def test_added_probes_are_shown_after_checking_again(opened: Open, small: Path) -> None:
     app = opened(small)
     version = version_of(str(small))
     write_probes(small, Store(small).steps, np.ones((8, 2)), None)
@@ -110,7 +110,7 @@ def test_a_store_at_a_url_is_drawn(
     assert n_charts(app) > 0
 
 
-def test_a_replaced_store_is_reported_and_opened_again(
+def test_a_replaced_store_is_reported_and_reopened(
     opened: Open, small: Path, tmp_path: Path
 ) -> None:
     app = opened(small)

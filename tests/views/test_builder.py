@@ -1,4 +1,4 @@
-"""A group that is opened in the builder comes out as it went in, whatever it is."""
+"""The builder returns the group that it was opened with."""
 
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def store(folder: Path) -> Store:
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.sql()[:40])
-def test_a_group_comes_out_as_it_went_in(store: Store, group: Template) -> None:
+def test_the_builder_returns_the_group_that_it_was_given(store: Store, group: Template) -> None:
     app = AppTest.from_function(
         script, args=(str(store.path), to_json(group)), default_timeout=60
     ).run()

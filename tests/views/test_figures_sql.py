@@ -65,7 +65,7 @@ def sql_gives_the_data(figure: Figure, folder: Path) -> None:
 
 @needs_command_line
 @pytest.mark.parametrize("name", PAGES)
-def test_sql_behind_equals_the_data(name: str, folder: Path) -> None:
+def test_the_sql_behind_a_chart_gives_its_data(name: str, folder: Path) -> None:
     page, query = PAGES[name]
     figures = drawn(folder, page, **query)
     assert len(figures) == (3 if page == "positions" else 2)
@@ -74,7 +74,7 @@ def test_sql_behind_equals_the_data(name: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_python_behind_equals_the_data(name: str, folder: Path) -> None:
+def test_the_python_behind_a_chart_gives_its_data(name: str, folder: Path) -> None:
     page, query, count = CALLS[name]
     figures = [figure for figure in drawn(folder, page, **query) if figure.language == "python"]
     assert len(figures) == count
@@ -83,7 +83,7 @@ def test_python_behind_equals_the_data(name: str, folder: Path) -> None:
 
 
 @needs_command_line
-def test_sql_behind_the_report_equals_the_data(folder: Path) -> None:
+def test_the_sql_behind_the_report_gives_its_data(folder: Path) -> None:
     figures = drawn(folder, "report")
     assert len(figures) > 8
     for figure in figures:

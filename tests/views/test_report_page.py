@@ -9,7 +9,7 @@ from tests.views.apps import shown
 from views.widgets.figure import FIGURES
 
 
-def test_it_draws_every_figure_and_says_what_is_missing(folder: Path) -> None:
+def test_every_figure_is_drawn_and_what_is_missing_is_listed(folder: Path) -> None:
     found = report(Store(folder))
     app = shown(folder, "report")
     assert not app.error
@@ -20,5 +20,5 @@ def test_it_draws_every_figure_and_says_what_is_missing(folder: Path) -> None:
     assert [h.value for h in app.subheader][-1] == "What this store does not show"
 
 
-def test_one_checkpoint_is_no_failure(tmp_path: Path) -> None:
+def test_a_store_with_one_checkpoint_is_drawn(tmp_path: Path) -> None:
     assert not shown(build_store(tmp_path / "run", steps=(4,)), "report").error

@@ -1,4 +1,4 @@
-"""The SQL page in one process: every shape of answer, limits, links, queries that are left."""
+"""The SQL page in one process: results of every shape, limits, links, abandoned queries."""
 
 import io
 import time
@@ -44,7 +44,7 @@ def opened(folder: Path) -> Open:
 
 
 def ended(app: AppTest) -> AppTest:
-    """When the query has ended; the page asks again by itself only in a browser."""
+    """The page after the query has ended; only in a browser does it refresh by itself."""
     for _ in range(100):
         if "sql_running" not in app.session_state or app.session_state["sql_running"][1].done:
             break
@@ -77,7 +77,7 @@ def ask(app: AppTest, query: str) -> AppTest:
         "select 1.5::decimal(9, 2) as d, uuid() as u, date '2020-01-01' as day from range(4)",
     ],
 )
-def test_any_shape_of_answer_is_shown_charted_and_saved(opened: Open, query: str) -> None:
+def test_results_of_any_shape_are_shown_charted_and_saved(opened: Open, query: str) -> None:
     app = opened(query=query)
     assert not app.error and len(app.dataframe) == 2
     _, found = app.session_state["sql_running"]
@@ -88,7 +88,7 @@ def test_any_shape_of_answer_is_shown_charted_and_saved(opened: Open, query: str
         assert button.proto.label in ("CSV", "Parquet") or str(button.key).startswith("quick")
 
 
-def test_the_answer_is_the_stores_own(opened: Open) -> None:
+def test_the_result_is_that_of_the_store(opened: Open) -> None:
     app = opened(query="select checkpoint, avg(loss) as mean from losses group by all order by all")
     _, found = app.session_state["sql_running"]
     pd.testing.assert_frame_equal(app.dataframe[1].value, found.answer)
@@ -97,7 +97,7 @@ def test_the_answer_is_the_stores_own(opened: Open) -> None:
     assert app.selectbox(key="x").value == "checkpoint" and app.selectbox(key="y").value == "mean"
 
 
-def test_of_a_long_answer_the_beginning_is_shown_and_that_is_said(opened: Open) -> None:
+def test_a_long_result_is_truncated_with_a_note(opened: Open) -> None:
     app = opened(query="select range as n, range % 7 as week from range(25_000)")
     assert len(app.dataframe[1].value) == 10_000
     said = " ".join(str(e.value) for e in [*app.markdown, *app.caption])
@@ -135,7 +135,7 @@ def test_an_example_is_put_into_the_field_and_run(opened: Open) -> None:
     assert app.query_params["query"] == question.text and not app.error
 
 
-def test_a_long_query_is_kept_out_of_the_address(opened: Open) -> None:
+def test_a_long_query_is_not_put_into_the_url(opened: Open) -> None:
     app = opened(query="select 1 as one")
     ask(app, f"select 2 as two -- {'long ' * 400}")
     assert "query" not in app.query_params
@@ -143,12 +143,12 @@ def test_a_long_query_is_kept_out_of_the_address(opened: Open) -> None:
     assert "too long for the page's address" in " ".join(str(m.value) for m in app.markdown)
 
 
-def test_a_query_that_nobody_looks_at_stops(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_query_stops_when_its_page_is_gone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sql, "ABANDONED", 0.5)
     running = RunningQuery(Store(folder), FOREVER)
     for _ in range(10):
         running.look(0.1)
-    assert not running.done  # as long as somebody looks
+    assert not running.done  # as long as a page asks for it
     for _ in range(100):
         if running.done:
             break
@@ -169,7 +169,7 @@ def test_a_query_is_cancelled_and_another_one_run(opened: Open) -> None:
     assert app.dataframe[1].value["three"].tolist() == [3] and not app.warning
 
 
-def test_a_new_query_stops_the_one_before(opened: Open) -> None:
+def test_a_new_query_stops_the_previous_one(opened: Open) -> None:
     app = opened()
     app.text_area(key="sql_text").set_value(FOREVER)
     app.button[0].click().run()
@@ -179,7 +179,7 @@ def test_a_new_query_stops_the_one_before(opened: Open) -> None:
     assert first.done and first.cancelled
 
 
-def test_files_contain_the_whole_answer() -> None:
+def test_files_contain_the_whole_result() -> None:
     answer = pd.DataFrame({"n": range(12_000), "text": ['a,\n"b"'] * 12_000})
     assert pd.read_csv(io.BytesIO(sql.csv(answer)))["n"].tolist() == list(range(12_000))
     pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(sql.parquet(answer))), answer)

@@ -57,7 +57,7 @@ def test_the_reader_gets_every_token_and_its_value(opened: Open, folder: Path) -
     assert shown(app)["kind"] == "loss" and shown(app)["selected"] is None
 
 
-def test_text_without_a_loss_is_given_as_such(opened: Open, small: Path) -> None:
+def test_text_without_a_loss_is_shown_as_not_scored(opened: Open, small: Path) -> None:
     docs = pd.read_parquet(Layout(small).docs)
     tokens = pd.read_parquet(Layout(small).tokens)
     docs["text"] = "seen, not scored" + docs["text"]
@@ -76,7 +76,7 @@ def test_one_checkpoint_has_losses_and_no_change(opened: Open, tmp_path: Path) -
     assert not app.error and shown(app)["kind"] == "loss"
 
 
-def test_choices_of_another_store_are_forgotten(opened: Open, tmp_path: Path) -> None:
+def test_choices_that_the_store_lacks_are_reset(opened: Open, tmp_path: Path) -> None:
     app = opened(build_store(tmp_path / "large", sources=30), source="source 29")
     last = shown(app)["tokens"][-1][0]
     app.session_state["selected_token"] = last
@@ -88,7 +88,7 @@ def test_choices_of_another_store_are_forgotten(opened: Open, tmp_path: Path) ->
     assert app.selectbox(key="source").value == "source 0"
 
 
-def test_the_selected_tokens_facts_and_trajectory(opened: Open, folder: Path) -> None:
+def test_a_selected_token_has_facts_and_a_trajectory(opened: Open, folder: Path) -> None:
     app = opened(folder, token="1")
     token = pd.read_parquet(Layout(folder).tokens).iloc[1]
     assert shown(app)["selected"] == 1

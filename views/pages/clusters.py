@@ -19,7 +19,7 @@ from views.widgets.figure import Figure, script_of
 TRAJECTORIES, RHO_1 = "by their trajectories", "by Rho-1's four categories"
 STABLE = "the largest stable number"
 SEPARATE, PARTLY = 0.2, 0.1
-"""How much more stable than a Gaussian cloud clusters are that are separate, or partly so."""
+"""Stability minus that of a Gaussian cloud, above which clusters are separate, or partly so."""
 CATEGORY_TITLES = {
     "H->L": "H→L, falls",
     "L->L": "L→L, stays low",
@@ -99,13 +99,13 @@ def _cluster_options() -> tuple[Compared, int | None]:
 
 def _fit_option() -> bool:
     return st.toggle(
-        "Fit lines over the log of the step",
+        "Fit lines against the log of the step",
         True,
         key="rho_log",
         bind="query-params",
         persist_state="session",
-        help="Rho-1 fitted lines over the step, in a run that continued from a trained model. The "
-        "loss of a run from scratch falls early, which suits the log of the step.",
+        help="Rho-1 fitted lines against the step, in a run that continued from a trained model. "
+        "The loss of a run from scratch falls early, which suits the log of the step.",
     )
 
 
@@ -122,7 +122,7 @@ def _clusters(store: Store, request: Request) -> None:
     ):
         st.caption(
             "Shows each cluster's mean trajectory and size, its most typical tokens in their text, "
-            "the groups that are over-represented in it, and how likely other text would give the "
+            "the groups that are over-represented in it, and whether other text would give the "
             "same clusters."
         )
         return
@@ -218,8 +218,8 @@ def _means(store: Store, found: Clusters, titles: dict[int, str], request: Reque
         without_band, "shape", "standard deviations", 0, request.axis, False, height=260
     )
     caption = (
-        "Each token's loss minus its own mean over training, in its own standard deviations: when "
-        "it fell, whatever its level."
+        "Each token's loss minus its own mean over training, in its own standard deviations: it "
+        "shows when the loss fell, regardless of its level."
     )
     figure.show(
         Figure("Mean shape of each cluster", chart, data, script, caption, found.language),
@@ -311,11 +311,11 @@ def _categories(store: Store, where: str, log: bool, axis: str) -> None:
     means = answers.rho_1_means(store, where, log)
     over = "the log of the step" if log else "the step"
     st.markdown(
-        f"A line is fitted to each token's losses over {over}. If it falls by more than {CHANGED} "
-        "nats, the token is **H→L**; if it rises by more, **L→H**. Otherwise it is **L→L** if the "
-        "line ends at or below the group's mean loss, and **H→H** if above. This is a rule of "
-        "thumb (Lin et al. 2024): a straight line says little about a loss that falls and rises "
-        "again, and the thresholds do not come from the data."
+        f"A line is fitted to each token's losses against {over}. If it falls by more than "
+        f"{CHANGED} nats, the token is **H→L**; if it rises by more, **L→H**. Otherwise it is "
+        "**L→L** if the line ends at or below the group's mean loss, and **H→H** if above. This is "
+        "a rule of thumb (Lin et al. 2024): a straight line says little about a loss that falls "
+        "and rises again, and the thresholds do not come from the data."
     )
     _category_means(store, found, means, axis)
     _category_sizes(found)
@@ -324,7 +324,7 @@ def _categories(store: Store, where: str, log: bool, axis: str) -> None:
         found.members["row"],
         found.members["category"],
         {name: CATEGORY_TITLES[name] for name in CATEGORIES if name in set(means["category"])},
-        f"Rho-1's categories over {over} of {where}, to step {store.steps[-1]}",
+        f"Rho-1's categories, fitted against {over}, of {where}, to step {store.steps[-1]}",
         "rho",
     )
 

@@ -90,7 +90,7 @@ def _runs(others: Sequence[Store]) -> list[Store]:
     if not others:
         st.info(
             "This needs several runs scored on the same tokens. Open their stores together: "
-            "`streamlit run app.py -- STORE STORE`."
+            "`token-trails app STORE STORE`."
         )
         return []
     paths = [str(other.path) for other in others]

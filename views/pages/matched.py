@@ -27,7 +27,7 @@ def page(store: Store) -> None:
     st.title("Matched comparison")
     st.caption(
         "A group differs from all other tokens in many ways: rare words are learned late, whatever "
-        "they name. Here it is compared with control tokens that are equally rare, equally hard at "
+        "they mean. Here it is compared with control tokens that are equally rare, equally hard at "
         "the start, equally far into their doc, or similar in any other covariate."
     )
     with st.container(border=True):
@@ -59,7 +59,7 @@ def _covariates(store: Store) -> tuple[tuple[str, ...], int]:
             persist_state="session",
             accept_new_options=True,
             help="Columns of the tokens, initial_loss (at the first checkpoint), or any SQL "
-            "expression over the columns, such as length(token_str): type it.",
+            "expression over the columns, such as length(token_str): type one.",
         )
         bins = st.number_input(
             "Bins per numeric covariate",
@@ -83,10 +83,10 @@ def _findings(store: Store, found: Matched) -> None:
     before = _difference_in_words(last["before"], last["before_low"], last["before_high"])
     after = _difference_in_words(last["difference"], last["low"], last["high"])
     st.markdown(
-        f"At step {store.steps[-1]:,} the group's mean loss is **{before}** that of the rest. For "
-        f"the tokens that have controls it is **{after}** that of their controls. The second "
-        "number excludes what the covariates above explain, but not what other covariates would "
-        "explain."
+        f"At step {store.steps[-1]:,}, the group's mean loss is **{before[0]}** that of the rest "
+        f"({before[1]}). For the tokens that have controls, it is **{after[0]}** that of their "
+        f"controls ({after[1]}). The second difference excludes what the covariates above "
+        "explain, but not what other covariates would explain."
     )
     n = int(found.trajectories["n_tokens"].iloc[0])
     if not found.n_unmatched:
@@ -103,11 +103,12 @@ def _findings(store: Store, found: Matched) -> None:
         st.caption(without)
 
 
-def _difference_in_words(difference: float, low: float, high: float) -> str:
+def _difference_in_words(difference: float, low: float, high: float) -> tuple[str, str]:
+    """The difference and its band."""
     way = "below" if difference < 0 else "above"
     band = "no band" if pd.isna(low) else f"95% band {signed(low, 3)} to {signed(high, 3)}"
     unclear = ", which includes zero" if low <= 0 <= high else ""
-    return f"{abs(difference):.3f} nats {way} ({band}{unclear})"
+    return f"{abs(difference):.3f} nats {way}", band + unclear
 
 
 def _curves(store: Store, found: Matched, axis: str) -> None:
@@ -151,7 +152,7 @@ def _difference(store: Store, found: Matched, axis: str) -> None:
     frame = training_axis.placed(store, pd.concat(groups, ignore_index=True), axis)
     figure.show(
         Figure(
-            "Difference to the controls",
+            "Difference from the controls",
             curves.relative(frame, "difference", "difference (nats)", 0, axis),
             found.difference,
             script_of(found, "difference"),
@@ -164,7 +165,7 @@ def _difference(store: Store, found: Matched, axis: str) -> None:
 
 
 def _balance(found: Matched) -> None:
-    st.subheader("Effect of the matching")
+    st.subheader("Effect of matching")
     figure.show(
         Figure(
             "Balance of the covariates",

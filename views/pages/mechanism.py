@@ -24,8 +24,9 @@ def page(store: Store) -> None:
     """Draw the page."""
     st.title("Mechanism")
     st.caption(
-        "Heads that look back to where the token occurred before (induction heads) are said to "
-        "make copying possible. Do they appear when a group's loss falls, before, or after?"
+        "Heads that attend to what followed an earlier occurrence of the current token (induction "
+        "heads) are thought to make copying possible. Do they appear when a group's loss falls, "
+        "before, or after?"
     )
     probes = store.probes
     if probes is None or probes.empty:
@@ -103,7 +104,7 @@ def _findings(lags: pd.DataFrame) -> None:
     for lead in lags.to_dict("records"):
         st.markdown(f"- **{_title(lead['probe'])}**: {_sentence(lead)}")
     st.caption(
-        "A score says where a head looks, and a lead says that something came first in this one "
+        "A score says where a head attends, and a lead says that something came first in this one "
         "run: neither proves a cause. Two curves that each change once always have some lag. If a "
         "curve changes more than once, restrict the window to one change."
     )
@@ -116,17 +117,17 @@ def _sentence(lead: dict[Any, Any]) -> str:
     if pd.isna(lead["lead"]):
         return "it or the group never changes, so there is no order."
     places = (
-        f"half-way at step {lead['half_way_probe']:,.0f}, the group at step "
+        f"half-way at step {lead['half_way_probe']:,.0f}; the group is half-way at step "
         f"{lead['half_way_group']:,.0f}"
     )
     if pd.isna(lead["lead_low"]):
-        return f"{places}, {_factor(lead['lead'])}; noise is too large for an interval."
+        return f"{places}, {_factor(-lead['lead'])}. The noise is too large for an interval."
     low, high = signed(lead["lead_low"]), signed(lead["lead_high"])
-    interval = f"95% interval of the log10 step {low} to {high}"
+    interval = f"95% interval in log10 step: {low} to {high}"
     if lead["lead_low"] <= 0 <= lead["lead_high"]:
-        return f"{places}; noise alone could put either first ({interval})."
+        return f"{places}. Noise alone could put either first ({interval})."
     way = "before" if lead["lead"] > 0 else "after"
-    sentence = f"{places}, so it changes {way} the group, {_factor(lead['lead'])} ({interval})."
+    sentence = f"{places}. It changes {way} the group, {_factor(lead['lead'])} ({interval})."
     if lead["lag_low"] > 0 > lead["lead"] or lead["lag_high"] < 0 < lead["lead"]:
         sentence += " The increments say the opposite: check the curves before you trust either."
     return sentence
@@ -158,8 +159,8 @@ def _lag_chart(found: Mechanism, lags: pd.DataFrame) -> None:
             analyses.leads(known.assign(probe=known["probe"].map(_title))),
             lags,
             script_of(found, "lags"),
-            "By half-way points: how much later the group is half-way from its start to its "
-            "farthest value. By increments: the shift at which the steps of both curves correlate "
+            "By half-way points: how much later the group is half-way from its start to its most "
+            "distant value. By increments: the shift at which the steps of both curves correlate "
             "best. Intervals show the effect of noise on the answer, not whether another run would "
             "give it.",
             found.language,

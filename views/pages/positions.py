@@ -19,8 +19,8 @@ def page(store: Store) -> None:
     """Draw the page."""
     st.title("Loss by position and step")
     st.caption(
-        "The more of a doc a model has seen, the better it can predict the rest. From which step "
-        "of its training on, from which position on, and by how much?"
+        "The more of a doc a model has seen, the better it can predict the rest. From which "
+        "training step, from which position, and by how much?"
     )
     with st.container(border=True):
         where = group_panel.one(store, "Tokens", "where", "all_tokens")
@@ -56,8 +56,8 @@ def _heat_map(store: Store, where: str, axis: str) -> None:
             found.script(),
             "Two ranges per doubling of the position, each with at least "
             f"{found.frame['n_tokens'].min():,} tokens. Different positions hold different tokens "
-            "(a doc's first words are unlike its later ones), so not every difference along the "
-            "position is an effect of the context.",
+            "(a doc's first words differ from its later ones), so not every difference between "
+            "positions is an effect of the context.",
         ),
         "heat_map",
     )
@@ -72,7 +72,7 @@ def _slope(store: Store, where: str, axis: str) -> None:
         return
     figure.show(
         Figure(
-            "Slope of the loss over the position",
+            "Slope of the loss against the position",
             _curve(store, found.frame, "slope", "nats per doubling", axis, theme.ORANGE),
             found.frame,
             found.script(),

@@ -140,7 +140,7 @@ _columns = answers.cached(dictionary.columns)
 
 
 class _Stop(threading.Event):
-    """Set by a user, or by itself, as a closed browser does not say that it was closed."""
+    """Set by a user, or after a time without a page, since a closed browser sends no message."""
 
     def __init__(self) -> None:
         super().__init__()

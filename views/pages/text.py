@@ -24,7 +24,7 @@ from views.widgets.reader import Paint
 TOKEN = "token"
 """The URL parameter of the selected token's row."""
 LOSS, CHANGE, GROUP = "loss", "change", "group"
-NOTE = "95% of the text's tokens are within; stronger ones have the last colour"
+NOTE = "95% of the text's tokens are in this range; values beyond it have the colour of its ends"
 LARGEST = 8
 """Rows of each list of largest values."""
 HERE, EVERYWHERE = "this doc", "the whole text"

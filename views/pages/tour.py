@@ -1,4 +1,4 @@
-"""The Tour page: the report's findings as five places to start, for the open store."""
+"""The Tour page: the report's findings as five questions to start with, for the open store."""
 
 from dataclasses import dataclass
 
@@ -19,26 +19,26 @@ class Finding:
 
 FINDINGS = (
     Finding(
-        "Does context help? The 500th token against the 50th",
-        "Olsson et al. saw the loss at the 500th token fall below that at the 50th when induction "
-        "heads form: the in-context score. Look for a difference below zero whose band excludes "
-        "zero.",
+        "Does context help? The 500th token vs. the 50th",
+        "Olsson et al. saw the loss at the 500th token fall below that at the 50th as induction "
+        "heads formed: this difference is the in-context score. Look for a difference below zero "
+        "whose band excludes zero.",
         ("position_500", "position_50"),
     ),
     Finding(
-        "Which part of a word is hard? Word continuations against word starts",
-        "The first token of a word has to be guessed, the rest can be spelled: continuations are "
-        "learned early, word starts late.",
+        "Which part of a word is hard? Word continuations vs. word starts",
+        "The first token of a word has to be guessed; the rest can be spelled out. So "
+        "continuations are learned early, and word starts late.",
         ("word_continuation", "word_start"),
     ),
     Finding(
-        "Are names learned later? Presidents' surnames against all tokens",
+        "Are names learned later? Presidents' surnames vs. all tokens",
         "The report compared six surnames with all other tokens. Rare words are learned later than "
-        "frequent ones, whatever they name, so also compare with tokens that are equally rare.",
+        "frequent ones, whatever they mean, so also compare with tokens that are equally rare.",
         ("surnames_presidents", "all_tokens"),
     ),
     Finding(
-        "When does copying form? Copyable tokens against all others",
+        "When does copying emerge? Copyable tokens vs. all others",
         "Copyable: the last three tokens occurred together earlier in the doc, so that looking "
         "back would give the answer.",
         ("copyable", "not_copyable"),

@@ -59,7 +59,7 @@ COMPARISONS = {
         "Ratio",
         "ratio of mean losses",
         1,
-        "over the baseline",
+        "divided by the baseline",
         "Below one, the group is predicted better than the baseline.",
     ),
 }

@@ -68,14 +68,14 @@ def _list_options() -> tuple[int, str, int]:
             width=170,
         )
         unit = st.segmented_control(
-            "Lists of",
+            "Rank",
             [OCCURRENCES, TYPES],
             default=OCCURRENCES,
             required=True,
             key="lists_of",
             bind="query-params",
             persist_state="session",
-            help="An occurrence is one token at one place of the text. A type is all occurrences "
+            help="An occurrence is one token in one place in the text. A type is all occurrences "
             "of the same token, ranked by their mean change.",
         )
         min_count = 20

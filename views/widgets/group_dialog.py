@@ -40,7 +40,7 @@ def _dialog(store: Store, parameter: str, place: int | None, group: SelectedGrou
     made = {NAMED: _named, BUILD: _built, WRITE: _written}[str(way)](store, group, key)
     found = _preview(store, made) if made else None
     name = st.text_input(
-        "Name in the charts (optional)",
+        "Display name (optional)",
         group.name,
         key=f"{key}_name",
         placeholder=made.title(store) if made and found else "",
@@ -90,7 +90,7 @@ def _written(store: Store, group: SelectedGroup, key: str) -> SelectedGroup | No
         "A condition in SQL",
         key=f"{key}_sql",
         height=110,
-        help="One true-or-false expression over the columns of `tokens`, such as is_word_start and "
+        help="One boolean expression over the columns of `tokens`, such as is_word_start and "
         "position < 100. Ctrl+Enter shows a preview.",
     )
     with st.expander("Columns and functions"):

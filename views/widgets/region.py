@@ -14,7 +14,7 @@ _STEP = re.compile(r"\d{1,18}", re.ASCII)
 
 
 def at_start() -> Region | None:
-    """The region of the URL with which the page was opened: where the brush stands at first.
+    """The region of the URL with which the page was opened: the initial position of the brush.
 
     It stays the same until a link names another one, as a chart whose specification changes loses
     its brush.

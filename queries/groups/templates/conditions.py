@@ -31,8 +31,8 @@ from queries.groups.templates.base import (
 
 SEEN = {
     "token": ("seen_before", "that occurred"),
-    "bigram": ("bigram_seen_before", "whose last two tokens stood together"),
-    "trigram": ("trigram_seen_before", "whose last three tokens stood together"),
+    "bigram": ("bigram_seen_before", "whose last two tokens occurred together"),
+    "trigram": ("trigram_seen_before", "whose last three tokens occurred together"),
 }
 MATCHED = {"token_str": "text", "word": "word"}
 
@@ -150,7 +150,7 @@ class SeenBefore(Template):
 
     def phrase(self) -> str:
         times = "time" if self.least == 1 else "times"
-        return f"{SEEN[self.what][1]} at least {self.least:,} {times} before in their doc"
+        return f"{SEEN[self.what][1]} at least {self.least:,} {times} earlier in their doc"
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ class Sources(Template):
 
 @dataclass(frozen=True)
 class Previous(Template):
-    """Tokens directly after one of these, which are given with their leading blanks."""
+    """Tokens directly after one of these, which are given with their leading spaces."""
 
     tokens: tuple[str, ...]
 

@@ -1,5 +1,5 @@
 -- grain: one row per checkpoint: nats of mean loss for each doubling of the position, by least
--- squares, with the 95 % band of queries/analyses/positions.py, over source documents
+-- squares, with the 95% band of queries/analyses/positions.py, over source documents
 with centred as (
     select
         t."row", t.source, log2(t."position") - avg(log2(t."position")) over () as off

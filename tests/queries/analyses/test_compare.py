@@ -1,4 +1,4 @@
-"""Comparing runs: matched, refused, and equal to pandas over all stores' long formats."""
+"""Runs are matched or refused, and equal pandas over the long format of all stores."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ SHARED = [0, 10, 20]
 
 
 def set_tokens_seen(root: Path, per_step: int | None) -> None:
-    """Say in checkpoints.parquet that each step saw `per_step` tokens."""
+    """Write to checkpoints.parquet that each step saw `per_step` tokens."""
     path = Layout(root).checkpoints
     table = pq.read_table(path)
     steps = table["checkpoint"].to_pylist()
@@ -41,13 +41,15 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def means(seeds) -> pd.DataFrame:
-    """Mean loss of the group, steps in lines and runs in columns."""
+def means(seeds: list[Path]) -> pd.DataFrame:
+    """Mean loss of the group: a row per step, a column per run."""
     found = {str(s): PlainSql(s).means(GROUP).set_index("checkpoint")["mean_loss"] for s in seeds}
     return pd.DataFrame(found)
 
 
-def test_runs_at_the_steps_that_all_have_equal_pandas(seeds, means):
+def test_runs_at_the_steps_that_all_have_equal_pandas(
+    seeds: list[Path], means: pd.DataFrame
+) -> None:
     got = compare(seeds, group=GROUP)
     table = got.runs.pivot(index="at", columns="run", values="mean_loss")
     assert table.index.tolist() == SHARED
@@ -59,7 +61,7 @@ def test_runs_at_the_steps_that_all_have_equal_pandas(seeds, means):
     assert spread["n_runs"].tolist() == [3, 3, 3]
 
 
-def test_a_run_s_trajectory_is_what_its_store_says(seeds):
+def test_a_runs_trajectory_is_that_of_its_store(seeds: list[Path]) -> None:
     got = compare([Store(s) for s in seeds], group=GROUP).runs
     assert got["run"].unique().tolist() == [str(s) for s in seeds]
     for seed in seeds:
@@ -70,7 +72,7 @@ def test_a_run_s_trajectory_is_what_its_store_says(seeds):
         pd.testing.assert_frame_equal(mine.drop(columns=["at", "run"]), alone)
 
 
-def test_runs_match_by_tokens_seen(seeds, means):
+def test_runs_match_by_tokens_seen(seeds: list[Path], means: pd.DataFrame) -> None:
     got = compare([seeds[0], seeds[2]], group=GROUP, by="tokens_seen")
     one, two = (got.runs[got.runs["run"] == str(s)] for s in (seeds[0], seeds[2]))
     assert one["at"].tolist() == two["at"].tolist() == [0, 20_000, 40_000]
@@ -81,7 +83,7 @@ def test_runs_match_by_tokens_seen(seeds, means):
     assert got.spread["at"].tolist() == [0, 20_000, 40_000]
 
 
-def test_all_runs_are_asked_about_the_first_one_s_tokens(seeds):
+def test_all_runs_are_measured_on_the_tokens_of_the_first(seeds: list[Path]) -> None:
     clause = "loss_at(row, 10) > 3"
     got = compare(seeds, group=clause)
     members = Store(seeds[0]).members(clause)
@@ -93,20 +95,20 @@ def test_all_runs_are_asked_about_the_first_one_s_tokens(seeds):
     assert len(second.members(clause)) != len(members)
 
 
-def test_stores_of_other_tokens_are_refused(seeds, tmp_path):
+def test_stores_of_other_tokens_are_refused(seeds: list[Path], tmp_path: Path) -> None:
     other = build_store(tmp_path / "other", seed=1)
     with pytest.raises(StoreError, match="hold different tokens") as raised:
         compare([*seeds, other], group=GROUP)
     assert str(seeds[0]) in str(raised.value) and str(other) in str(raised.value)
 
 
-def test_fewer_than_two_stores_are_refused(seeds):
+def test_fewer_than_two_stores_are_refused(seeds: list[Path]) -> None:
     for stores in ([], seeds[:1], [seeds[0], seeds[1], seeds[0]]):
         with pytest.raises(QueryError, match="expected two or more different stores"):
             compare(stores, group=GROUP)
 
 
-def test_runs_without_a_shared_checkpoint_are_refused(seeds, tmp_path):
+def test_runs_without_a_shared_checkpoint_are_refused(seeds: list[Path], tmp_path: Path) -> None:
     other = build_store(tmp_path / "late", steps=())
     add_checkpoint(other, 7, random_losses(other, 0))
     set_tokens_seen(other, 11)
@@ -116,7 +118,7 @@ def test_runs_without_a_shared_checkpoint_are_refused(seeds, tmp_path):
         compare([seeds[0], other], group=GROUP, by="tokens_seen")
 
 
-def test_a_store_that_does_not_say_its_tokens_seen_is_refused(seeds, tmp_path):
+def test_a_store_without_tokens_seen_is_refused(seeds: list[Path], tmp_path: Path) -> None:
     other = build_store(tmp_path / "silent", steps=(0, 10))
     with pytest.raises(
         StoreError, match=r"silent does not record how many tokens .* match by step"
@@ -124,13 +126,15 @@ def test_a_store_that_does_not_say_its_tokens_seen_is_refused(seeds, tmp_path):
         compare([seeds[0], other], group=GROUP, by="tokens_seen")
 
 
-def test_two_checkpoints_of_one_number_of_tokens_are_refused(seeds, tmp_path):
+def test_two_checkpoints_with_equal_tokens_seen_are_refused(
+    seeds: list[Path], tmp_path: Path
+) -> None:
     other = build_store(tmp_path / "twice", steps=(0, 10))
     set_tokens_seen(other, 0)
     with pytest.raises(StoreError, match=r"two checkpoints of .*twice have seen 0 tokens"):
         compare([seeds[0], other], group=GROUP, by="tokens_seen")
 
 
-def test_an_unknown_way_to_match_is_refused(seeds):
+def test_an_unknown_matching_is_refused(seeds: list[Path]) -> None:
     with pytest.raises(QueryError, match="matched by name: expected step or tokens_seen"):
         compare(seeds, group=GROUP, by="name")

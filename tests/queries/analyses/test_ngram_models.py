@@ -28,7 +28,7 @@ def everything(context: int | None = None) -> Bigrams:
     return Bigrams(pairs[:, 0], pairs[:, 1], np.zeros(len(pairs), np.int64))
 
 
-def test_probabilities_sum_to_one_after_every_token_also_unknown_and_new_ones():
+def test_probabilities_sum_to_one_in_known_and_unknown_contexts() -> None:
     text = markov(60, seed=1)[0]
     text = Bigrams(np.where(text.context == 3, UNKNOWN, text.context), text.token, text.source)
     unigram, bigram = ngram_losses(text, everything(), V, leave_out=False)
@@ -36,8 +36,10 @@ def test_probabilities_sum_to_one_after_every_token_also_unknown_and_new_ones():
     np.testing.assert_allclose(np.exp(-bigram).reshape(-1, V).sum(axis=1), 1)
 
 
-def by_hand(text: Bigrams, context: int, token: int, d: tuple[float, float, float]):
-    """Kneser-Ney in so many words, with the discounts of unigrams, pairs and what precedes."""
+def by_hand(
+    text: Bigrams, context: int, token: int, d: tuple[float, float, float]
+) -> tuple[float, float]:
+    """Kneser-Ney written out, with the discounts of unigrams, pairs and preceding types."""
     count, n = Counter(text.token.tolist()), len(text.token)
     unigram = (max(count[token] - d[0], 0) + d[0] * len(count) / V) / n
     pairs = Counter((c, t) for c, t in zip(text.context, text.token, strict=True) if c >= 0)
@@ -51,7 +53,7 @@ def by_hand(text: Bigrams, context: int, token: int, d: tuple[float, float, floa
     return unigram, upper + d[1] * follow / of_context * lower
 
 
-def test_a_document_is_left_out_as_if_it_were_not_there():
+def test_leaving_a_document_out_equals_removing_it() -> None:
     text = markov(80, seed=2, sources=5)[0]
     text = Bigrams(np.where(np.arange(80) % 9 == 4, UNKNOWN, text.context), text.token, text.source)
     unigram, bigram = ngram_losses(text, text, V, leave_out=True)
@@ -70,7 +72,7 @@ def test_a_document_is_left_out_as_if_it_were_not_there():
         assert np.exp(-bigram[i]) == pytest.approx(expected[1])
 
 
-def test_a_known_text_is_modelled_about_as_well_as_can_be():
+def test_a_planted_text_is_modelled_near_its_entropy() -> None:
     text, chances = markov(20_000, seed=3)
     unigram, bigram = ngram_losses(text, text, V, leave_out=True)
     best = -np.log(chances[text.context, text.token]).mean()
@@ -80,7 +82,7 @@ def test_a_known_text_is_modelled_about_as_well_as_can_be():
     assert unigram.mean() == pytest.approx(-(share * np.log(share)).sum(), abs=0.01)
 
 
-def test_discounts():
+def test_discounts() -> None:
     assert discount(np.array([1, 1, 2, 5])) == 0.5
     assert discount(np.array([1, 1, 1, 2])) == 0.6
     assert discount(np.array([3, 3])) == 0.5

@@ -1,4 +1,6 @@
-"""n-gram losses of a store, kept as features; the model's losses beside them, and its bands."""
+"""n-gram losses of a store, saved as features, and their correlation with the model's losses."""
+
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +13,10 @@ from queries.analyses.ngrams import ngram_losses as losses_of_store
 from store.layout import Layout
 from store.ngrams import UNKNOWN, bigrams_of_store, ngram_losses
 from tests.queries.support.simulated import blank_store, with_losses
-from tests.queries.support.stores import build_store
+from tests.queries.support.stores import PlainSql, build_store
 
 
-def test_what_stands_before_each_token(store, plain):
+def test_the_context_of_each_token(store: Store, plain: PlainSql) -> None:
     layout = Layout(store.path)
     tokens, docs = pq.read_table(layout.tokens), pq.read_table(layout.docs)
     found = bigrams_of_store(tokens, docs, bos_id=99)
@@ -30,7 +32,7 @@ def test_what_stands_before_each_token(store, plain):
     assert again.context.tolist() == found.context[~first].tolist()
 
 
-def test_ngrams_of_a_store_are_those_of_its_other_documents_and_become_features(own):
+def test_ngrams_are_estimated_from_other_documents_and_become_features(own: Path) -> None:
     store = Store(own)
     found = losses_of_store(store)
     layout = Layout(own)
@@ -46,14 +48,14 @@ def test_ngrams_of_a_store_are_those_of_its_other_documents_and_become_features(
     save_ngrams(store, overwrite=True)
 
 
-def test_one_document_has_no_others(tmp_path):
+def test_a_single_document_is_refused(tmp_path: Path) -> None:
     store = Store(build_store(tmp_path / "one", sources=1))
     with pytest.raises(QueryError, match="the text has one source document"):
         losses_of_store(store)
 
 
 @pytest.fixture(scope="module")
-def learner(tmp_path_factory):
+def learner(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Losses that are those of unigrams, then of bigrams, then something else."""
     root = tmp_path_factory.mktemp("stores") / "learner"
     n_tokens = blank_store(root, sources=30, types=40)
@@ -65,7 +67,7 @@ def learner(tmp_path_factory):
     return with_losses(root, losses)
 
 
-def test_the_correlation_tells_what_was_learned(learner):
+def test_the_correlation_shows_what_was_learned(learner: Store) -> None:
     lines = ngrams(learner).frame.set_index("checkpoint")
     found = losses_of_store(learner)
     losses = learner.matrix.rows(np.arange(len(found))).astype(float)
@@ -80,7 +82,7 @@ def test_the_correlation_tells_what_was_learned(learner):
     assert lines["mean_loss"].tolist() == ours["mean_loss"].tolist()
 
 
-def test_features_are_taken_where_the_store_has_them(learner):
+def test_existing_features_are_used(learner: Store) -> None:
     save_ngrams(learner)
     kept = ngrams(learner, "is_word_start").frame
     learner.features.save("bigram_loss", np.arange(learner.manifest.n_tokens), overwrite=True)
@@ -94,8 +96,8 @@ def test_features_are_taken_where_the_store_has_them(learner):
     assert kept.equals(ngrams(learner, "is_word_start").frame)
 
 
-def test_bands_of_correlations_cover_them(tmp_path):
-    """Two hundred runs beside each other, in which losses go with a value by 0.5 on the whole."""
+def test_bands_cover_the_true_correlation(tmp_path: Path) -> None:
+    """Two hundred runs as checkpoints, whose losses correlate with a value by 0.5 on average."""
     n_tokens = blank_store(tmp_path / "runs", sources=60)
     layout = Layout(tmp_path / "runs")
     source = bigrams_of_store(pq.read_table(layout.tokens), pq.read_table(layout.docs), None).source
@@ -113,7 +115,7 @@ def test_bands_of_correlations_cover_them(tmp_path):
     assert np.mean(width) < 0.15
 
 
-def test_what_does_not_vary_has_no_correlation(tmp_path):
+def test_constant_losses_have_no_correlation(tmp_path: Path) -> None:
     n = blank_store(tmp_path / "run", sources=9)
     rng = np.random.default_rng(0)
     store = with_losses(tmp_path / "run", np.stack([np.full(n, 6.6), rng.normal(6.6, 1, n)], 1))

@@ -1,18 +1,19 @@
-"""Loss by position and step against plain SQL; the slope against planted ones, and its band."""
+"""Loss by position and step equals plain SQL; slopes equal planted ones, and bands cover them."""
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from queries import GroupError, in_context_score, position_slope, positions
+from queries import GroupError, Store, in_context_score, position_slope, positions
 from queries.analyses.positions import position_edges
 from tests.queries.support.simulated import blank_store, with_losses
+from tests.queries.support.stores import PlainSql
 
 SLOPE = -0.4
 RUNS = 200
 
 
-def test_ranges_are_those_of_plain_sql(store, plain):
+def test_ranges_are_those_of_plain_sql(store: Store, plain: PlainSql) -> None:
     found = positions(store, where="is_word_start", per_doubling=1).frame
     theirs = plain.connection.sql("""
         select pow(2, floor(log2("position")))::bigint as first_position, checkpoint,
@@ -25,7 +26,7 @@ def test_ranges_are_those_of_plain_sql(store, plain):
     assert (found["last_position"] == 2 * found["first_position"] - 1).all()
 
 
-def test_edges_are_whole_and_cover_every_position():
+def test_edges_are_integers_and_cover_every_position() -> None:
     assert position_edges(8, 1).tolist() == [1, 2, 4, 8, 16]
     assert position_edges(7, 1).tolist() == [1, 2, 4, 8]
     assert position_edges(1, 3).tolist() == [1, 2]
@@ -37,8 +38,8 @@ def test_edges_are_whole_and_cover_every_position():
 
 
 @pytest.fixture(scope="module")
-def sloped(tmp_path_factory):
-    """A hundred runs of one slope beside each other, as if they were checkpoints; one of none."""
+def sloped(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A hundred runs of one slope, as if they were checkpoints; and one without a slope."""
     root = tmp_path_factory.mktemp("stores") / "sloped"
     n_tokens = blank_store(root, sources=50)
     tokens = pq.read_table(root / "tokens.parquet").to_pandas()
@@ -52,7 +53,7 @@ def sloped(tmp_path_factory):
     return with_losses(root, losses)
 
 
-def test_slopes_are_those_of_least_squares_and_bands_cover_them(sloped):
+def test_slopes_are_those_of_least_squares_and_bands_cover_them(sloped: Store) -> None:
     found = position_slope(sloped).frame
     position = sloped.evaluate("position").to_numpy()
     losses = sloped.matrix.rows(np.arange(len(position))).astype(float)
@@ -63,14 +64,14 @@ def test_slopes_are_those_of_least_squares_and_bands_cover_them(sloped):
     assert abs(found["slope"][0]) < 1e-5
 
 
-def test_a_group_of_one_position_has_no_slope(store):
+def test_a_group_of_one_position_has_no_slope(store: Store) -> None:
     with pytest.raises(GroupError, match="have position 3: widen"):
         position_slope(store, where="position = 3")
     with pytest.raises(GroupError, match="expected at least 1"):
         positions(store, per_doubling=0)
 
 
-def test_the_in_context_score_is_a_difference(store):
+def test_the_in_context_score_is_a_difference(store: Store) -> None:
     found = in_context_score(store, late=9, early=3, where="word_start").frame
     expected = store.difference("position = 9 and is_word_start", "position = 3 and is_word_start")
     assert found.equals(expected)

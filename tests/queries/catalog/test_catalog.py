@@ -32,7 +32,7 @@ LEFT_OUT = {"palindromes", "losses", "two"}
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """A store with groups of its own, in a folder whose name is awkward in SQL and in a glob."""
+    """A store with its own groups, in a folder whose name needs escaping in SQL and in a glob."""
     root = build_store(tmp_path_factory.mktemp("stores") / "it's [1] *", sources=6)
     name_groups(root, GROUPS)
     return Store(root)
@@ -49,7 +49,7 @@ def catalog(store: Store) -> Path:
     return Layout(store.path).catalog
 
 
-def test_losses_have_the_long_formats_columns_and_tokens_those_of_groups(asked):
+def test_losses_have_the_long_formats_columns_and_tokens_those_of_groups(asked: Store) -> None:
     long = ask(catalog(asked), "from losses")
     assert list(long) == schema.LOSSES.names
     assert len(long) == asked.manifest.n_tokens * len(asked.steps)
@@ -58,44 +58,44 @@ def test_losses_have_the_long_formats_columns_and_tokens_those_of_groups(asked):
     assert ask(catalog(asked), "from checkpoints")["checkpoint"].tolist() == asked.steps
 
 
-def test_a_row_of_the_losses_is_the_token_of_that_row(asked):
+def test_a_row_of_the_losses_is_the_token_of_that_row(asked: Store) -> None:
     rows = ask(catalog(asked), "from loss_rows where checkpoint = 8").set_index("row")["loss"]
     np.testing.assert_array_equal(rows.sort_index(), asked.matrix.column(8))
 
 
 @pytest.mark.parametrize("group", ["all_tokens", "word_start", "some", "first_doc", "a-b", "moved"])
-def test_trajectories_and_their_bands_are_those_of_the_store(asked, group):
+def test_trajectories_and_their_bands_are_those_of_the_store(asked: Store, group: str) -> None:
     ours = asked.trajectories({group: group})
     same(ask(catalog(asked), "from trajectory($group)", group=group), ours)
 
 
 @pytest.mark.parametrize("baseline", ["word_continuation", "all_tokens", "some", "first_doc"])
-def test_differences_are_paired_as_the_stores(asked, baseline):
+def test_differences_are_paired_as_in_the_store(asked: Store, baseline: str) -> None:
     ours = asked.difference("word_start", baseline)
     theirs = ask(catalog(asked), "from difference('word_start', $baseline)", baseline=baseline)
     same(theirs, ours)
     assert theirs["low"].isna().all() == (baseline == "first_doc")
 
 
-def test_a_store_of_one_source_document_has_no_bands(tmp_path):
+def test_a_store_of_one_source_document_has_no_bands(tmp_path: Path) -> None:
     store = Store(build_store(tmp_path / "one", sources=1))
     theirs = ask(catalog(store), "from trajectory('word_start')")
     same(theirs, store.trajectories({"word_start": "word_start"}))
     assert theirs["low"].isna().all()
 
 
-def test_a_group_without_tokens_has_no_trajectory(asked):
+def test_a_group_without_tokens_has_no_trajectory(asked: Store) -> None:
     assert ask(catalog(asked), "from trajectory('none at all')").empty
 
 
-def test_a_view_of_ones_own_is_a_group(asked):
+def test_a_users_view_is_a_group(asked: Store) -> None:
     with duckdb.connect(str(catalog(asked)), read_only=True) as connection:
         connection.execute("create temp view mine as from tokens where word = 'Noon'")
         theirs = connection.sql("from trajectory('mine')").df()
     same(theirs, asked.trajectories({"mine": "word = 'Noon'"}))
 
 
-def test_the_zoom_has_every_token(asked):
+def test_the_zoom_has_every_token(asked: Store) -> None:
     theirs = ask(catalog(asked), "from zoom(4, 400)")
     assert list(theirs) == [
         "row",
@@ -112,13 +112,13 @@ def test_the_zoom_has_every_token(asked):
     same(theirs, renamed[list(theirs)])
 
 
-def test_the_in_context_score_of_the_demo(demo):
+def test_the_in_context_score_of_the_demo(demo: Store) -> None:
     demo.make_catalog()
     ours = demo.difference("position = 500", "position = 50")
     same(ask(catalog(demo), "from in_context_score()"), ours)
 
 
-def test_groups_that_need_python_or_are_none_are_left_out(asked):
+def test_groups_that_need_python_or_are_invalid_are_left_out(asked: Store) -> None:
     made = asked.make_catalog().set_index("name")["kind"]
     assert set(made.index[made == "left out"]) == LEFT_OUT
     assert set(made.index[made == "view"]) >= set(asked.named_groups) - LEFT_OUT
@@ -127,7 +127,9 @@ def test_groups_that_need_python_or_are_none_are_left_out(asked):
 
 @needs_command_line
 @pytest.mark.parametrize("group", ["word_start", "first_doc"])
-def test_duckdbs_command_line_answers_in_any_folder(asked, tmp_path, group):
+def test_duckdbs_command_line_answers_in_any_folder(
+    asked: Store, tmp_path: Path, group: str
+) -> None:
     query = f"from trajectory('{group}')"
     same(ask_command_line(catalog(asked), query, tmp_path), asked.trajectories({group: group}))
     query = f"from difference('word_start', '{group}')"
@@ -135,7 +137,7 @@ def test_duckdbs_command_line_answers_in_any_folder(asked, tmp_path, group):
 
 
 @needs_command_line
-def test_the_command_line_reads_every_view(asked, tmp_path):
+def test_the_command_line_reads_every_view(asked: Store, tmp_path: Path) -> None:
     made = asked.make_catalog().set_index("name")["kind"]
     for name in made.index[made == "view"]:
         counted = f'select count(*) as n from "{name}"'
@@ -143,7 +145,7 @@ def test_the_command_line_reads_every_view(asked, tmp_path):
         assert theirs == ask(catalog(asked), counted)["n"].item(), name
 
 
-def test_a_new_checkpoint_is_seen_at_once(own):
+def test_a_new_checkpoint_is_seen_at_once(own: Path) -> None:
     store = Store(own)
     add_checkpoint(own, 2000, random_losses(own, 1))
     theirs = ask(catalog(store), "from trajectory('all_tokens')")
@@ -151,7 +153,7 @@ def test_a_new_checkpoint_is_seen_at_once(own):
     assert theirs["checkpoint"].max() == 2000
 
 
-def test_it_is_made_again_only_where_the_store_or_its_groups_changed(own):
+def test_it_is_rebuilt_only_if_the_store_or_its_groups_changed(own: Path) -> None:
     def number() -> int:
         return catalog(Store(own)).stat().st_ino
 
@@ -166,7 +168,7 @@ def test_it_is_made_again_only_where_the_store_or_its_groups_changed(own):
     assert (ask(Layout(own).catalog, "from mine")["doc"] == 2).all()
 
 
-def test_a_store_that_moved_answers_once_it_was_opened(own, tmp_path):
+def test_a_moved_store_answers_after_it_is_opened(own: Path, tmp_path: Path) -> None:
     before = Store(own).trajectories({"word_start": "word_start"})
     moved = own.rename(tmp_path / "elsewhere")
     with pytest.raises(duckdb.IOException, match="No files found"):
@@ -175,7 +177,7 @@ def test_a_store_that_moved_answers_once_it_was_opened(own, tmp_path):
     same(ask(Layout(moved).catalog, "from trajectory('word_start')"), before)
 
 
-def test_a_store_without_a_place_for_it_opens_and_the_command_says_why(own):
+def test_a_read_only_store_opens_and_the_command_reports_why(own: Path) -> None:
     in_the_way = Layout(own).catalog / "file"
     in_the_way.parent.mkdir()
     in_the_way.touch()
@@ -186,7 +188,7 @@ def test_a_store_without_a_place_for_it_opens_and_the_command_says_why(own):
     assert [p.name for p in own.iterdir() if p.name.startswith(".")] == []
 
 
-def test_a_group_file_that_is_broken_does_not_keep_a_store_from_opening(own):
+def test_a_store_with_a_broken_group_file_opens(own: Path) -> None:
     name_groups(own, {"empty": ""})
     assert Store(own).steps
     assert not Layout(own).catalog.exists()
@@ -202,7 +204,7 @@ print(len(connection.sql("from trajectory('mine')").df()), flush=True)
 """
 
 
-def test_it_is_replaced_under_another_process_that_has_it_open(own):
+def test_it_is_replaced_while_another_process_has_it_open(own: Path) -> None:
     store = Store(own)
     arguments = [sys.executable, "-c", HOLDER, str(catalog(store))]
     with subprocess.Popen(
@@ -218,7 +220,7 @@ def test_it_is_replaced_under_another_process_that_has_it_open(own):
     same(ask(catalog(store), "from trajectory('word_start')"), theirs)
 
 
-def test_the_journal_of_a_killed_process_does_not_outlive_the_catalog(own):
+def test_the_journal_of_a_killed_process_is_removed(own: Path) -> None:
     store = Store(own)
     arguments = [sys.executable, "-c", HOLDER, str(catalog(store))]
     with subprocess.Popen(
@@ -234,7 +236,7 @@ def test_the_journal_of_a_killed_process_does_not_outlive_the_catalog(own):
     same(theirs, store.trajectories({"word_start": "word_start"}))
 
 
-def test_processes_and_threads_can_make_it_at_once(own):
+def test_processes_and_threads_can_build_it_concurrently(own: Path) -> None:
     store = Store(own)
     command = [sys.executable, "-m", "queries", "catalog", str(own)]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
@@ -260,8 +262,8 @@ def same(theirs: pd.DataFrame, ours: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize("name", ["a?b", "a*b", "a**", "a[c]b", "a\\b", "{a,b}", "it's"])
-def test_a_store_and_its_catalog_work_where_the_path_is_a_pattern(tmp_path, name):
-    """Folders that the pattern would match hold other losses."""
+def test_a_store_and_its_catalog_work_if_the_path_is_a_pattern(tmp_path: Path, name: str) -> None:
+    """Folders that match the pattern contain other losses."""
     plain = Store(build_store(tmp_path / "plain", sources=3)).trajectories({"all": "true"})
     for decoy in ("axb", "aXb", "acb", "axx", "a/c"):
         build_store(tmp_path / "in" / decoy, sources=3, seed=1)
@@ -282,7 +284,7 @@ def test_a_store_and_its_catalog_work_where_the_path_is_a_pattern(tmp_path, name
     assert 2000 in set(ask(copy, "from losses")["checkpoint"])
 
 
-def test_a_path_that_duckdb_cannot_read_is_refused(tmp_path):
+def test_a_path_that_duckdb_cannot_read_is_refused(tmp_path: Path) -> None:
     root = build_store(tmp_path / "a\\[c]", sources=3)
     with pytest.raises(StoreError, match="rename one of its folders"):
         Store(root)

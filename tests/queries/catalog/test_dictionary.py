@@ -1,16 +1,14 @@
-"""What the SQL page tells of a store is there, all of it; the questions are put to Store.sql."""
+"""The dictionary of the SQL page describes everything in a store."""
 
-import pandas as pd
 import pytest
 
+from queries import Store
 from queries.catalog import dictionary
 from queries.questions import questions
 from store import schema
-from store.layout import Layout
-from tests.queries.support.catalogs import ask
 
 
-def test_every_column_has_a_type_and_a_meaning(demo):
+def test_every_column_has_a_type_and_a_meaning(demo: Store) -> None:
     told = dictionary.columns(demo)
     assert list(told["relation"].unique()) == list(dictionary.RELATIONS)
     for relation in dictionary.RELATIONS:
@@ -32,7 +30,7 @@ def test_every_column_has_a_type_and_a_meaning(demo):
         ("checkpoints", [*schema.CHECKPOINTS.names, schema.DUPLICATE_OF.name]),
     ],
 )
-def test_no_column_of_the_store_is_untold(relation, columns):
+def test_every_column_of_the_store_is_described(relation: str, columns: list[str]) -> None:
     assert all(
         dictionary.meaning(relation, c) != "from the text source, or a feature computed later"
         for c in columns
@@ -40,16 +38,13 @@ def test_no_column_of_the_store_is_untold(relation, columns):
 
 
 @pytest.mark.parametrize("call", dictionary.MACROS)
-def test_every_macro_can_be_called_as_it_is_told(demo, call):
+def test_every_macro_can_be_called_as_documented(demo: Store, call: str) -> None:
     if call.startswith("loss_at"):
         assert demo.sql(f"select {call} as loss from tokens limit 3")["loss"].notna().all()
     else:
         assert len(demo.sql(f"from {call}"))
 
 
-@pytest.mark.parametrize("question", questions(), ids=lambda q: q.name)
-def test_every_question_has_the_catalogs_answer(demo, question):
-    assert question.title.endswith("?") and "--" not in question.title
-    demo.make_catalog()
-    theirs = ask(Layout(demo.path).catalog, question.text)
-    pd.testing.assert_frame_equal(demo.sql(question.text), theirs, check_dtype=False)
+def test_every_question_has_a_title() -> None:
+    assert len(questions()) >= 10
+    assert all(q.title.endswith("?") and "--" not in q.title for q in questions())

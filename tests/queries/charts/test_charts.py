@@ -1,4 +1,4 @@
-"""Charts hold the numbers of their frames, and files are what they say they are."""
+"""Charts contain the numbers of their frames, and files have the format of their name."""
 
 import json
 import re
@@ -48,7 +48,7 @@ def test_the_chart_holds_the_answer(
     assert "NaN" not in json.dumps(spec)
 
 
-def test_groups_have_the_colours_of_the_palette_and_a_frame_may_bring_its_own(
+def test_groups_have_the_colours_of_the_palette_or_of_the_frame(
     frame: pd.DataFrame,
 ) -> None:
     styled = curves.styled(frame)
@@ -75,7 +75,7 @@ def test_the_histogram_holds_every_bin(store: Store) -> None:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_files_are_what_they_say(stacked: alt.VConcatChart, format: str) -> None:
+def test_files_have_the_format_of_their_name(stacked: alt.VConcatChart, format: str) -> None:
     content = render(stacked, format)
     begin = {"svg": b"<svg", "png": b"\x89PNG\r\n", "html": b"<!DOCTYPE html>"}[format]
     assert content.lstrip().lower().startswith(begin.lower())
@@ -104,7 +104,7 @@ def test_a_large_frame_is_drawn(frame: pd.DataFrame) -> None:
     assert len(data(specification(curves.trajectories(long)), "mean_loss")) == 9_000
 
 
-def test_bands_that_hold_everywhere_are_drawn_under_those_that_do_not(frame: pd.DataFrame) -> None:
+def test_simultaneous_bands_are_drawn_below_separate_ones(frame: pd.DataFrame) -> None:
     one = frame[frame["token_group"] == "word start"].drop(columns="token_group")
     one = one.rename(columns={"mean_loss": "difference"})
     one = one.assign(everywhere_low=one["low"] - 1, everywhere_high=one["high"] + 1)
@@ -123,7 +123,7 @@ def test_cells_of_the_heat_map_cover_the_run_without_gaps(store: Store) -> None:
     assert edges["since"].iloc[0] == store.steps[0] and edges["until"].iloc[-1] == store.steps[-1]
 
 
-def test_events_stand_below_the_curve(demo: Store) -> None:
+def test_events_are_drawn_below_the_curve(demo: Store) -> None:
     found = queries.events(demo)
     spec = specification(found.chart())
     assert data(spec, "value")["value"].tolist() == found.trajectory["value"].tolist()
@@ -131,7 +131,7 @@ def test_events_stand_below_the_curve(demo: Store) -> None:
     assert {"spike", "fastest fall"} <= set(data(spec, "peak")["kind"])
 
 
-def test_no_event_is_no_failure(store: Store, demo: Store) -> None:
+def test_a_chart_without_events_is_drawn(store: Store, demo: Store) -> None:
     none = queries.events(demo).frame[:0]
     chart = analyses.events(none, np.array(store.steps), np.ones(len(store.steps)))
     assert render(chart, "svg").startswith(b"<svg")
@@ -146,7 +146,7 @@ def test_a_leaderboard_shows_two_standard_errors_of_its_first_rows(demo: Store) 
     assert shown["low"].tolist() == pytest.approx(low.tolist())
 
 
-def test_an_overlap_is_next_to_both_kinds_of_chance(demo: Store) -> None:
+def test_an_overlap_is_drawn_next_to_both_expectations(demo: Store) -> None:
     rows = queries.overlap(demo, (1380, 1640), (1660, 1920)).frame
     shown = data(specification(analyses.overlap(rows)), "pair", "n")
     for column, name in (("shared", "shared"), ("expected_usual", "usual")):
@@ -240,7 +240,7 @@ def test_clusters_and_categories_are_drawn_from_their_frames(store: Store) -> No
     assert lines["loss"].tolist() == pytest.approx(ends)
 
 
-def test_runs_stand_above_their_mean(tmp_path: Path) -> None:
+def test_runs_are_drawn_above_their_mean(tmp_path: Path) -> None:
     stores = [Store(build_store(tmp_path / str(seed), sources=12)) for seed in (1, 2)]
     found = queries.compare(stores)
     spec = specification(found.chart())

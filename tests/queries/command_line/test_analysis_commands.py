@@ -1,5 +1,6 @@
-"""The commands of analyses print the tables of their results, and save what they are told to."""
+"""The commands of analyses print the tables of their results, and save features on request."""
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -29,7 +30,9 @@ from tests.queries.support.stores import build_store
 equal = pd.testing.assert_frame_equal
 
 
-def test_overlap(capsysbinary, folder, store, tmp_path):
+def test_overlap(
+    capsysbinary: pytest.CaptureFixture[bytes], folder: Path, store: Store, tmp_path: Path
+) -> None:
     regions = (0, 4, 8, 400)
     got = printed(capsysbinary, "overlap", folder, *regions, "--where", "row > 3", "--top", 9)
     equal(got, overlap(store, (0, 4), (8, 400), where="row > 3", k=9).frame)
@@ -42,7 +45,7 @@ def test_overlap(capsysbinary, folder, store, tmp_path):
     assert main(["overlap", str(folder), "0", "4", "8", "400", "--other", str(unlike)]) == 2
 
 
-def test_events_and_explain(capsysbinary, demo):
+def test_events_and_explain(capsysbinary: pytest.CaptureFixture[bytes], demo: Store) -> None:
     got = printed(capsysbinary, "events", demo.path)
     equal(got, events(demo).frame)
     got = printed(capsysbinary, "events", demo.path, "copyable", "not_copyable")
@@ -52,14 +55,16 @@ def test_events_and_explain(capsysbinary, demo):
     equal(got, explain(demo, (1380, 1640), min_count=50, min_docs=12).frame)
 
 
-def test_type_changes(capsysbinary, folder, store):
+def test_type_changes(
+    capsysbinary: pytest.CaptureFixture[bytes], folder: Path, store: Store
+) -> None:
     got = printed(capsysbinary, "type-changes", folder, 8, 400, "--min-count", 3)
     expected = type_changes(store, (8, 400), min_count=3).frame
-    got["token_str"] = expected["token_str"]  # CSV has no blanks and line ends of its own
+    got["token_str"] = expected["token_str"]  # CSV quotes spaces and line ends
     equal(got, expected)
 
 
-def test_matched(capsysbinary, folder, store):
+def test_matched(capsysbinary: pytest.CaptureFixture[bytes], folder: Path, store: Store) -> None:
     options = ("--among", "row > 2", "--bins", 3)
     expected = matched(store, "is_word_start", on=["position"], among="row > 2", bins=3)
     for show, frame in (
@@ -73,7 +78,9 @@ def test_matched(capsysbinary, folder, store):
     assert main(["matched", *map(str, (folder, "is_word_start", *two, *options))]) == 2
 
 
-def test_an_option_takes_several_values_in_either_way(capsysbinary, folder):
+def test_an_option_with_several_values_has_two_forms(
+    capsysbinary: pytest.CaptureFixture[bytes], folder: Path
+) -> None:
     asked = ("matched", folder, "position > 3", "--show", "balance")
     one = printed(capsysbinary, *asked, "--on", "doc", "is_word_start", "--bins", 3)
     two = printed(capsysbinary, *asked, "--on", "doc", "--bins", 3, "--on", "is_word_start")
@@ -81,7 +88,7 @@ def test_an_option_takes_several_values_in_either_way(capsysbinary, folder):
     equal(one, two)
 
 
-def test_positions(capsysbinary, folder, store):
+def test_positions(capsysbinary: pytest.CaptureFixture[bytes], folder: Path, store: Store) -> None:
     got = printed(capsysbinary, "positions", folder, "--where", "row > 5")
     equal(got, positions(store, where="row > 5").frame)
     equal(printed(capsysbinary, "position-slope", folder), position_slope(store).frame)
@@ -90,7 +97,7 @@ def test_positions(capsysbinary, folder, store):
     assert main(["in-context-score", str(folder)]) == 2  # no position 500 there
 
 
-def test_mechanism(capsysbinary, demo):
+def test_mechanism(capsysbinary: pytest.CaptureFixture[bytes], demo: Store) -> None:
     got = printed(
         capsysbinary, "mechanism", demo.path, "copyable", "--show", "curves", "--last", 900
     )
@@ -98,7 +105,7 @@ def test_mechanism(capsysbinary, demo):
     equal(got, found.curves, check_dtype=False)
 
 
-def test_ngrams_save_their_losses(capsysbinary, own):
+def test_ngrams_save_their_losses(capsysbinary: pytest.CaptureFixture[bytes], own: Path) -> None:
     got = printed(capsysbinary, "ngrams", own, "is_word_start", "--save")
     store = Store(own)
     equal(got, ngrams(store, "is_word_start").frame)
@@ -107,7 +114,7 @@ def test_ngrams_save_their_losses(capsysbinary, own):
     assert main(["ngrams", str(own), "--save", "--overwrite"]) == 0
 
 
-def test_clusters(capsysbinary, store, folder):
+def test_clusters(capsysbinary: pytest.CaptureFixture[bytes], store: Store, folder: Path) -> None:
     expected = clusters(store, where="row > 3", k=3, compared="level")
     options = ("-k", 3, "--compared", "level", "--where", "row > 3")
     for show, frame in (
@@ -124,12 +131,14 @@ def test_clusters(capsysbinary, store, folder):
     assert main(["clusters", str(folder), "--clusters", "3", "--show", "stability"]) == 2
 
 
-def test_rho(capsysbinary, folder, store):
+def test_rho(capsysbinary: pytest.CaptureFixture[bytes], folder: Path, store: Store) -> None:
     got = printed(capsysbinary, "rho", folder)
     equal(got, rho_1(store).frame, check_dtype=False, rtol=1e-5)
 
 
-def test_saved_features_can_be_used_listed_and_deleted(capsysbinary, own):
+def test_saved_features_can_be_used_listed_and_deleted(
+    capsysbinary: pytest.CaptureFixture[bytes], own: Path
+) -> None:
     printed(capsysbinary, "clusters", own, "--clusters", 2, "--save", "mine")
     printed(capsysbinary, "rho", own, "--log", "--save", "rho", "--where", "is_word_start")
     listed = printed(capsysbinary, "features", own, "--save", "acquired", "acquisition(row)")
@@ -147,7 +156,7 @@ def test_saved_features_can_be_used_listed_and_deleted(capsysbinary, own):
     assert "mine" not in Store(own).sql("from tokens limit 1")
 
 
-def test_an_invalid_expression_gets_a_sentence(store):
+def test_an_invalid_expression_gets_a_sentence(store: Store) -> None:
     assert store.evaluate("position + 1").tolist() == (
         store.sql("select position + 1 as x from tokens order by row")["x"].tolist()
     )
@@ -158,12 +167,12 @@ def test_an_invalid_expression_gets_a_sentence(store):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory):
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run over the tokens of the small store, without its last checkpoints."""
     return build_store(tmp_path_factory.mktemp("stores") / "other", steps=(0, 4, 16))
 
 
-def test_a_comparison(capsysbinary, folder, run):
+def test_a_comparison(capsysbinary: pytest.CaptureFixture[bytes], folder: Path, run: Path) -> None:
     got = printed(capsysbinary, "compare", folder, run, "--group", "is_word_start")
     expected = compare([folder, run], group="is_word_start")
     equal(got[list(expected.runs)], expected.runs)
@@ -175,7 +184,9 @@ def test_a_comparison(capsysbinary, folder, run):
     equal(result["result"].frame, expected.frame)
 
 
-def test_runs_that_cannot_be_compared(capsys, folder, tmp_path):
+def test_runs_that_cannot_be_compared(
+    capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path
+) -> None:
     unlike = build_store(tmp_path / "unlike", seed=1)
     assert main(["compare", str(folder), str(unlike)]) == 2
     assert "hold different tokens" in capsys.readouterr().err

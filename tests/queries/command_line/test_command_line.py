@@ -1,10 +1,11 @@
-"""The command line: every command in every format is the library's answer; no traceback, ever."""
+"""Every command in every format prints the library's answer; errors are never tracebacks."""
 
 import io
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 import typer
 
+from queries import Store
 from queries.__main__ import PICTURES, TABLES, app, main
 from store.layout import Layout
 
@@ -26,8 +28,11 @@ class Ended(NamedTuple):
     error: str
 
 
+Run = Callable[..., Ended]
+
+
 @pytest.fixture
-def run(folder, capsysbinary):
+def run(folder: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> Run:
     """Runs one command on the small store, in this process."""
 
     def run(command: str, *arguments: object, store: Path = folder) -> Ended:
@@ -61,7 +66,7 @@ def check_equal(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_trajectories_are_those_of_the_store(run, store, kind):
+def test_trajectories_are_those_of_the_store(run: Run, store: Store, kind: str) -> None:
     ended = run("trajectories", "word_start", "row = 3", "--format", kind)
     assert (ended.status, ended.error) == (0, "")
     expected = store.trajectories({"word_start": "is_word_start", "row = 3": "row = 3"})
@@ -69,20 +74,20 @@ def test_trajectories_are_those_of_the_store(run, store, kind):
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_difference_is_that_of_the_store(run, store, kind):
+def test_difference_is_that_of_the_store(run: Run, store: Store, kind: str) -> None:
     ended = run("difference", "is_word_start", "not is_word_start", "--format", kind)
     expected = store.difference("is_word_start", "not is_word_start")
     check_equal(read(ended.output, kind), expected)
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_sql_is_answered(run, store, kind):
+def test_sql_is_answered(run: Run, store: Store, kind: str) -> None:
     query = "select l.*, word, year from losses l join tokens using (doc, position) order by all"
     check_equal(read(run("sql", query, "--format", kind).output, kind), store.sql(query))
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_zoom_lists_each_token_in_its_text(run, store, kind):
+def test_zoom_lists_each_token_in_its_text(run: Run, store: Store, kind: str) -> None:
     ended = run("zoom", 4, 400, "--where", "is_word_start", "--top", 5, "--format", kind)
     found = read(ended.output, kind)
     zoom = store.zoom(4, 400, "is_word_start", 5)
@@ -97,14 +102,14 @@ def test_zoom_lists_each_token_in_its_text(run, store, kind):
     assert found["before"].fillna("").tolist() == context.loc[found["row"], "before"].tolist()
 
 
-def test_fifty_tokens_a_list_unless_told(run, store):
+def test_lists_have_fifty_tokens_by_default(run: Run, store: Store) -> None:
     found = read(run("zoom", 0, 8).output, "csv")
     assert (found.groupby("token_list")["row"].nunique() <= 50).all()
     assert (found["token_list"] == "random").sum() == min(50, store.manifest.n_tokens)
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_groups_are_listed_with_their_sizes(run, store, kind):
+def test_groups_are_listed_with_their_sizes(run: Run, store: Store, kind: str) -> None:
     found = read(run("groups", "--format", kind).output, kind).set_index("name")
     assert found.index.tolist() == list(store.named_groups)
     assert found.loc["word_start", "n_tokens"] == len(store.members("is_word_start"))
@@ -112,7 +117,7 @@ def test_groups_are_listed_with_their_sizes(run, store, kind):
     assert found.loc["position_500", "n_tokens"] == 0  # these docs are shorter
 
 
-def test_the_catalog_is_made_and_listed(run, own):
+def test_the_catalog_is_built_and_listed(run: Run, own: Path) -> None:
     catalog = Layout(own).catalog
     catalog.unlink(missing_ok=True)
     found = read(run("catalog", store=own).output, "csv")
@@ -125,7 +130,12 @@ def test_the_catalog_is_made_and_listed(run, own):
     "arguments",
     [("trajectories", "is_word_start"), ("trajectories", "true", "row = 1"), ("zoom", 0, 8)],
 )
-def test_pictures_are_files_of_their_kind(run, tmp_path, kind, arguments):
+def test_pictures_have_the_requested_format(
+    run: Run,
+    tmp_path: Path,
+    kind: str,
+    arguments: tuple[object, ...],
+) -> None:
     path = tmp_path / f"picture.{kind}"
     assert run(*arguments, "--format", kind, "--output", path) == (0, b"", "")
     assert path.read_bytes().startswith(BEGINNINGS[kind])
@@ -133,14 +143,16 @@ def test_pictures_are_files_of_their_kind(run, tmp_path, kind, arguments):
 
 @pytest.mark.parametrize("kind", PICTURES)
 @pytest.mark.parametrize("arguments", [("groups",), ("sql", "select 1")])
-def test_what_has_no_picture_says_so(run, arguments, kind):
+def test_an_answer_without_a_chart_gets_a_sentence(
+    run: Run, arguments: tuple[object, ...], kind: str
+) -> None:
     ended = run(*arguments, "--format", kind)
     assert ended.status == 2
     assert ended.error == "error: this answer has no chart: use --format csv or json or parquet\n"
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_a_file_holds_what_would_be_printed(run, tmp_path, kind):
+def test_a_file_contains_what_would_be_printed(run: Run, tmp_path: Path, kind: str) -> None:
     printed = run("difference", "true", "row > 3", "--format", kind).output
     path = tmp_path / "answer"
     assert run("difference", "true", "row > 3", "--format", kind, "--output", path)[1] == b""
@@ -148,7 +160,7 @@ def test_a_file_holds_what_would_be_printed(run, tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_awkward_values_survive(run, kind):
+def test_awkward_values_survive(run: Run, kind: str) -> None:
     query = (
         "select 'ä\n\"🎉,' as text, null::double as nothing, 0.1 + 0.2 as sum, 2**53::bigint as big"
     )
@@ -158,14 +170,14 @@ def test_awkward_values_survive(run, kind):
     assert line["sum"] == pytest.approx(0.3, abs=1e-15) and line["big"] == 2**53
 
 
-def test_dates_are_texts_in_json(run):
+def test_dates_are_strings_in_json(run: Run) -> None:
     query = "select date '2020-01-31' as day, interval 36 hour as span"
     ended = run("sql", query, "--format", "json")
     assert json.loads(ended.output) == [{"day": "2020-01-31T00:00:00.000", "span": "P1DT12H0M0S"}]
     assert ended.error == ""
 
 
-def test_what_a_format_lacks_gets_a_sentence(run):
+def test_a_type_that_the_format_lacks_gets_a_sentence(run: Run) -> None:
     ended = run(
         "sql", "select 1 as a union all select union_value(b := 'x')", "--format", "parquet"
     )
@@ -194,14 +206,19 @@ def one_line(error: str) -> bool:
         ("sql", [""], "found 0 statements, expected one SELECT"),
     ],
 )
-def test_a_bad_question_gets_one_line(run, command, arguments, sentence):
+def test_an_invalid_query_gets_one_line(
+    run: Run,
+    command: str,
+    arguments: list[object],
+    sentence: str,
+) -> None:
     ended = run(command, *arguments)
     assert (ended.status, ended.output) == (2, b"")
     assert one_line(ended.error) and sentence in ended.error
 
 
 @pytest.mark.parametrize("command", [["groups"], ["sql", "select 1"], ["trajectories", "true"]])
-def test_a_bad_store_gets_one_line(run, own, command):
+def test_an_unusable_store_gets_one_line(run: Run, own: Path, command: list[str]) -> None:
     (own / "tokens.parquet").write_bytes(b"PAR1")
     for store, sentence in (
         (own, "tokens.parquet"),
@@ -212,7 +229,7 @@ def test_a_bad_store_gets_one_line(run, own, command):
         assert one_line(ended.error) and sentence in ended.error
 
 
-def test_an_output_that_cannot_be_written_gets_one_line(run, tmp_path):
+def test_an_output_that_cannot_be_written_gets_one_line(run: Run, tmp_path: Path) -> None:
     for path, trouble in ((tmp_path, "Is a directory"), (tmp_path / "no" / "a", "No such file")):
         ended = run("trajectories", "true", "--output", path)
         assert ended.status == 2
@@ -223,7 +240,7 @@ def test_an_output_that_cannot_be_written_gets_one_line(run, tmp_path):
 GOOD = "def is_wide(token_str: str) -> bool:\n    return len(token_str) > 4\n"
 
 
-def test_functions_of_a_file_can_be_used(run, store, tmp_path):
+def test_functions_from_a_file_can_be_used(run: Run, store: Store, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(GOOD)
     ended = run("trajectories", "is_wide(token_str)", "--functions", tmp_path / "own.py")
     expected = store.trajectories({"is_wide(token_str)": "len(token_str) > 4"})
@@ -247,7 +264,9 @@ def test_functions_of_a_file_can_be_used(run, store, tmp_path):
         ),
     ],
 )
-def test_unusable_functions_get_one_line(run, tmp_path, name, content, sentence):
+def test_unusable_functions_get_one_line(
+    run: Run, tmp_path: Path, name: str, content: str | None, sentence: str
+) -> None:
     path = tmp_path / name
     if content is not None:
         path.write_text(content)
@@ -274,14 +293,16 @@ def test_unusable_functions_get_one_line(run, tmp_path, name, content, sentence)
         (["groups", "s", "--save", "a", "b", "--delete", "c"], "s does not exist"),
     ],
 )
-def test_invalid_arguments_get_one_line(capsys, arguments, sentence):
+def test_invalid_arguments_get_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
     assert main(arguments) == 2
     output, error = capsys.readouterr()
     assert not output and one_line(error)
     assert sentence in error
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(folder):
+def test_a_closed_pipe_is_not_an_error(folder: Path) -> None:
     query = "select * from losses a, (from range(200)) order by all"
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", '"$PYTHON" -m queries sql "$STORE" "$QUERY" | head -n 1'],
@@ -300,29 +321,33 @@ def test_a_reader_that_has_seen_enough_is_no_error(folder):
     assert done.stdout.startswith("checkpoint,doc,position")
 
 
-def test_a_full_disk_behind_the_output_gets_one_line(folder, monkeypatch, capsys):
-    with Path("/dev/full").open("w") as full:  # to close it fails where anything is left to write
+def test_a_full_disk_behind_the_output_gets_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Path("/dev/full").open("w") as full:  # closing it fails if anything is left to write
         monkeypatch.setattr("sys.stdout", full)
         assert main(["sql", str(folder), "select 1"]) == 2
     expected = "error: standard output cannot be written: No space left on device\n"
     assert capsys.readouterr().err == expected
 
 
-def test_actions_cannot_be_combined(run):
+def test_actions_cannot_be_combined(run: Run) -> None:
     ended = run("groups", "--save", "a", "true", "--delete", "b")
     assert ended.status == 2
     assert ended.error == "error: --save and --delete cannot be combined: use one of them\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["zoom", "--help"]])
-def test_help_has_groups_defaults_and_an_example(capsys, arguments):
+def test_help_has_groups_defaults_and_an_example(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
     assert main(arguments) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "Example: python -m queries" in shown
     assert ("default: 50" if "zoom" in arguments else "Analyses: regions") in shown
 
 
-def test_commands_can_be_completed():
+def test_commands_can_be_completed() -> None:
     """By the shell completion of the console script."""
     group = typer.main.get_command(app)
     context = group.make_context("queries", [], resilient_parsing=True)

@@ -1,4 +1,4 @@
-"""Functions as a person might write them, good and bad; tests copy this file to one of theirs."""
+"""Functions as users might write them, good and bad; tests copy this file."""
 
 import random
 import time
@@ -11,7 +11,7 @@ from queries.engine.functions import every_row
 CALLS = Path(__file__).with_name("calls")
 
 
-def _note(value):
+def _note(value: object) -> None:
     with CALLS.open("a") as file:
         file.write(f"{value!r}\n")
 

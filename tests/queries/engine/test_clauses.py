@@ -10,7 +10,7 @@ from queries import GroupError, Store
 from tests.queries.support.stores import build_store
 
 FUNCTIONS = '''
-"""Functions of a person's own."""
+"""A user's functions."""
 
 import math
 
@@ -31,7 +31,7 @@ def _hidden(token_str: str) -> bool:
 
 @pytest.fixture(scope="module")
 def extended(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """The small store with functions of a person's own."""
+    """The small store with a user's functions."""
     path = tmp_path_factory.mktemp("functions") / "own.py"
     path.write_text(FUNCTIONS)
     return Store(folder, functions=path)
@@ -77,13 +77,13 @@ def extended(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
         ("forgetful(token_str)", "function forgetful failed for ' Obama': it returned None"),
     ],
 )
-def test_a_clause_that_is_none_gets_a_sentence(extended, clause, sentence):
+def test_an_invalid_clause_gets_a_sentence(extended: Store, clause: str, sentence: str) -> None:
     with pytest.raises(GroupError, match=f"(?i){sentence}") as refused:
         extended.members(clause)
     assert "LINE" not in str(refused.value)
 
 
-def test_a_long_clause_is_quoted_in_short(store):
+def test_a_long_clause_is_abbreviated(store: Store) -> None:
     clause = " + ".join(["position"] * 100)
     with pytest.raises(GroupError, match=r"`position \+ pos.{63}…` is of type"):
         store.members(clause)
@@ -100,7 +100,10 @@ def test_a_long_clause_is_quoted_in_short(store):
         ('"position" = 1', "position = 1"),
         ("tokens.position = 1", "position = 1"),
         ("token_str = ' naïve'", "word = 'naïve'"),
-        ("token_str = ' nai' || chr(776) || 've'", "false"),  # another normal form, another text
+        (
+            "token_str = ' nai' || chr(776) || 've'",
+            "false",
+        ),  # another normal form
         ("token_str = '<0xE2>'", "starts_with(token_str, '<')"),
         ("token_str = '''' or token_str = '%'", "token_str in ('''', '%')"),
         ("contains(token_str, '--')", "false"),
@@ -122,17 +125,17 @@ def test_a_long_clause_is_quoted_in_short(store):
         ("case when position = 1 then true end", "position = 1"),
     ],
 )
-def test_a_clause_means_what_it_says(extended, clause, same):
+def test_a_clause_selects_what_it_says(extended: Store, clause: str, same: str) -> None:
     assert extended.members(clause).tolist() == extended.members(same).tolist()
 
 
-def test_those_comparisons_are_of_something(extended):
+def test_those_comparisons_select_tokens(extended: Store) -> None:
     for clause in ("position = 1", "word = 'naïve'", "token_str = '%'", "loss_at(row, 4) > 4"):
         assert 0 < len(extended.members(clause)) < extended.manifest.n_tokens
 
 
 @pytest.mark.parametrize("clause", ["false", "position = 999", "word = 'Ω漢字🎉'", "null::boolean"])
-def test_a_clause_that_selects_nothing_has_no_members_but_no_mean(store, clause):
+def test_a_clause_without_tokens_has_no_members_and_no_mean(store: Store, clause: str) -> None:
     assert store.members(clause).tolist() == []
     n = f"{store.manifest.n_tokens:,}"
     for ask in (
@@ -153,7 +156,9 @@ def test_a_clause_that_selects_nothing_has_no_members_but_no_mean(store, clause)
         ("position > 0 and META . at . year = 1861", "(meta->>'$.at.year') = '1861'"),
     ],
 )
-def test_a_nested_field_says_how_it_is_written(tmp_path, clause, instead):
+def test_the_error_for_a_nested_field_shows_how_to_write_it(
+    tmp_path: Path, clause: str, instead: str
+) -> None:
     root = build_store(tmp_path / "store")
     docs = pq.read_table(root / "docs.parquet")
     texts = [f'{{"url": "u{n}", "at": {{"year": {1860 + n}}}}}' for n in range(docs.num_rows)]

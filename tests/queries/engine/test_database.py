@@ -1,8 +1,10 @@
-"""What a person may send to a store: SELECT that only reads, in limits of time and of size."""
+"""What users may send to a store: one SELECT that only reads, within limits of time and size."""
 
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ from tests.queries.support.stores import build_store, hashes
 
 
 @pytest.fixture(scope="module")
-def exposed(tmp_path_factory) -> Store:
+def exposed(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store next to a folder that it must not read."""
     root = tmp_path_factory.mktemp("exposed")
     (root / "outside").mkdir()
@@ -23,7 +25,7 @@ def exposed(tmp_path_factory) -> Store:
 
 
 @pytest.fixture
-def unharmed(exposed, tmp_path, monkeypatch):
+def unharmed(exposed: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """After the test everything is as before: files, tables, and the next answer."""
     monkeypatch.chdir(tmp_path)
     root = exposed.path.parent
@@ -47,19 +49,21 @@ def _aimed(text: str, store: Store) -> str:
 
 
 @pytest.mark.parametrize("statement", STATEMENTS, ids=lambda s: ascii(s[:50]))
-def test_hostile_statements_are_refused(unharmed, statement):
+def test_hostile_statements_are_refused(unharmed: Store, statement: str) -> None:
     with pytest.raises(QueryError):
         unharmed.sql(_aimed(statement, unharmed))
 
 
 @pytest.mark.parametrize("clause", CLAUSES, ids=lambda s: ascii(s[:50]))
-def test_hostile_clauses_are_refused(unharmed, clause):
+def test_hostile_clauses_are_refused(unharmed: Store, clause: str) -> None:
     with pytest.raises(QueryError):
         unharmed.members(_aimed(clause, unharmed))
 
 
 @pytest.mark.parametrize("statement", ENDLESS_STATEMENTS)
-def test_endless_statements_are_stopped(unharmed, monkeypatch, statement):
+def test_statements_that_do_not_end_are_stopped(
+    unharmed: Store, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
     monkeypatch.setattr(database, "TIME_LIMIT", 0.5)
     began = time.monotonic()
     with pytest.raises(QueryError, match=r"was stopped|larger than"):
@@ -69,14 +73,18 @@ def test_endless_statements_are_stopped(unharmed, monkeypatch, statement):
 
 
 @pytest.mark.parametrize("clause", ENDLESS_CLAUSES)
-def test_endless_clauses_are_stopped(unharmed, monkeypatch, clause):
+def test_clauses_that_do_not_end_are_stopped(
+    unharmed: Store, monkeypatch: pytest.MonkeyPatch, clause: str
+) -> None:
     monkeypatch.setattr(database, "TIME_LIMIT", 0.5)
     with pytest.raises(QueryError, match="ran longer than 0 s and was stopped"):
         unharmed.members(clause)
     monkeypatch.undo()
 
 
-def test_what_needs_too_much_memory_is_stopped_and_spills_nothing(own, tmp_path, monkeypatch):
+def test_a_query_above_the_memory_limit_is_stopped_without_spilling(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(database, "MEMORY_LIMIT", "64MB")
     store = Store(own)
@@ -86,7 +94,9 @@ def test_what_needs_too_much_memory_is_stopped_and_spills_nothing(own, tmp_path,
     assert len(store.members("true")) == store.manifest.n_tokens
 
 
-def test_a_huge_answer_is_refused_not_cut(exposed, monkeypatch):
+def test_a_huge_result_is_refused_and_not_truncated(
+    exposed: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(database, "ANSWER_LIMIT", 2**20)
     with pytest.raises(QueryError, match="larger than 1 MB: aggregate it, or add a limit"):
         exposed.sql("from range(1000000)")
@@ -111,13 +121,13 @@ def test_a_huge_answer_is_refused_not_cut(exposed, monkeypatch):
         ("select 1 as a where false", None),
     ],
 )
-def test_what_reads_is_answered(exposed, query, first):
+def test_read_only_statements_are_answered(exposed: Store, query: str, first: Any) -> None:
     found = exposed.sql(query)
     if first is not None:
         assert found.iloc[0, 0] == first
 
 
-def test_files_of_the_store_can_be_read(exposed):
+def test_files_of_the_store_can_be_read(exposed: Store) -> None:
     for query in (
         f"select count(*) from '{exposed.path}/losses/*.parquet'",
         f"select count(*) from read_parquet('{exposed.path}/losses/*.parquet')",
@@ -125,7 +135,7 @@ def test_files_of_the_store_can_be_read(exposed):
         assert exposed.sql(query).iloc[0, 0] == 8 * exposed.manifest.n_tokens
 
 
-def test_long_answers_equal_those_of_duckdb(exposed):
+def test_long_results_equal_those_of_duckdb(exposed: Store) -> None:
     query = """
         select range as i, case when range > 30000 then range end as n, range % 2 = 0 as even,
             case when range % 3 = 0 then 'text' end as t, [range] as list,
@@ -134,14 +144,14 @@ def test_long_answers_equal_those_of_duckdb(exposed):
     assert exposed.sql(query).equals(exposed._database.frame(query))
 
 
-def test_an_unknown_table_and_a_syntax_error_are_sentences(exposed):
+def test_an_unknown_table_and_a_syntax_error_get_sentences(exposed: Store) -> None:
     with pytest.raises(QueryError, match='Did you mean "tokens"'):
         exposed.sql("from token")
     with pytest.raises(QueryError, match="syntax error"):
         exposed.sql("select from where")
 
 
-def test_a_query_leaves_no_thread_behind(exposed):
+def test_a_query_leaves_no_thread_behind(exposed: Store) -> None:
     before = threading.active_count()
     for _ in range(20):
         exposed.sql("select 1")
@@ -149,7 +159,9 @@ def test_a_query_leaves_no_thread_behind(exposed):
     assert threading.active_count() <= before + 1
 
 
-def test_the_working_directory_of_a_relative_store_may_change(own, tmp_path, monkeypatch):
+def test_the_working_directory_of_a_relative_store_may_change(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(own.parent)
     store = Store(Path(own.name))
     (tmp_path / "else").mkdir()
@@ -161,7 +173,7 @@ def test_the_working_directory_of_a_relative_store_may_change(own, tmp_path, mon
 SLOW = "select count(*) from range(3000000) a, range({}) b where hash(a.range + b.range) % 7 = 1"
 
 
-def test_a_query_tells_how_far_it_is(exposed):
+def test_a_query_reports_its_progress(exposed: Store) -> None:
     shares: list[float] = []
     exposed.sql(SLOW.format(60), progress=shares.append)
     assert len(set(shares)) > 1
@@ -169,8 +181,8 @@ def test_a_query_tells_how_far_it_is(exposed):
     assert all(0 <= share <= 1 for share in shares)
 
 
-def test_a_cancelled_query_stops_and_the_next_one_works(exposed):
-    for _ in range(database.CONCURRENT + 1):  # each cursor of the pool comes back fit for use
+def test_a_cancelled_query_stops_and_the_next_one_works(exposed: Store) -> None:
+    for _ in range(database.CONCURRENT + 1):  # each cursor of the pool is usable again
         cancel = threading.Event()
         threading.Timer(0.05, cancel.set).start()
         began = time.monotonic()
@@ -180,7 +192,7 @@ def test_a_cancelled_query_stops_and_the_next_one_works(exposed):
     assert exposed.sql("select 1 as x")["x"].tolist() == [1]
 
 
-def test_more_queries_than_cursors_wait_their_turn(exposed):
+def test_more_queries_than_cursors_wait_their_turn(exposed: Store) -> None:
     found: list[int] = []
 
     def ask(number: int) -> None:
@@ -202,6 +214,6 @@ def test_more_queries_than_cursors_wait_their_turn(exposed):
         ("select 1,\n  'naïve' || nothing_such\nfrom tokens", "at line 2, character 14"),
     ],
 )
-def test_an_error_says_where_it_is(store, query, where):
+def test_an_error_says_where_it_is(store: Store, query: str, where: str) -> None:
     with pytest.raises(QueryError, match=f"{where}$"):
         store.sql(query)

@@ -1,6 +1,7 @@
 """Features computed after ingest are columns of tokens; stale and damaged ones are refused."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,7 +19,7 @@ COLUMN = "select parity from tokens order by row"
 
 
 @pytest.fixture
-def asked(own) -> Store:
+def asked(own: Path) -> Store:
     return Store(own)
 
 
@@ -26,7 +27,7 @@ def parity(store: Store) -> list[str]:
     return ["even" if row % 2 == 0 else "odd" for row in range(store.manifest.n_tokens)]
 
 
-def test_a_saved_feature_is_a_column_of_every_group_at_once_and_after_opening_again(asked, own):
+def test_a_saved_feature_is_a_column_at_once_and_after_reopening(asked: Store, own: Path) -> None:
     asked.features.save("parity", parity(asked), "even rows and odd ones")
     for store in (asked, Store(own)):
         assert store.members("parity = 'odd'").tolist() == store.members("row % 2 = 1").tolist()
@@ -42,7 +43,7 @@ def test_a_saved_feature_is_a_column_of_every_group_at_once_and_after_opening_ag
         assert line["n_tokens"] == store.manifest.n_tokens and line["problem"] is None
 
 
-def test_missing_values_are_null(asked):
+def test_missing_values_are_null(asked: Store) -> None:
     values = np.arange(asked.manifest.n_tokens, dtype=float)
     values[3] = np.nan
     asked.features.save("number", values)
@@ -51,7 +52,7 @@ def test_missing_values_are_null(asked):
     assert asked.features.all()["n_tokens"].squeeze() == asked.manifest.n_tokens - 1
 
 
-def test_what_was_asked_before_is_asked_again_after_a_change(asked):
+def test_cached_answers_are_recomputed_after_a_change(asked: Store) -> None:
     asked.features.save("mine", [row < 5 for row in range(asked.manifest.n_tokens)])
     before = asked.trajectories({"": "mine"})
     asked.features.save("mine", [row < 9 for row in range(asked.manifest.n_tokens)], overwrite=True)
@@ -59,7 +60,7 @@ def test_what_was_asked_before_is_asked_again_after_a_change(asked):
     assert before["n_tokens"].unique().tolist() == [5]
 
 
-def test_what_somebody_else_saves_or_deletes_is_followed(asked, own):
+def test_changes_by_other_processes_are_followed(asked: Store, own: Path) -> None:
     other, before = Store(own), asked.features.version
     assert not asked.features.follow()
     other.features.save("parity", parity(other))
@@ -71,17 +72,17 @@ def test_what_somebody_else_saves_or_deletes_is_followed(asked, own):
     assert "parity" not in asked.token_columns and asked.features.version == before
 
 
-def test_a_deleted_feature_is_no_column(asked, own):
+def test_a_deleted_feature_is_not_a_column(asked: Store, own: Path) -> None:
     asked.features.save("parity", parity(asked))
     asked.features.delete("parity")
     assert not list(Layout(own).features.iterdir())
     with pytest.raises(GroupError, match="no column parity"):
         asked.members("parity = 'odd'")
-    with pytest.raises(QueryError, match="there is no feature parity: there are none"):
+    with pytest.raises(QueryError, match="there is no feature parity: none has been saved"):
         asked.features.delete("parity")
 
 
-def test_the_catalog_has_them(asked, own):
+def test_the_catalog_has_the_features(asked: Store, own: Path) -> None:
     asked.features.save("parity", parity(asked))
     asked.groups.save("odd", "parity = 'odd'")
     catalog = Layout(own).catalog
@@ -93,7 +94,7 @@ def test_the_catalog_has_them(asked, own):
     assert "parity" not in ask(catalog, "from tokens")
 
 
-def test_a_feature_of_other_tokens_is_refused_by_name_and_the_store_opens(own, tmp_path):
+def test_a_store_with_a_feature_of_other_tokens_opens_without_it(own: Path, tmp_path: Path) -> None:
     other = Store(build_store(tmp_path / "other", seed=1))
     other.features.save("parity", parity(other))
     Layout(own).features.mkdir()
@@ -109,7 +110,7 @@ def test_a_feature_of_other_tokens_is_refused_by_name_and_the_store_opens(own, t
     assert not any("parity" in problem for problem in verify(own))
 
 
-def test_a_damaged_one_is_told_and_can_be_deleted(asked, own):
+def test_a_damaged_feature_is_reported_and_can_be_deleted(asked: Store, own: Path) -> None:
     asked.features.save("parity", parity(asked))
     path = Layout(own).features / "parity.parquet"
     table = pq.read_table(path)
@@ -122,7 +123,7 @@ def test_a_damaged_one_is_told_and_can_be_deleted(asked, own):
     assert store.features.all().empty
 
 
-def test_a_file_with_a_columns_name_does_not_hide_the_column(own):
+def test_a_file_with_a_columns_name_does_not_hide_the_column(own: Path) -> None:
     store = Store(own)
     values = Feature("position", store.facts["row"].to_numpy() * 0, "")
     write_feature(Layout(own), store.manifest, values)
@@ -134,23 +135,25 @@ def test_a_file_with_a_columns_name_does_not_hide_the_column(own):
 @pytest.mark.parametrize(
     ("name", "values", "says"),
     [
-        ("Kind", [1], "cannot name a feature"),
+        ("Kind", [1], "cannot be the name of a feature"),
         ("select", [1], "reserved word of SQL"),
         ("position", [1], "name of another column"),
         ("year", [1], "name of another column"),
         ("loss", [1], "name of another column"),
-        ("copyable", [1], "group of that name"),
+        ("copyable", [1], "a group has that name"),
         ("few", [1, 2], "found 2 values, expected one for each"),
     ],
 )
-def test_what_cannot_be_saved_gets_a_sentence(asked, name, values, says):
+def test_values_that_cannot_be_saved_get_a_sentence(
+    asked: Store, name: str, values: list[int], says: str
+) -> None:
     values = values * asked.manifest.n_tokens if len(values) == 1 else values
     with pytest.raises(QueryError, match=says):
         asked.features.save(name, values)
     assert asked.features.all().empty
 
 
-def test_values_are_of_one_plain_type_and_names_are_kept(asked):
+def test_mixed_and_nested_values_and_existing_names_are_refused(asked: Store) -> None:
     n = asked.manifest.n_tokens
     with pytest.raises(QueryError, match="cannot be saved"):
         asked.features.save("mixed", [1] + ["a"] * (n - 1))
@@ -161,13 +164,13 @@ def test_values_are_of_one_plain_type_and_names_are_kept(asked):
         asked.features.save("kept", [2] * n)
 
 
-def test_they_are_copied_from_a_url(asked):
+def test_features_are_copied_from_a_url(asked: Store) -> None:
     assert remote._belongs("features/parity.parquet")
     assert not remote._belongs("features/.parity.parquet.1-2.tmp")
 
 
-def test_groups_are_asked_for_while_features_change(asked):
-    """From other threads: each answer is that of before the change or of after it."""
+def test_groups_are_resolved_while_features_change(asked: Store) -> None:
+    """From other threads: each answer is the one before the change or the one after it."""
     n = asked.manifest.n_tokens
     asked.features.save("mine", [row < 5 for row in range(n)])
     with ThreadPoolExecutor(4) as pool:

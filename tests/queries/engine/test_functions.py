@@ -24,7 +24,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def asked(folder: Path, file: Path) -> Store:
-    """A store with the functions above, none of which was called yet."""
+    """A store with the functions above, none of them called yet."""
     file.with_name("calls").unlink(missing_ok=True)
     return Store(folder, functions=file)
 
@@ -50,26 +50,32 @@ def noted(file: Path) -> list[str]:
         ("not is_palindrome(word)", "lower(word) not in ('noon', 'level')"),
     ],
 )
-def test_members_are_those_of_the_same_in_sql(asked, clause, plain):
+def test_members_equal_those_of_the_same_condition_in_sql(
+    asked: Store, clause: str, plain: str
+) -> None:
     assert asked.members(clause).tolist() == asked.members(plain).tolist()
 
 
 @pytest.mark.parametrize("name", ["noted", "noted_together"])
-def test_a_function_is_called_once_for_each_value(asked, file, name):
+def test_a_function_is_called_once_per_distinct_value(asked: Store, file: Path, name: str) -> None:
     values = asked.sql("select distinct token_str from tokens")["token_str"]
     for clause in (f"{name}(token_str)", f"not {name}(token_str) or {name}(' the')"):
         asked.members(clause)
         assert sorted(noted(file)) == sorted(map(repr, values))
 
 
-def test_a_function_of_two_is_called_once_for_each_pair(asked, file):
+def test_a_function_of_two_arguments_is_called_once_per_distinct_pair(
+    asked: Store, file: Path
+) -> None:
     asked.members("area(word, position) > 3")
     asked.members("area(word, position) > 5")
     pairs = asked.sql("select distinct word, position from tokens where word is not null")
     assert sorted(noted(file)) == sorted(map(repr, pairs.itertuples(index=False, name=None)))
 
 
-def test_values_beyond_those_kept_are_called_anew(asked, file, monkeypatch):
+def test_values_beyond_the_cache_are_computed_again(
+    asked: Store, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(functions, "KEPT_VALUES", 0)
     values = asked.sql("select distinct token_str from tokens")["token_str"]
     for times in (1, 2):
@@ -77,7 +83,7 @@ def test_values_beyond_those_kept_are_called_anew(asked, file, monkeypatch):
         assert len(noted(file)) == times * len(values)
 
 
-def test_a_function_of_chance_is_called_for_every_row(asked, file):
+def test_a_random_function_is_called_for_every_row(asked: Store, file: Path) -> None:
     n = asked.manifest.n_tokens
     values = asked.sql("select chance(1) as one, chance(doc) as other from tokens")
     assert values["one"].nunique() == values["other"].nunique() == n
@@ -99,7 +105,9 @@ def test_a_function_of_chance_is_called_for_every_row(asked, file):
         ("single(token_str)", "it returned True, expected a Series of 12 values"),
     ],
 )
-def test_a_failure_names_the_function_and_the_value(asked, clause, complaint):
+def test_an_error_names_the_function_and_the_value(
+    asked: Store, clause: str, complaint: str
+) -> None:
     with pytest.raises(GroupError) as caught:
         asked.members(clause)
     assert complaint in str(caught.value)
@@ -116,9 +124,9 @@ def test_a_failure_names_the_function_and_the_value(asked, clause, complaint):
         ("slow(row)", "and was stopped"),
     ],
 )
-def test_a_function_without_end_is_stopped_and_the_next_query_works(
-    asked, monkeypatch, clause, complaint
-):
+def test_a_function_that_does_not_end_is_stopped_and_the_next_query_works(
+    asked: Store, monkeypatch: pytest.MonkeyPatch, clause: str, complaint: str
+) -> None:
     monkeypatch.setattr(database, "TIME_LIMIT", 0.5)
     for ask in (asked.members, lambda c: asked.sql(f"select count(*) from tokens where {c}")):
         began = time.monotonic()
@@ -129,7 +137,9 @@ def test_a_function_without_end_is_stopped_and_the_next_query_works(
     assert len(asked.members("noted(token_str) or true")) == asked.manifest.n_tokens
 
 
-def test_a_query_is_not_stopped_at_the_deadline_of_another(asked, monkeypatch):
+def test_a_query_is_not_stopped_at_the_deadline_of_another(
+    asked: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(database, "TIME_LIMIT", 2)
     stopped: list[str] = []
 
@@ -146,7 +156,7 @@ def test_a_query_is_not_stopped_at_the_deadline_of_another(asked, monkeypatch):
     assert stopped == ["endless"]
 
 
-def test_what_ends_at_about_its_deadline_leaves_no_exception_behind():
+def test_a_call_that_ends_near_its_deadline_leaves_no_exception() -> None:
     outcomes = set()
     for n in range(300):
         deadline = time.monotonic() + 0.0005
@@ -160,7 +170,7 @@ def test_what_ends_at_about_its_deadline_leaves_no_exception_behind():
             outcomes.add(call_until(deadline, work))
         except TooLateError:
             outcomes.add("late")
-        sum(range(1000))  # where one that was left over would be raised
+        sum(range(1000))  # a pending one would be raised here
     assert "done" in outcomes
 
 
@@ -183,21 +193,23 @@ WRITTEN = {
 
 
 @pytest.mark.parametrize("text", WRITTEN)
-def test_a_file_that_cannot_be_used_is_told(folder, tmp_path, text):
+def test_an_unusable_file_gets_a_sentence(folder: Path, tmp_path: Path, text: str) -> None:
     path = tmp_path / "mine.py"
     path.write_text(text)
     with pytest.raises(StoreError, match=WRITTEN[text]):
         Store(folder, functions=path)
 
 
-def test_what_is_no_file_is_told(folder, tmp_path):
+def test_a_path_that_is_not_a_python_file_gets_a_sentence(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("")
     for path in (tmp_path / "none.py", tmp_path / "mine.txt", tmp_path):
         with pytest.raises(StoreError, match="is not a Python file"):
             Store(folder, functions=path)
 
 
-def test_annotations_as_texts_and_helpers_are_understood(folder, tmp_path):
+def test_string_annotations_and_helper_functions_are_understood(
+    folder: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "mine.py"
     path.write_text(
         "from __future__ import annotations\nfrom re import sub\nimport pandas as pd\n"
@@ -212,10 +224,12 @@ def test_annotations_as_texts_and_helpers_are_understood(folder, tmp_path):
     expected = store.members("length(word) > 4").tolist()
     assert store.members("is_long(word)").tolist() == expected
     assert store.members("n_letters(word) > 4").tolist() == expected
-    assert list(tmp_path.iterdir()) == [path]  # no compiled file beside it
+    assert list(tmp_path.iterdir()) == [path]  # no compiled file next to it
 
 
-def test_loss_at_is_null_where_there_is_no_row_and_a_sentence_where_no_checkpoint(store):
+def test_loss_at_is_null_for_an_unknown_row_and_an_error_for_an_unknown_checkpoint(
+    store: Store,
+) -> None:
     assert store.members("loss_at(row - 1, 400) is null").tolist() == [0]
     assert store.members("loss_at(null, 400) is null and position = 1").size
     last = store.manifest.n_tokens - 1
@@ -224,7 +238,7 @@ def test_loss_at_is_null_where_there_is_no_row_and_a_sentence_where_no_checkpoin
         store.members("loss_at(row, 300) > 2")
 
 
-def test_a_vectorised_function_is_given_series_of_its_types(folder, tmp_path):
+def test_a_vectorised_function_is_given_series_of_its_types(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(
         "import pandas as pd\n"

@@ -60,7 +60,9 @@ def _pair(made_of: tuple[int, int, int]) -> tuple[Store, PlainSql]:
 
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(STORES, PREDICATES, PREDICATES)
-def test_trajectories_and_difference_equal_plain_sql(made_of, first, second):
+def test_trajectories_and_difference_equal_plain_sql(
+    made_of: tuple[int, int, int], first: str, second: str
+) -> None:
     store, plain = _pair(made_of)
     expected = {name: plain.means(c) for name, c in (("a", first), ("b", second))}
     if any(e.empty for e in expected.values()):
@@ -81,7 +83,7 @@ def test_trajectories_and_difference_equal_plain_sql(made_of, first, second):
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(STORES, PREDICATES, st.lists(st.sampled_from(STEPS), min_size=2, max_size=2, unique=True))
-def test_zoom_equals_plain_sql(made_of, clause, ends):
+def test_zoom_equals_plain_sql(made_of: tuple[int, int, int], clause: str, ends: list[int]) -> None:
     store, plain = _pair(made_of)
     first, last = sorted(ends)
     theirs = plain.changes(first, last, clause)

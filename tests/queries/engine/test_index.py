@@ -1,9 +1,11 @@
-"""The index equals the loss files, is made again when it does not, and takes no harm."""
+"""The index equals the loss files, and is rebuilt if it is stale or damaged."""
 
 import os
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,47 +20,49 @@ MANY = tuple(range(0, 1400, 10))  # 140 checkpoints: three blocks
 
 
 @pytest.fixture
-def many(tmp_path):
+def many(tmp_path: Path) -> Path:
     return build_store(tmp_path / "many", sources=3, steps=MANY, longest=15)
 
 
-def losses(root) -> np.ndarray:
+def losses(root: Path) -> np.ndarray:
     """float32 (tokens, checkpoints), read from the loss files one by one."""
     files = Layout(root).scored().values()
     return np.stack([pq.read_table(f)["loss"].to_numpy() for f in files], axis=1)
 
 
-def matrix(root) -> np.ndarray:
+def matrix(root: Path) -> np.ndarray:
     return np.concatenate(Store(root).matrix.blocks, axis=1)
 
 
-def blocks(root) -> dict[str, int]:
+def blocks(root: Path) -> dict[str, int]:
     """Name and time of change of status of each block."""
     return {p.name: p.stat().st_ctime_ns for p in Layout(root).index.glob("*.f32")}
 
 
 @pytest.mark.parametrize("rows", [1, 7, 1_000_000])
-def test_the_matrix_equals_the_loss_files(many, monkeypatch, rows):
+def test_the_matrix_equals_the_loss_files(
+    many: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
     monkeypatch.setattr(index, "_ROWS", rows)
     np.testing.assert_array_equal(matrix(many), losses(many))
     assert [b.shape[1] for b in Store(many).matrix.blocks] == [64, 64, 12]
 
 
-def test_row_groups_of_any_size_are_read(many, monkeypatch):
+def test_row_groups_of_any_size_are_read(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "_ROWS", 5)
     path = Layout(many).loss_file(10)
     pq.write_table(pq.read_table(path), path, row_group_size=3)
     np.testing.assert_array_equal(matrix(many), losses(many))
 
 
-def test_a_fresh_index_is_not_made_again(many):
+def test_a_current_index_is_not_rebuilt(many: Path) -> None:
     matrix(many)
     before = blocks(many)
     matrix(many)
     assert blocks(many) == before
 
 
-def test_a_new_checkpoint_makes_only_the_last_block(many):
+def test_a_new_checkpoint_rebuilds_only_the_last_block(many: Path) -> None:
     matrix(many)
     before = blocks(many)
     add_checkpoint(many, 1400, random_losses(many, 1))
@@ -68,7 +72,7 @@ def test_a_new_checkpoint_makes_only_the_last_block(many):
     assert len(before.items() & after.items()) == 2
 
 
-def test_an_open_store_does_not_mind_a_new_checkpoint(many):
+def test_an_open_store_is_not_affected_by_a_new_checkpoint(many: Path) -> None:
     store = Store(many)
     expected = losses(many)
     assert store.matrix.n_tokens == len(expected)
@@ -77,34 +81,34 @@ def test_an_open_store_does_not_mind_a_new_checkpoint(many):
     np.testing.assert_array_equal(np.concatenate(store.matrix.blocks, axis=1), expected)
 
 
-def test_a_changed_loss_file_is_seen(many):
+def test_a_changed_loss_file_is_noticed(many: Path) -> None:
     matrix(many)
     path = add_checkpoint(many, 500, random_losses(many, 2))
     os.utime(path, ns=(time.time_ns(), time.time_ns() + 1))
     np.testing.assert_array_equal(matrix(many), losses(many))
 
 
-def _truncate(path) -> None:
+def _truncate(path: Path) -> None:
     os.truncate(path, path.stat().st_size - 4)
 
 
-def _overwrite(path) -> None:
+def _overwrite(path: Path) -> None:
     with path.open("r+b") as handle:
         handle.write(b"\xff" * 8)
 
 
-def _remove(path) -> None:
+def _remove(path: Path) -> None:
     path.unlink()
 
 
 @pytest.mark.parametrize("damage", [_truncate, _overwrite, _remove])
-def test_a_damaged_block_is_made_again(many, damage):
+def test_a_damaged_block_is_rebuilt(many: Path, damage: Callable[[Path], None]) -> None:
     matrix(many)
     damage(sorted(Layout(many).index.glob("*.f32"))[1])
     np.testing.assert_array_equal(matrix(many), losses(many))
 
 
-def test_a_loss_file_of_other_rows_is_named_and_nothing_is_left(own):
+def test_a_loss_file_with_other_rows_is_named_and_no_block_is_left(own: Path) -> None:
     path = Layout(own).loss_file(400)
     pq.write_table(pq.read_table(path).slice(1), path)
     with pytest.raises(StoreError, match=r"000000400\.parquet has .* rows, but the store has"):
@@ -112,14 +116,16 @@ def test_a_loss_file_of_other_rows_is_named_and_nothing_is_left(own):
     assert not [p for p in Layout(own).index.iterdir() if "f32" in p.name]
 
 
-def test_a_loss_file_that_is_no_parquet_is_named(own):
+def test_a_loss_file_that_is_not_parquet_is_named(own: Path) -> None:
     store = Store(own)
     Layout(own).loss_file(8).write_bytes(b"PAR1 and nothing else")
     with pytest.raises(StoreError, match=r"000000008\.parquet cannot be read"):
         store.matrix  # noqa: B018
 
 
-def test_a_store_that_cannot_be_written_has_its_index_elsewhere(own, tmp_path, monkeypatch):
+def test_the_index_of_a_read_only_store_is_elsewhere(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     Layout(own).index.write_text("in the way, as a read-only disk would be")
     np.testing.assert_array_equal(matrix(own), losses(own))
@@ -128,7 +134,9 @@ def test_a_store_that_cannot_be_written_has_its_index_elsewhere(own, tmp_path, m
     assert len(list((tmp_path / "temporary").rglob("losses-*.f32"))) == 1
 
 
-def test_a_store_is_read_into_memory_where_nothing_can_be_written(many, tmp_path, monkeypatch):
+def test_the_index_is_kept_in_memory_if_nothing_can_be_written(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nowhere(many, tmp_path, monkeypatch)
     before = {p: p.stat().st_mtime_ns for p in many.rglob("*")}
     store = Store(many)
@@ -138,22 +146,24 @@ def test_a_store_is_read_into_memory_where_nothing_can_be_written(many, tmp_path
     assert {p: p.stat().st_mtime_ns for p in many.rglob("*")} == before
 
 
-def test_no_place_for_a_large_index_gets_a_sentence(own, tmp_path, monkeypatch):
+def test_a_large_index_without_a_place_gets_a_sentence(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nowhere(own, tmp_path, monkeypatch)
     monkeypatch.setattr(index, "MEMORY_LIMIT", 0)
     with pytest.raises(StoreError, match="free"):
         matrix(own)
 
 
-def nowhere(root, tmp_path, monkeypatch) -> None:
-    """As on a read-only disk, for root too: files are in the way of all folders."""
+def nowhere(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a read-only disk, even for root: files block the folders."""
     (tmp_path / "full").write_text("")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "full"))
     Layout(root).index.write_text("")
     Layout(root).catalog.mkdir()
 
 
-def test_what_a_killed_build_left_goes_once_it_is_old(own):
+def test_leftovers_of_a_killed_build_are_deleted_once_old(own: Path) -> None:
     folder = Layout(own).index
     folder.mkdir()
     old, fresh = (folder / f".losses-x.f32.{n}-1.tmp" for n in (1, 2))
@@ -165,7 +175,7 @@ def test_what_a_killed_build_left_goes_once_it_is_old(own):
     assert fresh.exists()
 
 
-def test_progress_grows_to_all_losses(many):
+def test_progress_reaches_the_number_of_losses(many: Path) -> None:
     calls: list[tuple[int, int]] = []
     store = Store(many, progress=lambda done, total: calls.append((done, total)))
     total = store.matrix.n_tokens * len(MANY)
@@ -173,7 +183,7 @@ def test_progress_grows_to_all_losses(many):
     assert calls[-1] == (total, total)
 
 
-def test_several_may_open_a_store_at_once(many):
+def test_several_processes_can_open_a_store_at_once(many: Path) -> None:
     found: list[np.ndarray] = []
     threads = [threading.Thread(target=lambda: found.append(matrix(many))) for _ in range(4)]
     for thread in threads:

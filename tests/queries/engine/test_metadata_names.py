@@ -1,6 +1,7 @@
 """Metadata of the text may have any name that our SQL uses: every answer stays the same."""
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from queries import Store
 from queries.analyses.registry import ANALYSES, Analysis
 from queries.catalog import sql_scripts
 from queries.errors import QueryError
-from queries.questions import questions
+from queries.questions import Question, questions
 from store import schema
 from store.layout import Layout
 from tests.queries.support.catalogs import ask
@@ -78,12 +79,12 @@ def without_metadata(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.drop(columns=[c for c in frame if c in identifiers()], errors="ignore")
 
 
-def test_there_are_identifiers_to_try():
+def test_there_are_identifiers_to_try() -> None:
     assert {"n", "first", "change", "before", "select", "token_group", "t"} <= set(identifiers())
 
 
 @pytest.mark.parametrize("macro", MACROS)
-def test_macros_answer_in_both_databases(plain, named, macro):
+def test_macros_answer_in_both_databases(plain: Store, named: Store, macro: str) -> None:
     query = f"from {macro} order by all"
     expected = plain.sql(query)
     pd.testing.assert_frame_equal(named.sql(query), expected)
@@ -91,14 +92,16 @@ def test_macros_answer_in_both_databases(plain, named, macro):
 
 
 @pytest.mark.parametrize("question", questions(), ids=lambda question: question.name)
-def test_questions_have_the_same_answers(plain, named, question):
+def test_questions_have_the_same_answers(plain: Store, named: Store, question: Question) -> None:
     expected = plain.sql(question.text)
     pd.testing.assert_frame_equal(named.sql(question.text), expected)
     pd.testing.assert_frame_equal(ask(Layout(named.path).catalog, question.text), expected)
 
 
 @pytest.mark.parametrize("analysis", ONE_STORE, ids=lambda analysis: analysis.name)
-def test_analyses_and_their_scripts_have_the_same_answers(plain, named, analysis):
+def test_analyses_and_their_scripts_have_the_same_answers(
+    plain: Store, named: Store, analysis: Analysis
+) -> None:
     expected, found = result_of(analysis, plain), result_of(analysis, named)
     if isinstance(expected, str):
         assert found == expected
@@ -109,7 +112,7 @@ def test_analyses_and_their_scripts_have_the_same_answers(plain, named, analysis
         pd.testing.assert_frame_equal(ask(Layout(named.path).catalog, found.script()), ours)
 
 
-def test_the_scripts_behind_charts_have_the_same_answers(plain, named):
+def test_the_scripts_behind_charts_have_the_same_answers(plain: Store, named: Store) -> None:
     def frames(store: Store) -> list[pd.DataFrame]:
         texts = [
             sql_scripts.trajectories(store, {"a": "later_ones"}),
@@ -123,7 +126,7 @@ def test_the_scripts_behind_charts_have_the_same_answers(plain, named):
         pd.testing.assert_frame_equal(theirs, ours)
 
 
-def test_the_store_answers_from_its_tokens_and_docs(plain, named):
+def test_the_store_answers_from_its_tokens_and_docs(plain: Store, named: Store) -> None:
     for name in ("facts", "checkpoints"):
         pd.testing.assert_frame_equal(getattr(named, name), getattr(plain, name))
     pd.testing.assert_frame_equal(named.context(range(9)), plain.context(range(9)))
@@ -131,8 +134,9 @@ def test_the_store_answers_from_its_tokens_and_docs(plain, named):
     assert len(named.members('"order" is not null and position = 3'))
 
 
+@cache
 def result_of(analysis: Analysis, store: Store) -> Any:
-    """Its result; the message if the store has not what it needs."""
+    """Its result, or the message if the store lacks what it needs."""
     regions = iter([(1, 8), (16, 400)])
     values = {
         a.name: next(regions) if a.role == "region" else "later_ones"

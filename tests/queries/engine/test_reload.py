@@ -1,6 +1,7 @@
-"""Files of functions loaded again: what changed, what a failure leaves, and queries meanwhile."""
+"""Reloading files of functions: changes, failures, and queries that run meanwhile."""
 
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -8,12 +9,12 @@ from queries import GroupError, Store, StoreError
 from tests.queries.engine.test_functions import MATRIX
 
 
-def test_functions_are_loaded_again(own, tmp_path):
+def test_functions_are_reloaded(own: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text("def f(x: str) -> bool: return True\ndef g(x: str) -> bool: return True\n")
     store = Store(own, functions=path)
     before = store.trajectories({"a": "f(token_str)"})
-    # As long as the first one and in the same second; one function changed, one gone, one new.
+    # As long as the first one and in the same second; one function changed, one removed, one new.
     path.write_text("def f(x: str) -> bool:return x<'a'\ndef h(x: int) -> int: return x + 1\n")
     assert store.functions_changed
     assert store.reload_functions() == [*MATRIX, "is_palindrome", "f", "h"] == store.functions
@@ -30,7 +31,7 @@ def test_functions_are_loaded_again(own, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["def f(", "def lower(x: str) -> bool: return True", None])
-def test_a_reload_that_fails_changes_nothing(own, tmp_path, text):
+def test_a_reload_that_fails_changes_nothing(own: Path, tmp_path: Path, text: str | None) -> None:
     path = tmp_path / "mine.py"
     path.write_text("def f(x: str) -> bool: return True\n")
     store = Store(own, functions=path)
@@ -42,7 +43,7 @@ def test_a_reload_that_fails_changes_nothing(own, tmp_path, text):
     assert len(store.members("f(token_str)")) == store.manifest.n_tokens
 
 
-def test_queries_go_on_while_functions_are_loaded_again(own, tmp_path):
+def test_queries_continue_while_functions_are_reloaded(own: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text("def f(x: str) -> bool: return True\n")
     store = Store(own, functions=path)

@@ -1,6 +1,9 @@
-"""A store at a URL answers as the same one in a folder; what changed there is fetched, no more."""
+"""A store at a URL answers as the one in a folder; only changed files are downloaded."""
 
 import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -14,7 +17,7 @@ URL = "memory://bucket/run"
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("TOKEN_TRAILS_CACHE", str(tmp_path / "cache"))
     yield tmp_path / "cache"
     memory = fsspec.filesystem("memory")
@@ -22,7 +25,7 @@ def cache(tmp_path, monkeypatch):
         memory.rm("/bucket", recursive=True)
 
 
-def upload(root) -> None:
+def upload(root: Path) -> None:
     memory = fsspec.filesystem("memory")
     for path in root.rglob("*"):
         if path.is_file():
@@ -30,13 +33,13 @@ def upload(root) -> None:
 
 
 @pytest.fixture
-def fetched(monkeypatch):
-    """Names of the files that are fetched, as they are."""
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files that are downloaded, in order."""
     names: list[str] = []
     memory = fsspec.filesystem("memory")
     get = memory.get_file
 
-    def counted(path, target, **how):
+    def counted(path: str, target: str, **how: Any) -> object:
         names.append(path.rpartition("/")[2])
         return get(path, target, **how)
 
@@ -44,7 +47,7 @@ def fetched(monkeypatch):
     return names
 
 
-def test_it_answers_as_the_folder_does(own):
+def test_a_store_at_a_url_answers_as_its_folder_does(own: Path) -> None:
     upload(own)
     here, there = Store(own), Store(URL)
     clause = {"g": "position > 3"}
@@ -52,7 +55,7 @@ def test_it_answers_as_the_folder_does(own):
     assert there.url == URL
 
 
-def test_only_what_changed_is_fetched(own, fetched):
+def test_only_changed_files_are_downloaded(own: Path, fetched: list[str]) -> None:
     upload(own)
     (own / "secret.txt").write_text("not of the store")
     Store(URL)
@@ -69,26 +72,28 @@ def test_only_what_changed_is_fetched(own, fetched):
     assert sorted(fetched) == ["checkpoint-000005000.parquet", "checkpoints.parquet"]
 
 
-def test_what_is_gone_there_goes_here(own):
+def test_a_file_deleted_at_the_url_is_deleted_in_the_copy(own: Path) -> None:
     upload(own)
     assert 400 in Store(URL).steps
     fsspec.filesystem("memory").rm("/bucket/run/losses/checkpoint-000000400.parquet")
     assert 400 not in Store(URL).steps
 
 
-def test_a_file_that_is_lost_here_is_fetched_again(own, cache):
+def test_a_file_missing_in_the_copy_is_downloaded_again(own: Path, cache: Path) -> None:
     upload(own)
     Store(URL)
     shutil.rmtree(next(cache.rglob("losses")))
     assert Store(URL).steps == Store(own).steps
 
 
-def test_a_fetch_that_breaks_off_leaves_no_file_and_goes_on(own, cache, fetched, monkeypatch):
+def test_an_interrupted_download_leaves_no_file_and_resumes(
+    own: Path, cache: Path, fetched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     upload(own)
     memory = fsspec.filesystem("memory")
     get = memory.get_file
 
-    def breaks(path, target, **how):
+    def breaks(path: str, target: str, **how: Any) -> object:
         if path.endswith("000000400.parquet"):
             with open(target, "wb") as half:  # noqa: PTH123
                 half.write(b"PAR1")
@@ -111,12 +116,12 @@ def test_a_fetch_that_breaks_off_leaves_no_file_and_goes_on(own, cache, fetched,
         ("gs://bucket/run", "gcsfs"),
     ],
 )
-def test_a_url_without_a_store_gets_a_sentence(url, sentence):
+def test_a_url_without_a_store_gets_a_sentence(url: str, sentence: str) -> None:
     with pytest.raises(StoreError, match=sentence):
         Store(url)
 
 
-def test_progress_ends_at_all_bytes(own):
+def test_progress_reaches_the_number_of_bytes(own: Path) -> None:
     upload(own)
     calls: list[tuple[int, int]] = []
     remote.local_copy(URL, lambda done, total: calls.append((done, total)))

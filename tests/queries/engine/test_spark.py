@@ -4,14 +4,16 @@ import importlib.util
 import os
 import shutil
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from queries import QueryError, Store
 from queries.__main__ import main
 from queries.engine import spark
+from tests.queries.support.catalogs import same
 
 MISSING = [
     name
@@ -21,6 +23,11 @@ MISSING = [
     )
     if not there
 ]
+QUICK = (
+    "--master local[2] --conf spark.ui.enabled=false --conf spark.sql.shuffle.partitions=2 "
+    "--driver-java-options -XX:TieredStopAtLevel=1 pyspark-shell"
+)
+"""Without a web server, with few partitions and quick compilation: less work for a small store."""
 GROUPS = {
     "some": "position > 3",
     "most": "row % 5 > 0",
@@ -30,23 +37,31 @@ GROUPS = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _session():
+def _session() -> Iterator[None]:
     if MISSING and os.environ.get("CI"):
         pytest.fail(f"CI must have {MISSING}: .ci/run installs them")
     if MISSING:
         pytest.skip(f"the engine spark needs {' and '.join(MISSING)}, which this machine lacks")
-    yield
-    spark.session().stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYSPARK_SUBMIT_ARGS", QUICK)
+        yield
+        spark.session().stop()
 
 
-def test_trajectories_and_difference_are_those_of_the_matrix(folder, store):
+def test_trajectories_and_difference_are_those_of_the_matrix(folder: Path, store: Store) -> None:
     by_spark = Store(folder, engine="spark")
-    _equal(by_spark.trajectories(GROUPS), store.trajectories(GROUPS))
-    _equal(by_spark.difference("position > 3", "true"), store.difference("position > 3", "true"))
-    _equal(by_spark.ratio("is_word_start", "true"), store.ratio("is_word_start", "true"))
+    same(by_spark.trajectories(GROUPS), store.trajectories(GROUPS), rtol=0)
+    same(
+        by_spark.difference("position > 3", "true"),
+        store.difference("position > 3", "true"),
+        rtol=0,
+    )
+    same(by_spark.ratio("is_word_start", "true"), store.ratio("is_word_start", "true"), rtol=0)
 
 
-def test_the_command_line_asks_spark(folder, tmp_path, monkeypatch):
+def test_the_command_line_uses_spark(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     groups = ["word_start", "is_palindrome(token_str)"]
     frames = []
     for engine in ("matrix", "spark"):
@@ -54,32 +69,22 @@ def test_the_command_line_asks_spark(folder, tmp_path, monkeypatch):
         line = ["trajectories", str(folder), *groups, "--engine", engine, "--output", str(output)]
         assert main(line) == 0
         frames.append(pd.read_csv(output))
-    _equal(*frames)
+    same(frames[1], frames[0], rtol=0)
 
 
-def test_no_index_is_made(own):
+def test_spark_builds_no_index(own: Path) -> None:
     Store(own, engine="spark").trajectories({"g": "true"})
     assert not list(own.rglob("*.f32"))
 
 
-def test_a_file_that_spark_cannot_read_gets_a_sentence(own):
+def test_a_file_that_spark_cannot_read_gets_a_sentence(own: Path) -> None:
     asked = Store(own, engine="spark")
     next(own.glob("losses/*400.parquet")).write_bytes(b"no parquet at all")
     with pytest.raises(QueryError, match="every worker must reach the store's files"):
         asked.trajectories({"g": "true"})
 
 
-def test_without_pyspark_there_is_a_sentence(own, monkeypatch):
+def test_a_missing_pyspark_gets_a_sentence(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyspark.sql", None)
     with pytest.raises(QueryError, match=r"requirements-cluster\.lock"):
         Store(own, engine="spark").trajectories({"g": "true"})
-
-
-def _equal(mine: pd.DataFrame, theirs: pd.DataFrame) -> None:
-    """The same but for the order in which floats were added."""
-    assert mine.columns.tolist() == theirs.columns.tolist()
-    for name in theirs:
-        if theirs[name].dtype.kind == "f":
-            np.testing.assert_allclose(mine[name], theirs[name], rtol=0, atol=1e-9)
-        else:
-            assert mine[name].tolist() == theirs[name].tolist()

@@ -18,7 +18,7 @@ def summation() -> Summation:
 
 
 @pytest.mark.parametrize("size", [1, 2, 249, 250, 251, 499, 500])
-def test_sums_equal_numpy(summation, size):
+def test_sums_equal_numpy(summation: Summation, size: int) -> None:
     members = np.sort(np.random.default_rng(size).choice(500, size, replace=False))
     group = summation.group(members)
     sums = [LOSSES[members[SOURCE[members] == s]].sum(axis=0, dtype=float) for s in range(7)]
@@ -29,12 +29,14 @@ def test_sums_equal_numpy(summation, size):
     np.testing.assert_allclose(group.mean, LOSSES[members].mean(axis=0, dtype=float), rtol=1e-9)
 
 
-def test_influences_add_up_to_nothing(summation):
+def test_influences_sum_to_zero(summation: Summation) -> None:
     np.testing.assert_allclose(summation.group(np.arange(99)).influence.sum(axis=0), 0, atol=1e-12)
 
 
 @pytest.mark.parametrize("sizes", [(3, 5), (250, 250), (400, 30), (30, 490), (500, 499), (1, 500)])
-def test_a_pair_is_read_as_each_of_its_groups_alone(summation, sizes):
+def test_a_pairs_sums_equal_those_of_each_group_alone(
+    summation: Summation, sizes: tuple[int, int]
+) -> None:
     rng = np.random.default_rng(sum(sizes))
     groups = [np.sort(rng.choice(500, size, replace=False)) for size in sizes]
     for members, read in zip(groups, summation.pair(*groups), strict=True):
@@ -43,7 +45,7 @@ def test_a_pair_is_read_as_each_of_its_groups_alone(summation, sizes):
         assert read.n_tokens == len(members)
 
 
-def test_a_group_and_the_rest_are_read_as_well(summation):
+def test_sums_of_a_group_and_its_complement(summation: Summation) -> None:
     inside, outside = summation.pair(np.arange(100), np.arange(100, 500))
     np.testing.assert_allclose((inside + outside).sums, summation.everything.sums)
     assert (inside + outside).n_tokens == 500

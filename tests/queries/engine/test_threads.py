@@ -43,7 +43,7 @@ QUESTIONS: list[Question] = [
     lambda s: s.members("is_wide(token_str) and not is_palindrome(token_str)"),
     lambda s: s.members("position = (select max(position) from tokens)"),
     lambda s: s.members("case when position <> 3 then reciprocal(position) > 0.5 end"),
-    # What has no answer:
+    # Errors:
     lambda s: s.members("reciprocal(position) > 0"),
     lambda s: s.members("positoin = 1"),
     lambda s: s.members("true) or (false"),
@@ -56,7 +56,7 @@ UNANSWERED = 7
 
 
 def outcome(store: Store, question: Question) -> object:
-    """An answer, or the sentence instead, such that == compares all of it."""
+    """An answer, or the error's sentence, in a form that == compares completely."""
     try:
         return _comparable(question(store))
     except QueryError as error:
@@ -72,8 +72,8 @@ def _comparable(answer: Any) -> object:
 
 
 @pytest.fixture(scope="module")
-def expected_and_fresh(tmp_path_factory) -> tuple[list[object], Store]:
-    """Answers of one thread; and the same store opened anew, with nothing computed or built."""
+def expected_and_fresh(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[object], Store]:
+    """Answers of one thread; and the same store reopened, with nothing computed or built."""
     root = tmp_path_factory.mktemp("threads")
     folder: Path = build_store(root / "store")
     (root / "own.py").write_text(FUNCTIONS)
@@ -83,12 +83,12 @@ def expected_and_fresh(tmp_path_factory) -> tuple[list[object], Store]:
     return expected, Store(folder, functions=root / "own.py")
 
 
-def test_the_questions_have_the_answers_that_they_should(expected_and_fresh):
+def test_one_thread_gets_the_expected_answers(expected_and_fresh: tuple[list[Any], Store]) -> None:
     failed = [isinstance(e, tuple) and "Error" in str(e[0]) for e in expected_and_fresh[0]]
     assert failed == [n >= len(QUESTIONS) - UNANSWERED for n in range(len(QUESTIONS))]
 
 
-def test_threads_get_the_answers_of_one(expected_and_fresh):
+def test_many_threads_get_the_answers_of_one(expected_and_fresh: tuple[list[Any], Store]) -> None:
     expected, store = expected_and_fresh
     start = threading.Barrier(THREADS)
     wrong: list[object] = []
@@ -109,4 +109,4 @@ def test_threads_get_the_answers_of_one(expected_and_fresh):
     for thread in threads:
         thread.join(timeout=120)
     assert wrong == []
-    assert len(answered) == THREADS * QUERIES  # none of them waits for another for ever
+    assert len(answered) == THREADS * QUERIES  # there is no deadlock

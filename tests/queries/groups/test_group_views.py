@@ -1,6 +1,7 @@
-"""Macros and named groups in Store.sql: the catalog's answers, and groups that come and go."""
+"""Macros and named groups in Store.sql: the catalog's answers, and groups that change."""
 
 import threading
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -21,14 +22,14 @@ CALLS = [
 
 
 @pytest.mark.parametrize("query", CALLS)
-def test_macros_and_groups_answer_as_in_the_catalog(demo, query):
+def test_macros_and_groups_answer_as_in_the_catalog(demo: Store, query: str) -> None:
     demo.make_catalog()
     query = query.replace("8, 1000", "400, 1000")
     theirs = ask(Layout(demo.path).catalog, query)
     pd.testing.assert_frame_equal(demo.sql(query), theirs, check_dtype=False)
 
 
-def test_groups_come_change_and_go_with_their_files(own):
+def test_group_views_follow_their_files(own: Path) -> None:
     store = Store(own)
     with pytest.raises(QueryError, match="early"):
         store.sql("from early")
@@ -45,7 +46,7 @@ def test_groups_come_change_and_go_with_their_files(own):
         store.sql("from earlier")
 
 
-def test_a_group_never_takes_the_place_of_a_table_of_the_store(own):
+def test_a_group_never_hides_a_table_of_the_store(own: Path) -> None:
     store = Store(own)
     n_tokens = store.manifest.n_tokens
     (own / "groups").mkdir(exist_ok=True)
@@ -55,7 +56,7 @@ def test_a_group_never_takes_the_place_of_a_table_of_the_store(own):
     assert len(store.sql("from trajectory('word_start')")) == len(store.steps)
 
 
-def test_a_group_that_is_none_and_a_file_that_is_none_spoil_nothing(own):
+def test_invalid_groups_and_files_do_not_affect_other_queries(own: Path) -> None:
     store = Store(own)
     (own / "groups").mkdir(exist_ok=True)
     (own / "groups" / "wrong.sql").write_text("-- wrong\npositoin = 1")
@@ -70,7 +71,7 @@ def test_a_group_that_is_none_and_a_file_that_is_none_spoil_nothing(own):
     assert len(store.sql("from word_start"))
 
 
-def test_a_groups_view_uses_a_function_as_it_is_now(own, tmp_path):
+def test_a_groups_view_uses_the_reloaded_function(own: Path, tmp_path: Path) -> None:
     functions = tmp_path / "mine.py"
     functions.write_text("def mine(position: int) -> bool:\n    return position < 3\n")
     store = Store(own, functions=functions)
@@ -84,7 +85,7 @@ def test_a_groups_view_uses_a_function_as_it_is_now(own, tmp_path):
     assert found.tolist() == store.members("loss_at(row, 1000) > 3").tolist()
 
 
-def test_many_threads_find_the_groups_while_they_change(own):
+def test_many_threads_query_groups_while_they_change(own: Path) -> None:
     store = Store(own)
     troubles: list[Exception] = []
 
@@ -106,7 +107,7 @@ def test_many_threads_find_the_groups_while_they_change(own):
     assert troubles == []
 
 
-def test_no_statement_of_a_person_changes_a_view(own):
+def test_no_users_statement_changes_a_view(own: Path) -> None:
     store = Store(own)
     store.sql("from word_start limit 1")
     for query in (
@@ -120,7 +121,7 @@ def test_no_statement_of_a_person_changes_a_view(own):
     assert len(store.sql("from word_start"))
 
 
-def test_a_groups_view_has_the_features_that_tokens_have_now(own):
+def test_a_groups_view_has_the_current_features(own: Path) -> None:
     store = Store(own)
     assert "half" not in store.sql("from word_start limit 0").columns
     store.features.save("half", store.facts["position"].to_numpy() / 2)

@@ -1,4 +1,4 @@
-"""Groups: what a clause must be, where a mistake is, named groups as files, many groups at once."""
+"""Groups: valid clauses, places of mistakes, named groups as files, many groups at once."""
 
 import re
 import shutil
@@ -19,11 +19,11 @@ from queries.groups.named_groups import (
     rename_group,
     save_group,
 )
-from tests.queries.support.stores import VOCABULARY, hashes
+from tests.queries.support.stores import VOCABULARY, PlainSql, hashes
 
 
 @pytest.fixture
-def shared(tmp_path, monkeypatch):
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the shared groups, to be changed."""
     folder = shutil.copytree(named_groups.SHARED, tmp_path / "shared")
     for module in (named_groups, named_groups):
@@ -54,7 +54,9 @@ COLUMN = "tokens have no column {}: did you mean {}?"
         ("sum(position) > 3", "sum", "WHERE clause cannot contain aggregates"),
     ],
 )
-def test_a_mistake_is_told_with_its_place(store, clause, wrong, complaint):
+def test_an_error_names_the_place_of_the_mistake(
+    store: Store, clause: str, wrong: str, complaint: str
+) -> None:
     with pytest.raises(GroupError) as caught:
         store.members(clause)
     assert complaint in str(caught.value)
@@ -62,7 +64,7 @@ def test_a_mistake_is_told_with_its_place(store, clause, wrong, complaint):
     assert clause[int(place) - 1 :].startswith(wrong)
 
 
-def test_a_condition_that_is_not_true_or_false_is_told_its_type(store):
+def test_an_expression_that_is_not_boolean_gets_a_sentence_with_its_type(store: Store) -> None:
     with pytest.raises(GroupError, match="is of type INTEGER, not true or false: compare it"):
         store.members("position")
     with pytest.raises(GroupError, match="the group is empty"):
@@ -79,7 +81,9 @@ clauses = st.one_of(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(clauses, texts, texts)
-def test_a_group_reads_back_as_it_was_saved(tmp_path, clause, title, description):
+def test_a_group_reads_back_as_it_was_saved(
+    tmp_path: Path, clause: str, title: str, description: str
+) -> None:
     saved = save_group(tmp_path, NamedGroup("a", title, description, clause), overwrite=True)
     assert saved == read_group(tmp_path / "a.sql")
     assert saved.clause == clause.strip()
@@ -90,7 +94,7 @@ def test_a_group_reads_back_as_it_was_saved(tmp_path, clause, title, description
     assert [path.name for path in tmp_path.iterdir()] == ["a.sql"]
 
 
-def test_the_shared_groups_read_back_as_they_stand(tmp_path):
+def test_the_shared_groups_are_read_as_written(tmp_path: Path) -> None:
     for name, group in named_groups.read_groups(named_groups.SHARED).items():
         save_group(tmp_path, group)
         assert (tmp_path / f"{name}.sql").read_text() == (
@@ -98,7 +102,7 @@ def test_the_shared_groups_read_back_as_they_stand(tmp_path):
         ).read_text()
 
 
-def test_a_file_of_another_editor_is_read(tmp_path):
+def test_files_of_other_editors_are_read(tmp_path: Path) -> None:
     path = tmp_path / "a.sql"
     path.write_bytes("\ufeff-- Title\r\n-- More\r\nposition = 1\r\n  or true\r\n".encode())
     assert read_group(path) == NamedGroup("a", "Title", "More", "position = 1\r\n  or true")
@@ -115,18 +119,18 @@ def test_a_file_of_another_editor_is_read(tmp_path):
     ["", "A", "1a", "a-b", "a b", "../a", "a/b", "a.sql", "ä", "a\n", "select", "true", "a" * 64,
      "tokens", "losses"],
 )  # fmt: skip
-def test_a_name_that_is_none_is_refused(own, name):
+def test_an_invalid_name_is_refused(own: Path, name: str) -> None:
     store, before = Store(own), hashes(own)
-    with pytest.raises(GroupError, match="cannot name a group"):
+    with pytest.raises(GroupError, match="cannot be the name of a group"):
         store.groups.save(name, "true")
     store.groups.save("fine", "true")
-    with pytest.raises(GroupError, match="cannot name a group"):
+    with pytest.raises(GroupError, match="cannot be the name of a group"):
         store.groups.rename("fine", name)
     store.groups.delete("fine")
     assert hashes(own) == before
 
 
-def test_groups_of_a_store_are_saved_renamed_and_deleted(own):
+def test_groups_of_a_store_are_saved_renamed_and_deleted(own: Path) -> None:
     store = Store(own)
     saved = store.groups.save("names", "word in ('Obama')", "Names", "A line.\nAnother; -- end")
     assert saved == NamedGroup("names", "Names", "A line.\nAnother; -- end", "word in ('Obama')")
@@ -139,7 +143,7 @@ def test_groups_of_a_store_are_saved_renamed_and_deleted(own):
     assert sorted(path.name for path in (own / "groups").iterdir()) == ["copy.sql"]
 
 
-def test_nothing_is_overwritten_unless_asked(own):
+def test_nothing_is_overwritten_unless_asked(own: Path) -> None:
     store = Store(own)
     first = store.groups.save("first", "position = 1")
     store.groups.save("second", "position = 2")
@@ -160,19 +164,19 @@ def test_nothing_is_overwritten_unless_asked(own):
     assert store.groups.rename("second", "first", overwrite=True).clause == "position = 2"
 
 
-def test_what_is_no_clause_is_not_saved(own):
+def test_an_invalid_clause_is_not_saved(own: Path) -> None:
     store, before = Store(own), hashes(own)
     for clause in ("", "true) or (false", "positon = 1", "position", "true; drop table token_rows"):
         with pytest.raises(GroupError):
             store.groups.save("mine", clause)
-    with pytest.raises(GroupError, match="position cannot name a group: it is a column"):
+    with pytest.raises(GroupError, match="position cannot be the name of a group: it is a column"):
         store.groups.save("position", "true")
     with pytest.raises(GroupError, match="is not valid Unicode text"):
         store.groups.save("mine", "true", title="\ud800")
     assert hashes(own) == before
 
 
-def test_a_group_that_there_is_not_is_told(own):
+def test_an_unknown_group_gets_a_sentence(own: Path) -> None:
     store = Store(own)
     store.groups.save("names", "true")
     for act in (lambda: store.groups.delete("nams"), lambda: store.groups.rename("nams", "x")):
@@ -182,13 +186,13 @@ def test_a_group_that_there_is_not_is_told(own):
         delete_group(own / "groups", "../manifest")
 
 
-def test_a_store_that_cannot_be_written_says_so(own):
+def test_a_read_only_store_gets_a_sentence(own: Path) -> None:
     (own / "groups").write_text("not a folder, so nothing can be saved in it")
     with pytest.raises(GroupError, match=r"cannot be changed \(.+\): make "):
         Store(own).groups.save("mine", "true")
 
 
-def test_shared_groups_are_of_every_store(own, folder, shared):
+def test_shared_groups_exist_in_every_store(own: Path, folder: Path, shared: Path) -> None:
     Store(own).groups.save("ours", "position = 2", "Ours", shared=True)
     assert Store(folder).named_groups["ours"].title == "Ours"
     Store(own).groups.rename("ours", "yours", shared=True)
@@ -197,7 +201,9 @@ def test_shared_groups_are_of_every_store(own, folder, shared):
     assert hashes(shared) == hashes(Path(named_groups.__file__).parent)
 
 
-def test_the_command_line_saves_renames_and_deletes(own, capsys):
+def test_the_command_line_saves_renames_and_deletes(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["groups", str(own), "--save", "mine", "position = 2", "--title", "Second"]) == 0
     assert "mine,Second," in capsys.readouterr().out
     assert main(["groups", str(own), "--save", "mine", "true"]) == 2
@@ -209,7 +215,7 @@ def test_the_command_line_saves_renames_and_deletes(own, capsys):
     assert main(["groups", str(own), "--delete", "all_mine"]) == 2
 
 
-def test_200_overlapping_groups_at_once_equal_plain_sql(store, plain):
+def test_200_overlapping_groups_at_once_equal_plain_sql(store: Store, plain: PlainSql) -> None:
     texts = [v.replace("'", "''") for v in VOCABULARY]
     asked = {
         f"group {i}": f"position % {i % 20 + 2} = 0 or token_str = '{texts[i % len(texts)]}'"
@@ -225,7 +231,7 @@ def test_200_overlapping_groups_at_once_equal_plain_sql(store, plain):
         np.testing.assert_allclose(mine["mean_loss"], theirs["mean_loss"], atol=1e-6, rtol=0)
 
 
-def test_a_broken_file_stops_only_who_asks_for_it(own):
+def test_a_broken_file_affects_only_queries_that_use_it(own: Path) -> None:
     (own / "groups").mkdir()
     (own / "groups" / "broken.sql").write_text("-- only a comment")
     store = Store(own)
@@ -243,7 +249,9 @@ def test_a_broken_file_stops_only_who_asks_for_it(own):
         (" Obama ", "for text, write word = 'Obama'"),
     ],
 )
-def test_a_word_that_is_no_group_is_held_against_groups_and_columns(store, word, hint):
+def test_an_unknown_word_gets_the_nearest_group_or_column(
+    store: Store, word: str, hint: str
+) -> None:
     with pytest.raises(GroupError) as raised:
         store.members(word)
     told = f"{word.strip()} is neither a group nor a column of tokens: {hint}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @by_every_question
-def test_a_group_that_names_another_group_gets_one_sentence(store, question):
+def test_a_group_that_names_another_group_gets_one_sentence(
+    store: Store, question: Callable[..., Any]
+) -> None:
     says = (
         "the group alias holds the name of another group, word_start, in place of a condition: "
         "write its condition, is_word_start"
@@ -52,13 +55,15 @@ def test_a_group_that_names_another_group_gets_one_sentence(store, question):
     assert str(caught.value) == says
 
 
-def test_a_group_that_names_a_column_is_a_condition(store):
+def test_a_group_that_names_a_column_is_a_condition(store: Store) -> None:
     assert store.members("starts").tolist() == store.members("is_word_start").tolist()
     assert store.trajectories({"": "starts"}).equals(store.trajectories({"": "is_word_start"}))
 
 
 @by_every_question
-def test_a_mistake_in_a_named_group_is_reported_with_its_name(store, question):
+def test_a_mistake_in_a_named_group_is_reported_with_its_name(
+    store: Store, question: Callable[..., Any]
+) -> None:
     if question is QUESTIONS["script"]:
         return  # which evaluates nothing
     with pytest.raises(GroupError) as caught:
@@ -68,7 +73,7 @@ def test_a_mistake_in_a_named_group_is_reported_with_its_name(store, question):
     )
 
 
-def test_a_named_group_without_tokens_is_reported_with_its_name(store):
+def test_a_named_group_without_tokens_is_reported_with_its_name(store: Store) -> None:
     for question in (QUESTIONS["trajectories"], QUESTIONS["zoom"], events):
         with pytest.raises(
             GroupError, match=r"the group empty \(`position > 9_999`\) selects none"
@@ -78,17 +83,19 @@ def test_a_named_group_without_tokens_is_reported_with_its_name(store):
         store.trajectories({"mine": "position > 8_888"})
 
 
-def test_the_analyses_that_try_all_groups_say_the_same(store):
+def test_analyses_over_all_groups_give_the_same_error(store: Store) -> None:
     with pytest.raises(GroupError, match="holds the name of another group"):
         explain(store, (0, 8))
 
 
-def test_an_unknown_engine_is_refused(own):
+def test_an_unknown_engine_is_refused(own: Path) -> None:
     with pytest.raises(QueryError, match="there is no engine 'sprak': expected matrix or spark"):
         Store(own, engine="sprak")
 
 
-def test_a_change_by_spark_builds_no_matrix(own, monkeypatch, tmp_path):
+def test_a_change_by_spark_builds_no_matrix(
+    own: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Spark itself is replaced, as it needs Java: by sums over another copy's matrix."""
     from tests.queries.support.stores import build_store
 

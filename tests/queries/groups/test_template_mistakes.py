@@ -1,4 +1,7 @@
-"""Templates that make no sense, and data that are none, are told."""
+"""Invalid templates and data that are not templates get sentences."""
+
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -60,7 +63,7 @@ from queries.groups.templates.data import DEEPEST, from_data, from_json
         (lambda: Not("true"), "'true' is not a group"),
     ],
 )
-def test_mistakes_are_told(make, complaint):
+def test_mistakes_get_sentences(make: Callable[..., Any], complaint: str) -> None:
     with pytest.raises(GroupError, match=complaint):
         make()
 
@@ -86,12 +89,12 @@ for _ in range(DEEPEST):
         (DEEP, "nested more than 20 levels deep: simplify it"),
     ],
 )
-def test_data_that_is_no_template_is_refused(data, complaint):
+def test_data_that_is_not_a_template_is_refused(data: Any, complaint: str) -> None:
     with pytest.raises(GroupError, match=complaint):
         from_data(data)
 
 
 @pytest.mark.parametrize("text", ["", "{", "1e5", '"a"', "[" * 10_000, '{"kind": NaN}'])
-def test_json_that_is_no_template_is_refused(text):
+def test_json_that_is_not_a_template_is_refused(text: str) -> None:
     with pytest.raises(GroupError, match="is not a group"):
         from_json(text)

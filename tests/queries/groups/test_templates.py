@@ -1,4 +1,4 @@
-"""Templates: their SQL selects what plain Python does, whatever they hold; mistakes are told."""
+"""Templates: their SQL selects what plain Python does; mistakes get sentences."""
 
 import re
 from typing import Any
@@ -98,7 +98,7 @@ def facts(store: Store) -> list[dict[str, Any]]:
 
 
 def holds(group: dict[str, Any], token: dict[str, Any]) -> bool:
-    """Is the token in a group, given as plain data? Written from what the templates promise."""
+    """Whether a token is in a group given as plain data, from the templates' docstrings."""
     word, part, previous = token["word"], token["word_part"], token["prev_token_str"]
     last = group.get("last", group.get("most"))
     match group["kind"]:
@@ -151,7 +151,9 @@ def holds(group: dict[str, Any], token: dict[str, Any]) -> bool:
 
 @quickly
 @given(TEMPLATES)
-def test_members_are_those_of_plain_python(store, tokens, template):
+def test_members_are_those_of_plain_python(
+    store: Store, tokens: list[dict[str, Any]], template: Template
+) -> None:
     group = to_data(template)
     expected = [token["row"] for token in tokens if holds(group, token)]
     assert store.members(template.sql()).tolist() == expected
@@ -159,12 +161,12 @@ def test_members_are_those_of_plain_python(store, tokens, template):
 
 @quickly
 @given(TEMPLATES)
-def test_a_template_comes_back_from_its_data(template):
+def test_a_template_round_trips_through_its_data(template: Template) -> None:
     assert from_data(to_data(template)) == template
     assert from_json(to_json(template)) == template
 
 
-def test_members_in_real_text_are_those_of_plain_python(demo):
+def test_members_in_real_text_are_those_of_plain_python(demo: Store) -> None:
     tokens = facts(demo)[:8_000]
     for template, _, _ in WORDED:
         group = to_data(template)
@@ -189,9 +191,9 @@ WORDED = [
     (Frequency(1000), "corpus_count >= 1000",
      "Tokens that occur 1,000 or more times in the text."),
     (SeenBefore(), "seen_before >= 1",
-     "Tokens that occurred at least 1 time before in their doc."),
+     "Tokens that occurred at least 1 time earlier in their doc."),
     (SeenBefore("trigram", 2), "trigram_seen_before >= 2",
-     "Tokens whose last three tokens stood together at least 2 times before in their doc."),
+     "Tokens whose last three tokens occurred together at least 2 times earlier in their doc."),
     (Docs((3, 4)), "doc in (3, 4)", "Tokens of docs 3 or 4."),
     (Sources(("1981 Reagan",)), "source in ('1981 Reagan')",
      'Tokens of the source document "1981 Reagan".'),
@@ -222,17 +224,17 @@ WORDED = [
 ]  # fmt: skip
 
 
-def test_every_kind_is_worded():
+def test_every_kind_of_template_has_a_sentence() -> None:
     assert {type(template) for template, _, _ in WORDED} == set(KINDS.values())
 
 
 @pytest.mark.parametrize(("template", "sql", "sentence"), WORDED)
-def test_sql_and_sentence(template: Template, sql: str, sentence: str):
+def test_sql_and_sentence(template: Template, sql: str, sentence: str) -> None:
     assert template.sql() == sql
     assert template.sentence() == sentence
 
 
-def test_a_group_and_its_opposite_hold_every_token_once(store):
+def test_a_group_and_its_complement_partition_the_tokens(store: Store) -> None:
     both = [store.members(t.sql()) for t in (Words((" x", "Obama")), Not(Words((" x", "Obama"))))]
     assert sorted(np.concatenate(both)) == list(range(store.manifest.n_tokens))
     assert len(both[1]) > len(store.members("not (word in (' x', 'Obama'))"))  # NULL words

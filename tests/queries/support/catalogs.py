@@ -1,4 +1,4 @@
-"""Ask a catalog as other people do: a DuckDB without our functions, or DuckDB's command line."""
+"""Query a catalog as users do: without our functions, or on DuckDB's command line."""
 
 import io
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -37,3 +38,14 @@ def ask_command_line(catalog: Path, query: str, folder: Path) -> pd.DataFrame:
     )
     assert done.returncode == 0 and not done.stderr, done.stderr
     return pd.read_csv(io.StringIO(done.stdout))
+
+
+def same(theirs: pd.DataFrame, ours: pd.DataFrame, rtol: float = 1e-6, atol: float = 1e-9) -> None:
+    """Check that columns and rows are equal, and numbers up to the tolerances."""
+    assert list(theirs) == list(ours)
+    for column in ours:
+        if ours[column].dtype.kind in "fiu":
+            numbers = [frame[column].astype(float) for frame in (theirs, ours)]
+            np.testing.assert_allclose(*numbers, rtol=rtol, atol=atol)
+        else:
+            assert theirs[column].tolist() == ours[column].tolist()

@@ -1,4 +1,4 @@
-"""What somebody might send who means harm. STORE and OUTSIDE stand for folders of the test."""
+"""Statements that an attacker might send. STORE and OUTSIDE stand for folders of the test."""
 
 COPY = "copy (select 1) to 'STORE/losses/checkpoint-000000999.parquet'"
 QUOTED = COPY.replace("'", "''")
@@ -127,7 +127,7 @@ CLAUSES = [
     "\x00",
 ]
 
-# Without end, or nearly so.
+# Endless, or nearly so.
 ENDLESS_STATEMENTS = [
     "with recursive r as (select 1 as n union all select n + 1 from r) select max(n) from r",
     "with recursive r as (select 1 as n union all select n + 1 from r) select * from r",

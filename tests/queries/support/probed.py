@@ -1,4 +1,4 @@
-"""Made-up probes for made-up stores."""
+"""Synthetic probes for synthetic stores."""
 
 from pathlib import Path
 

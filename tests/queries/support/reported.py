@@ -1,4 +1,4 @@
-"""Made-up stores for the report: positions 50, 100, …, 1,500; known effects planted."""
+"""Synthetic stores for the report: positions 50, 100, …, 1,500; known effects planted."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +47,7 @@ def position_effect(tokens: pd.DataFrame, losses: np.ndarray) -> None:
 
 
 def spike(tokens: pd.DataFrame, losses: np.ndarray) -> None:
-    """Up from step 180 to 200, down to 220: nine tokens in ten go up, the tenth goes down."""
+    """Up from step 180 to 200, down to 220: nine tokens in ten rise, the tenth falls."""
     shape = np.zeros(losses.shape[1])
     shape[18:23] = [0.5, 1.0, 1.5, 1.0, 0.5]
     against = np.where(np.arange(len(tokens)) % 10 == 0, -1.0, 1.0)
@@ -55,6 +55,6 @@ def spike(tokens: pd.DataFrame, losses: np.ndarray) -> None:
 
 
 def after_surnames(tokens: pd.DataFrame, losses: np.ndarray) -> None:
-    """What follows Obama is 2 nats easier from step 100 on; the name itself is as any other."""
+    """What follows Obama is 2 nats easier from step 100 on; the name itself is not."""
     follows = (tokens["prev_token_str"] == " Obama").to_numpy()
     losses[np.ix_(follows, np.arange(10, losses.shape[1]))] -= 2.0

@@ -1,4 +1,4 @@
-"""Stores of made-up losses: who moved, when and by how much is known."""
+"""Stores of synthetic losses: which tokens changed, when and by how much is known."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Small made-up stores on disk, with the real schemas, and the same questions in plain SQL."""
+"""Small synthetic stores on disk, with the real schemas, and the same queries in plain SQL."""
 
 import hashlib
 import re
@@ -72,7 +72,7 @@ def random_losses(root: Path, seed: int) -> np.ndarray:
 
 
 def hashes(root: Path) -> dict[str, str]:
-    """sha256 of every file of a store by name, what is generated from it aside."""
+    """sha256 of every file of a store by name, except generated files."""
     generated = {"index", "catalog.duckdb"}
     files = sorted(p for p in root.rglob("*") if p.is_file() and not generated & set(p.parts))
     return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
