@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from queries.analyses.events import FEWEST, events
+from queries.analyses.events import events
 from queries.analyses.overlap import overlap
 from queries.catalog import sql_scripts
 from queries.errors import QueryError
 from queries.report import sentences
 from queries.report.model import HISTOGRAM, TOKENS, Exhibit, GroupSize, Section
-from queries.report.numbers import chance, count, listed, plain, span, step
+from queries.report.numbers import count, listed, plain, span, step
 from queries.stats.changes import Region, Zoom
+from queries.stats.events import CANNOT_TELL, FEWEST, p_text
 from queries.store import Store
 
 _RISES = {"spike": "spike", "hump": "hump (a rise and fall wider than 0.3 log10 steps)"}
@@ -56,8 +57,8 @@ def _rise(store: Store, kind: str, rises: pd.DataFrame, found: pd.DataFrame) -> 
     seen = [
         f"{count(len(rises), kind)} of the mean loss found. The largest rises by "
         f"{plain(largest['size'])} nats from step {step(first)} to its peak at {step(peak)} and is "
-        f"back at step {step(last)} ({largest['noise_ratio']:.0f} times the noise from checkpoint "
-        f"to checkpoint, {chance(largest['p_value'])})."
+        f"back at step {step(last)} (its steepest rise is {largest['noise_ratio']:.0f} times the "
+        f"noise at that distance, {p_text(largest['p_value'])})."
     ]
     others = rises.drop(index=largest.name)
     if len(others):
@@ -68,7 +69,11 @@ def _rise(store: Store, kind: str, rises: pd.DataFrame, found: pd.DataFrame) -> 
 
 
 def _fall(store: Store, found: pd.DataFrame) -> SelectedRegion:
-    none = "No spike: the mean loss has no rise and fall that is larger than the noise."
+    none = (
+        f"No spike that can be told from noise ({CANNOT_TELL})."
+        if (found["verdict"] == CANNOT_TELL).any()
+        else "No spike: the mean loss has no rise and fall that is larger than the noise."
+    )
     falls = found[found["kind"] == "fastest_fall"]
     if falls.empty or falls["first"].iloc[0] >= falls["last"].iloc[0]:
         return _largest_rise(store, none, found)

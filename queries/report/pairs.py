@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from queries.analyses.events import find_events
 from queries.engine.sums import GroupSums, Summation
 from queries.errors import QueryError
 from queries.report.model import GroupSize
 from queries.stats import bands
 from queries.stats.bands import LEVEL, Band
 from queries.stats.changes import Region
+from queries.stats.events import find_events
 from queries.stats.simultaneous_bands import simultaneous_band
 from queries.store import Store
 
@@ -92,7 +92,10 @@ class Pair:
 
     @cached_property
     def fastest(self) -> Region | None:
-        """Steps in which the first gains fastest on the second; None if noise explains all."""
+        """Steps in which the first gains fastest on the second; None if it never falls.
+
+        A description (`events.find_events`): no test says that the fall is faster than elsewhere.
+        """
         try:
             found = find_events(self.steps, self.band.estimate)
         except QueryError:

@@ -1,98 +1,98 @@
-"""Change points: cut a trajectory into straight lines in log step."""
+"""Sharp jumps of a trajectory: much steeper than the curve on both sides."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
-SHORTEST = 4
-"""Minimum number of checkpoints per line."""
-ALARMS = 0.001
-"""Probability that the penalty cuts a straight line, if the noise were known exactly.
+from queries.stats import noise as noises
 
-Since the noise is estimated, it is several times larger (tests/queries/analyses/test_events.py).
-"""
+SHARP = 0.15
+"""Decades of steps: a wider change is a smooth one."""
+STEEPER = 2.0
+"""Times that a jump is steeper than the curve on both sides.
+
+The slope of a power law, or of a logistic step wider than SHARP, changes less over such a width."""
+SPARSE = 0.3
+"""Decades of steps: a side whose checkpoints are farther apart says nothing about a jump."""
 
 
 @dataclass(frozen=True)
-class Segment:
-    """A weighted least-squares line through the checkpoints in columns `first` to `last`."""
+class Jump:
+    """A change between the columns `first` and `last`."""
 
     first: int
+    middle: int
+    """The column whose change from the one before is largest."""
     last: int
-    level: float
-    """Nats at place 0."""
-    slope: float
-    """Nats per unit of place (log10 step)."""
-    slope_error: float
-    """Standard error of the slope."""
-
-    def at(self, place: float) -> float:
-        return self.level + self.slope * place
+    ratio: float
+    """What exceeds twice the slope of the steeper side, over the noise at that lag."""
+    weighted: float
+    """The same over what noise reaches at that lag."""
 
 
-class Lines:
-    """Cumulative sums, from which the line and misfit of any segment follow.
+@dataclass(frozen=True)
+class _Windows:
+    """Windows of one lag with a side on both sides that is at least as wide."""
 
-    `place` and `values` float64 (checkpoints,); `scale` is the noise's standard deviation at each.
+    before: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    after: np.ndarray
+
+
+def jumps(curve: noises.Curve, weights: np.ndarray, excluded: np.ndarray) -> list[Jump]:
+    """Jumps in residuals from a smooth curve, the largest first; they do not overlap.
+
+    `weights` what noise reaches at each of `noise.lags`; `excluded` bool (n,), columns of other
+    events.
     """
-
-    def __init__(self, place: np.ndarray, values: np.ndarray, scale: np.ndarray) -> None:
-        self._centre = np.array([place.mean(), values.mean()])
-        x, y, w = place - self._centre[0], values - self._centre[1], scale**-2.0
-        parts = np.array([w, w * x, w * y, w * x * x, w * x * y, w * y * y])
-        self._sums = np.concatenate([np.zeros((6, 1)), parts.cumsum(axis=1)], axis=1)
-        self.n = len(place)
-
-    def misfits(self, first: np.ndarray, last: int) -> np.ndarray:
-        """Squared residuals over the noise's variance, summed, of the segments first … last."""
-        xx, xy, yy = self._moments(first, last)[3:]
-        slope = np.divide(xy, xx, out=np.zeros_like(xy), where=xx > 0)
-        result: np.ndarray = np.maximum(yy - slope * xy, 0)
-        return result
-
-    def segment(self, first: int, last: int) -> Segment:
-        """The line through first … last."""
-        w, x, y, xx, xy, _ = (float(part[0]) for part in self._moments(np.array([first]), last))
-        slope = xy / xx
-        level = y / w + self._centre[1] - slope * (x / w + self._centre[0])
-        return Segment(first, last, level, slope, xx**-0.5)
-
-    def gain(self, one: Segment, two: Segment) -> float:
-        """By how much two neighbours' misfit is below that of one line through both."""
-        ends = ((one.first, two.last), (one.first, one.last), (two.first, two.last))
-        whole, left, right = (float(self.misfits(np.array([a]), b)[0]) for a, b in ends)
-        return whole - left - right
-
-    def _moments(self, first: np.ndarray, last: int) -> tuple[np.ndarray, ...]:
-        """Each segment's sums of w, wx, wy, then of squares and products about its means."""
-        w, x, y, xx, xy, yy = self._sums[:, [last + 1]] - self._sums[:, first]
-        return w, x, y, xx - x * x / w, xy - x * y / w, yy - y * y / w
+    candidates = []
+    for i, values in enumerate(noises.by_lag(curve.residuals)):
+        windows = _windows(curve.place, noises.lags(len(values))[i], excluded)
+        excess = _excess(curve.place, values, windows)
+        ratios = excess / curve.beside_change.noise(i, windows.first, windows.last)
+        for at in np.flatnonzero(ratios > weights[i] / 2).tolist():
+            first, last = int(windows.first[at]), int(windows.last[at])
+            steps = np.abs(np.diff(curve.residuals[first : last + 1]))
+            ratio = float(ratios[at])
+            found = Jump(first, first + 1 + int(steps.argmax()), last, ratio, ratio / weights[i])
+            candidates.append(found)
+    return _apart(curve.place, sorted(candidates, key=lambda jump: -jump.weighted))
 
 
-def cut(lines: Lines) -> list[Segment]:
-    """The segments, at least one, that minimise the misfit plus a penalty for each cut.
-
-    Optimal partitioning (Jackson et al. 2005, IEEE Signal Processing Letters 12:105). A cut adds
-    two parameters at one of n places, so the penalty is the chi-square with 2 degrees of freedom
-    that chance exceeds with probability 0.001 / n.
-    """
-    penalty = float(stats.chi2.isf(ALARMS / lines.n, 2))
-    cost = np.full(lines.n + 1, np.inf)
-    cost[0] = -penalty
-    begin = np.zeros(lines.n + 1, dtype=np.int64)
-    for last in range(SHORTEST - 1, lines.n):
-        first = np.arange(last - SHORTEST + 2)
-        total = cost[first] + lines.misfits(first, last) + penalty
-        begin[last + 1] = best = int(total.argmin())
-        cost[last + 1] = total[best]
-    return _traced(lines, begin)
+def _windows(place: np.ndarray, lag: int, excluded: np.ndarray) -> _Windows:
+    first = np.arange(len(place) - lag)
+    last = first + lag
+    width = place[last] - place[first]
+    before = np.searchsorted(place, place[first] - width + 1e-12, "right") - 1
+    after = np.searchsorted(place, place[last] + width - 1e-12)
+    inside = (before >= 0) & (after < len(place)) & (width <= SHARP)
+    before, first, last, after = (part[inside] for part in (before, first, last, after))
+    near = (place[first] - place[before] <= SPARSE) & (place[after] - place[last] <= SPARSE)
+    counts = np.r_[0, np.cumsum(excluded)]
+    kept = near & (counts[last + 1] == counts[first])
+    return _Windows(*(part[kept] for part in (before, first, last, after)))
 
 
-def _traced(lines: Lines, begin: np.ndarray) -> list[Segment]:
-    segments: list[Segment] = []
-    end = lines.n
-    while end > 0:
-        segments.insert(0, lines.segment(int(begin[end]), end - 1))
-        end = int(begin[end])
-    return segments
+def _excess(place: np.ndarray, curve: np.ndarray, windows: _Windows) -> np.ndarray:
+    """How far a change exceeds twice what the steeper side would have given, nats."""
+    change = np.abs(curve[windows.last] - curve[windows.first])
+    width = place[windows.last] - place[windows.first]
+    left = np.abs(_slope(place, curve, windows.before, windows.first))
+    right = np.abs(_slope(place, curve, windows.last, windows.after))
+    result: np.ndarray = change - STEEPER * np.maximum(left, right) * width
+    return result
+
+
+def _slope(place: np.ndarray, curve: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    result: np.ndarray = (curve[last] - curve[first]) / (place[last] - place[first])
+    return result
+
+
+def _apart(place: np.ndarray, candidates: list[Jump]) -> list[Jump]:
+    kept: list[Jump] = []
+    for jump in candidates:
+        low, high = place[jump.first] - SHARP / 2, place[jump.last] + SHARP / 2
+        if all(place[other.last] < low or place[other.first] > high for other in kept):
+            kept.append(jump)
+    return kept

@@ -312,10 +312,10 @@ def _categories(store: Store, where: str, log: bool, axis: str) -> None:
     over = "the log of the step" if log else "the step"
     st.markdown(
         f"A line is fitted to each token's losses over {over}. If it falls by more than {CHANGED} "
-        "nats, the token is **H→L**; if it rises by more, **L→H**. Otherwise it is **L→L** if the "
-        "line ends at or below the group's mean loss, and **H→H** if above. This is a rule of "
-        "thumb (Lin et al. 2024): a straight line says little about a loss that falls and rises "
-        "again, and the thresholds do not come from the data."
+        "nats, the token is **H→L**; if it rises by more, **L→H**. Otherwise it is **L→L** if its "
+        "own loss at the last checkpoint is at most the group's mean loss there, and **H→H** if it "
+        "is higher. This is a rule of thumb (Lin et al. 2024): a straight line says little about "
+        "a loss that falls and rises again, and the thresholds do not come from the data."
     )
     _category_means(store, found, means, axis)
     _category_sizes(found)
