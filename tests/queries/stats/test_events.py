@@ -6,7 +6,9 @@ import pytest
 
 from queries.errors import QueryError
 from queries.stats.events import find_events, p_text
-from tests.calibrate.time_series import EventDesign, calibrate, demo_steps, logistic
+from tests.calibrate.curves import demo_steps, logistic
+from tests.calibrate.event_trials import EventDesign
+from tests.calibrate.time_series import calibrate
 
 STEPS = demo_steps()
 PLACE = np.log10(1.0 + STEPS)
