@@ -16,7 +16,14 @@ SHOWN = 30
 """Rows of a leaderboard that are drawn."""
 BALANCED = 0.1
 """Standard deviations: a standardized difference below this is usually called balanced."""
-_BY = {"lead": "half-way points", "lag": "increments"}
+_VARIANTS = {
+    ("whole", "levels"): "middle of the levels",
+    ("whole", "level"): "step on a level",
+    ("whole", "line"): "step on a line",
+    ("inner", "level"): "step on a level, inner window",
+    ("inner", "line"): "step on a line, inner window",
+}
+"""Of a lead: window and baseline."""
 _SIDES = {"before": "before matching", "after": "after matching"}
 _REFERENCES = {"stability": "these tokens", "cloud_stability": "a Gaussian cloud without clusters"}
 
@@ -135,32 +142,34 @@ def mechanism(found: pd.DataFrame) -> alt.VConcatChart:
     )
 
 
-def leads(frame: pd.DataFrame) -> alt.LayerChart:
-    """probe, and lead, lag (log10 of the factor between steps), each with …_low and …_high."""
-    parts = [
-        frame[["probe", name, f"{name}_low", f"{name}_high"]]
-        .set_axis(["probe", "value", "low", "high"], axis=1)
-        .assign(by=title)
-        for name, title in _BY.items()
-    ]
-    titles = list(_BY.values())
-    base = alt.Chart(pd.concat(parts, ignore_index=True)).encode(
+def leads(variants: pd.DataFrame) -> alt.LayerChart:
+    """Every way to measure a lead: probe, window, baseline, lead, low, high (log10 of factors)."""
+    ways = zip(variants["window"], variants["baseline"], strict=True)
+    factors = {f"{name}_factor": 10 ** variants[name] for name in ("lead", "low", "high")}
+    frame = variants.assign(by=[_VARIANTS[way] for way in ways], **factors)
+    titles = list(_VARIANTS.values())
+    title = "factor between the half-way steps (above 1: the probe moves first)"
+    ends = variants[["low", "high"]].to_numpy(dtype=np.float64)
+    reach = 1.02 * 10 ** float(np.abs(ends).max())
+    scale = alt.Scale(type="log", domain=[1 / reach, reach], nice=False)
+    base = alt.Chart(frame).encode(
         y=_category("probe"),
         yOffset=alt.YOffset("by:N", sort=titles),
-        color=theme.color("by", titles, [BLUE, ORANGE]),
+        color=theme.color("by", titles),
         tooltip=[
             alt.Tooltip("probe:N"),
-            alt.Tooltip("by:N"),
-            alt.Tooltip("value:Q", title="log10 step", format="+.3f"),
-            alt.Tooltip("low:Q", title="from", format="+.3f"),
-            alt.Tooltip("high:Q", title="to", format="+.3f"),
+            alt.Tooltip("by:N", title="measured by"),
+            alt.Tooltip("lead_factor:Q", title="factor", format=".3f"),
+            alt.Tooltip("low_factor:Q", title="from", format=".3f"),
+            alt.Tooltip("high_factor:Q", title="to", format=".3f"),
         ],
     )
-    title = "log10 step by which the group is behind (above 0: the probe moves first)"
     points = base.mark_point(filled=True, size=80, opacity=1)
-    bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q")
-    layers = [theme.rule_at(0, "x"), bars, points.encode(x=alt.X("value:Q", title=title))]
-    return theme.overlay(layers, 120 + 44 * len(frame), "Leads and lags of the probes")
+    points = points.encode(x=alt.X("lead_factor:Q", title=title, scale=scale))
+    bars = base.mark_rule(strokeWidth=2)
+    bars = bars.encode(x=alt.X("low_factor:Q", title=title, scale=scale), x2="high_factor:Q")
+    height = 120 + 60 * frame["probe"].nunique()
+    return theme.overlay([theme.rule_at(1, "x"), bars, points], height, "Leads of the probes")
 
 
 def matched(trajectories: pd.DataFrame, difference: pd.DataFrame) -> alt.VConcatChart:

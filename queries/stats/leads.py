@@ -55,6 +55,13 @@ class Lead:
     variants: pd.DataFrame
     """window, baseline, lead, low, high: one row per way to measure. Empty if none was possible."""
 
+    @classmethod
+    def unknown(cls, reason: str) -> "Lead":
+        """No lead was measured."""
+        empty = pd.DataFrame(columns=["window", "baseline", "lead", "low", "high"])
+        nan = float("nan")
+        return cls(nan, nan, nan, nan, nan, f"cannot tell: {reason}", empty)
+
 
 @dataclass(frozen=True)
 class _Variant:
@@ -91,16 +98,16 @@ def lead(
     if not np.isfinite(curves).all():
         raise QueryError("a curve has values that are not finite: expected a number at each step")
     if len(steps) < FEWEST:
-        return _unknown(f"there are {len(steps)} checkpoints, and at least {FEWEST} are needed")
+        return Lead.unknown(f"fewer than {FEWEST} checkpoints ({len(steps)})")
     for name, curve in zip(names, curves, strict=True):
         if moved(steps, curve) > MOVED:
-            return _unknown(f"drifting noise could move the {name} curve as far")
+            return Lead.unknown(f"drifting noise could move the {name} curve as far")
     place = np.log10(1.0 + steps)
     fits = [fit_step(place, curve) for curve in curves]
     zone = _zone(fits)
     before, after = int((place < zone[0]).sum()), int((place > zone[1]).sum())
     if min(before, after) < BESIDE:
-        return _unknown(
+        return Lead.unknown(
             f"{before} checkpoints come before the curves move and {after} after; choose a window "
             f"with at least {BESIDE} of each"
         )
@@ -108,7 +115,7 @@ def lead(
         autoregression(curve - fit.fitted) for curve, fit in zip(curves, fits, strict=True)
     ]
     if max(float(c.sum()) for c in coefficients) > PERSISTENT:
-        return _unknown("the noise is as persistent as a random walk")
+        return Lead.unknown("the noise is as persistent as a random walk")
     coefficients = [with_error(c, len(steps)) for c in coefficients]
     draws = _draws(curves, fits, coefficients, seed)
     spread = _allowance(len(steps), coefficients)
@@ -171,12 +178,6 @@ def _all_steps(place: tuple[float, ...]) -> LogisticSteps:
     span = float(x[-1] - x[0])
     widths = np.geomspace(min(float(np.median(np.diff(x))) / 2, span / 50), span / 6, 6)
     return LogisticSteps.of(x, centres, widths, line=False)
-
-
-def _unknown(reason: str) -> Lead:
-    empty = pd.DataFrame(columns=["window", "baseline", "lead", "low", "high"])
-    nan = float("nan")
-    return Lead(nan, nan, nan, nan, nan, f"cannot tell: {reason}", empty)
 
 
 def _zone(fits: list[LogisticStep]) -> tuple[float, float]:

@@ -191,16 +191,14 @@ def test_each_panel_of_a_stack_is_a_chart_of_its_own(demo: Store) -> None:
 
 
 def test_panels_of_a_stack_have_their_own_names(demo: Store) -> None:
-    found = queries.mechanism(demo)
+    found = queries.mechanism(demo, between=(1000, None))
     spec = specification(found.chart())  # a warning would fail the test
     assert [panel["width"] for panel in spec["vconcat"]] == [theme.WIDTH] * 3
     names = [param["name"] for param in spec["params"]]
     assert len(names) == len(set(names)) == 3
-    assert (
-        data(specification(analyses.leads(found.lags)), "by")["probe"]
-        .isin(found.lags["probe"])
-        .all()
-    )
+    drawn = data(specification(analyses.leads(found.variants)), "by")
+    assert drawn["probe"].tolist() == ["prefix_matching_layer_1"] * 5
+    assert drawn["lead_factor"].to_numpy() == pytest.approx(10 ** found.variants["lead"])
 
 
 def test_ngrams_are_reference_lines_above_their_correlations(demo: Store) -> None:

@@ -99,7 +99,7 @@ def test_autoregression_finds_the_coefficient():
 
 def test_too_few_checkpoints_get_a_sentence():
     found = lead(STEPS[:29], fall(3.2)[:29], fall(3.3)[:29])
-    assert found.verdict == "cannot tell: there are 29 checkpoints, and at least 30 are needed"
+    assert found.verdict == "cannot tell: fewer than 30 checkpoints (29)"
 
 
 def test_values_that_are_not_finite_get_a_sentence():
