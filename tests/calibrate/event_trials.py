@@ -1,6 +1,7 @@
 """How often events are found where there are none, and where one is planted."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -49,7 +50,21 @@ class EventDesign:
     scale: float = NOISE
     """Standard deviation of the noise; of a random walk's steps. Nats."""
 
-    def __str__(self) -> str:
+    procedure: ClassVar[str] = "events"
+
+    @property
+    def easy(self) -> bool:
+        """Must there be an answer in most trials?"""
+        return self.noise == "white"
+
+    @property
+    def asked(self) -> bool:
+        """Must a planted effect be found in 80% of trials?"""
+        return self.noise in ("white", "AR 0.4", "AR 0.6")
+
+    @property
+    def name(self) -> str:
+        """What is simulated, in words."""
         return f"{self.curve}, {self.noise}, sd {self.scale:g}, {self.spacing} checkpoints"
 
 
@@ -95,8 +110,8 @@ def event_rows(design: EventDesign, n_trials: int, seed: int) -> list[dict[str, 
     share = float(np.mean([t.found if planted else t.called for t in trials]))
     return [
         {
-            "procedure": "events",
-            "design": str(design),
+            "procedure": design.procedure,
+            "design": design.name,
             "n_trials": n_trials,
             "measure": "power" if planted else "false claims",
             "rate": np.nan if planted else share,

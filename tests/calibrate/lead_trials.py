@@ -1,6 +1,7 @@
 """How often a curve is said to move first where neither does, and where one does."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -30,7 +31,21 @@ class LeadDesign:
     """"widths": the second curve moves three times as slowly; "sizes": 0.7 times as far; "noises":
     with twice the noise."""
 
-    def __str__(self) -> str:
+    procedure: ClassVar[str] = "which moves first"
+
+    @property
+    def easy(self) -> bool:
+        """Must there be an answer in most trials? With a lead that is large enough."""
+        return self.noise == "white" and self.lead >= 0.05
+
+    @property
+    def asked(self) -> bool:
+        """Must a planted effect be found in 80% of trials?"""
+        return self.noise in ("white", "AR 0.4", "AR 0.6") and self.lead >= 0.05
+
+    @property
+    def name(self) -> str:
+        """What is simulated, in words."""
         what = f"lead {self.lead:g}" if self.lead else self.curves.replace("steps", "no lead")
         shapes = "" if self.shapes == "same" else f", unequal {self.shapes}"
         return f"{what}, {self.noise}, {self.spacing} checkpoints{shapes}"
@@ -66,12 +81,12 @@ def lead_rows(design: LeadDesign, n_trials: int, seed: int) -> list[dict[str, ob
     planted = design.lead > 0
     false = definite - right if planted else definite
     row = {
-        "procedure": "which moves first",
-        "design": str(design),
+        "procedure": design.procedure,
+        "design": design.name,
         "n_trials": n_trials,
         "measure": "false claims",
         "rate": false,
-        "monte_carlo_error": share_error(right if planted else false, n_trials),
+        "monte_carlo_error": share_error(false, n_trials),
         "cannot_tell": 1 - definite,
         "power": right if planted else np.nan,
         "effect": f"{10**design.lead:.2f} times later" if planted else "",
