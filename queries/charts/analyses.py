@@ -121,6 +121,26 @@ def type_changes(types: pd.DataFrame) -> alt.LayerChart:
     return theme.overlay(layers, UPPER, "Mean change in loss of every token type")
 
 
+def age_of_acquisition(types: pd.DataFrame) -> alt.Chart:
+    """Token types by how often they occur and when they were acquired: token_str, n_tokens, step.
+
+    Types without a step are left out.
+    """
+    known = types[types["step"].notna()]
+    points = alt.Chart(known.assign(token="⟦" + known["token_str"] + "⟧"))
+    drawn: alt.Chart = points.mark_point(filled=True, size=28, opacity=0.6, color=BLUE).encode(
+        x=alt.X("n_tokens:Q", title="occurrences (log)").scale(type="log", nice=False),
+        y=alt.Y("step:Q", title="age of acquisition (step, log)").scale(type="log", nice=False),
+        tooltip=[
+            alt.Tooltip("token:N"),
+            alt.Tooltip("n_tokens:Q", title="occurrences", format=","),
+            alt.Tooltip("step:Q", title="step", format=",.0f"),
+            alt.Tooltip("threshold:Q", title="threshold (nats)", format=".2f"),
+        ],
+    )
+    return theme.finish(drawn, UPPER, "Age of acquisition of every token type")
+
+
 def mechanism(found: pd.DataFrame) -> alt.VConcatChart:
     """Losses on repeated text, highest prefix-matching scores, and the group's loss below.
 
