@@ -48,8 +48,9 @@ def ngrams(
     """A group's mean loss next to its n-gram losses, and its tokens' correlation with them.
 
     Uses the features unigram_loss and bigram_loss if the store has them, otherwise
-    `ngram_losses`. After Chang and Bergen 2022 (TACL 10:1), whose models first approach unigram,
-    then bigram losses, and then depart from both; a correlation that rises and then falls says the
+    `ngram_losses`. After Chang and Bergen 2022 (TACL 10:1; abstract read), whose models first
+    predict unigram frequencies, then loosely bigram probabilities, and then depart from both. They
+    compare predicted distributions; a correlation of losses that rises and then falls says the
     same.
 
     Bands are cluster-robust by source document: with z standardized, a token's influence on r is

@@ -158,3 +158,14 @@ def test_the_command_gives_leads_curves_and_a_picture(probed, tmp_path, capsys):
     for words in ("highest prefix-matching score", "loss on repeated tokens", "layer"):
         assert words in picture.read_text()
     assert main(["mechanism", str(probed.path), "true", "--first", "5000"]) == 2
+
+
+@pytest.mark.parametrize("first", [None, 300, 700, 1000, 1200])
+def test_the_demo_cannot_tell_whether_its_head_or_copying_comes_first(demo, first):
+    """The numbers of docs/methods.md."""
+    found = mechanism(demo, "copyable", "not_copyable", between=(first, None))
+    lead = found.leads.set_index("probe").loc["prefix_matching_layer_1"]
+    assert lead["verdict"].startswith("cannot tell: ")
+    if first == 1000:
+        assert lead[["half_way_probe", "half_way_group"]].round().tolist() == [1662, 1567]
+        assert (found.variants["high"] < 0).tolist() == [True] * 3 + [False] * 2
