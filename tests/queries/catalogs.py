@@ -36,4 +36,6 @@ def ask_command_line(catalog: Path, query: str, folder: Path) -> pd.DataFrame:
         check=False,
     )
     assert done.returncode == 0 and not done.stderr, done.stderr
-    return pd.read_csv(io.StringIO(done.stdout))
+    found = pd.read_csv(io.StringIO(done.stdout))
+    empty = {name: "" for name in ("verdict",) if name in found}  # in a CSV, like a missing value
+    return found.fillna(empty)

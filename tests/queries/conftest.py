@@ -13,7 +13,7 @@ DEMO = Path(__file__).parents[2] / "data" / "demo"
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small store's folder. Read only."""
-    return build_store(tmp_path_factory.mktemp("stores") / "small")
+    return build_store(tmp_path_factory.mktemp("stores") / "small", sources=8)
 
 
 @pytest.fixture(scope="session")
