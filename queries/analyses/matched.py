@@ -7,7 +7,7 @@ are left out.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -17,7 +17,7 @@ from scipy import sparse
 from queries.analyses.base import Chart, Group, Tables, WithScript, python_script
 from queries.engine.sums import Summation
 from queries.errors import GroupError, QueryError
-from queries.stats.bands import Band, band, difference_band
+from queries.stats.bands import Band, Side, difference_band, effective, two_sided
 from queries.store import Store
 
 INITIAL_LOSS = "initial_loss"
@@ -29,11 +29,11 @@ class Matched(WithScript):
     """A group and its matched controls."""
 
     trajectories: pd.DataFrame
-    """checkpoint, token_group, mean_loss, low, high (nats), n_tokens, n_docs. Token groups: group,
-    matched_group (its tokens that have a control), control (reweighted), rest (all others)."""
+    """As `Store.trajectories`. Token groups: group, matched_group (its tokens that have a control),
+    control (reweighted), rest (all others)."""
     difference: pd.DataFrame
-    """checkpoint, difference, low, high: matched_group minus control; before, before_low,
-    before_high: group minus rest (nats)."""
+    """checkpoint, difference, low, high, n_docs_effective, verdict: matched_group minus control;
+    before, before_low, before_high: group minus rest (nats)."""
     balance: pd.DataFrame
     """How similar group and controls are in each covariate, before and after; see `balance`."""
     n_unmatched: int
@@ -72,7 +72,7 @@ def matched(
     numbers by that many quantiles of the group's, and a token outside their range is no control.
 
     With strata s, n_s of the group's n matched tokens in each, and the controls' mean loss y_s, the
-    control curve is sum n_s y_s / n. Bands are cluster-robust by source document, as everywhere:
+    control curve is sum n_s y_s / n. Bands are those of `queries.stats.bands`, by source document:
     the influence of a group token of stratum s on the difference D is (loss - y_s - D) / n, that of
     a control, one of m_s, is -(n_s / (n m_s)) (loss - y_s), so that the weights, which depend on
     the text too, are accounted for (delta method, as in `queries.stats.bands`; Abadie and Spiess
@@ -108,7 +108,14 @@ def _curves(
     summation, steps = Summation(store.matrix, store.source_of_row), np.array(store.steps)
     difference, control = matched_bands(summation, strata)
     before = difference_band(*summation.pair(rows, others))
-    raw = before.frame(steps, "before").rename(columns={"low": "before_low", "high": "before_high"})
+    raw = pd.DataFrame(
+        {
+            "checkpoint": steps,
+            "before": before.estimate,
+            "before_low": before.low,
+            "before_high": before.high,
+        }
+    )
     frames = {
         "group": store.trajectory(rows),
         "matched_group": store.trajectory(strata.rows),
@@ -233,12 +240,11 @@ def matched_bands(summation: Summation, strata: Strata) -> tuple[Band, Band]:
     of_controls = _by(source[strata.controls], strata.of_control, weights, n_sources, strata.n)
     own = weighted - of_controls @ means
     difference = group.mean - control
-    either = (group.counts > 0) | (np.bincount(source[strata.controls], minlength=n_sources) > 0)
-    n_docs = int(either.sum()) if group.n_docs > 1 else 0
-    return (
-        band(difference, group.sums / n - expected - share * difference - own, n_docs),
-        band(control, expected - share * control + own, n_docs),
-    )
+    counts = np.bincount(source[strata.controls], weights, n_sources)
+    one = Side.weighted(difference, group.sums / n - expected - share * difference, share[:, 0], n)
+    two = Side.weighted(np.zeros_like(control), own, counts, effective(weights))
+    composition = Side.weighted(control, expected - share * control, share[:, 0], n)
+    return two_sided(one, two), two_sided(composition, replace(two, left_out=-two.left_out))
 
 
 def _by(
@@ -251,8 +257,9 @@ def _control_frame(
     control: Band, steps: np.ndarray, strata: Strata, source: np.ndarray
 ) -> pd.DataFrame:
     frame = control.frame(steps, "mean_loss")
-    n_docs = len(np.unique(source[strata.controls]))
-    return frame.assign(n_tokens=len(strata.controls), n_docs=n_docs)
+    frame.insert(4, "n_tokens", len(strata.controls))
+    frame.insert(5, "n_docs", len(np.unique(source[strata.controls])))
+    return frame
 
 
 def balance(

@@ -9,7 +9,6 @@ from queries.report import numbers, sentences
 from queries.report.model import DIFFERENCE, MEANS, Exhibit, Section
 from queries.report.numbers import better, count
 from queries.report.pairs import Pair, Question, Reader, positions, surnames, words
-from queries.stats.simultaneous_bands import FEWEST_DOCS
 
 BANDS = "Bands: 95 % for each checkpoint separately, with source documents as the sampled unit."
 WIDE = (
@@ -87,7 +86,7 @@ def _section(reader: Reader, key: str, question: str, variant: Question, note: s
 
 def _matched(reader: Reader, pair: Pair) -> tuple[str, ...]:
     """Comparison with controls of the same rarity, position and difficulty: surnames are rare."""
-    if pair.n_docs < FEWEST_DOCS:
+    if pair.verdict:
         return ()
     try:
         found = matched(reader.store, pair.first.clause)
@@ -131,8 +130,8 @@ def _exhibits(reader: Reader, pair: Pair, names: Sequence[str]) -> tuple[Exhibit
 
 
 def _missing(pair: Pair, names: Sequence[str]) -> tuple[str, ...]:
-    if pair.n_docs < FEWEST_DOCS:
-        why = f"one group is in {count(pair.n_docs, 'source document')}, too few for a claim"
+    if pair.verdict:
+        why = f"one group has {pair.verdict.removeprefix('cannot tell: ')}"
     elif sentences.separation(pair).first is None:
         why = (
             f"{pair.first.name} are statistically indistinguishable from {pair.second.name} "
@@ -145,7 +144,7 @@ def _missing(pair: Pair, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _numbers(pair: Pair) -> dict[str, object]:
-    found = sentences.separation(pair) if pair.n_docs >= FEWEST_DOCS else None
+    found = None if pair.verdict else sentences.separation(pair)
     fastest = pair.fastest if found and found.first is not None else None
     band = pair.band
     return {

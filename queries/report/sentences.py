@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from queries.analyses.overlap import usual_regions
+from queries.engine.sums import GroupSums
 from queries.report.numbers import (
     band,
     better,
@@ -22,9 +22,8 @@ from queries.report.numbers import (
     step,
 )
 from queries.report.pairs import Pair
-from queries.stats.bands import LEVEL
+from queries.stats.bands import LEVEL, mean_band
 from queries.stats.changes import Region, Zoom, region_change
-from queries.stats.simultaneous_bands import FEWEST_DOCS
 from queries.store import Store
 
 # Changes of single tokens in a region.
@@ -71,18 +70,11 @@ def _usual(store: Store, zoom: Zoom, avoid: Region, change: np.ndarray) -> list[
 def share_band(chosen: np.ndarray, source_of_row: np.ndarray) -> tuple[float, float]:
     """95 % band of the share of true values, bool (tokens,), over source documents.
 
-    The cluster-robust error of a mean, as in `queries.stats.bands`; NaN for one document.
+    As `queries.stats.bands` has it; NaN below 4 effective documents.
     """
-    counts = np.bincount(source_of_row)
-    hits = np.bincount(source_of_row, chosen)
-    n = len(counts)
-    if n < 2:
-        return np.nan, np.nan
-    mean = hits.sum() / counts.sum()
-    influence = (hits - counts * mean) / counts.sum()
-    error = np.sqrt(n / (n - 1) * (influence**2).sum())
-    reach = stats.t.ppf((1 + LEVEL) / 2, n - 1) * error
-    return float(max(mean - reach, 0)), float(min(mean + reach, 1))
+    counts, hits = np.bincount(source_of_row), np.bincount(source_of_row, chosen)
+    band = mean_band(GroupSums(counts, hits[:, None]))
+    return float(max(band.low[0], 0)), float(min(band.high[0], 1))
 
 
 def trajectories(store: Store, zoom: Zoom) -> list[str]:
@@ -252,7 +244,7 @@ def _other_text(store: Store) -> tuple[str, ...]:
 
 
 FEW_DOCS = 10
-"""Bands from fewer source documents are unreliable."""
+"""Effective source documents. Bands from fewer are wide."""
 
 
 @dataclass(frozen=True)
@@ -283,14 +275,17 @@ def separation(pair: Pair) -> Separation:
 def sentences(pair: Pair) -> list[str]:
     """The end; when first distinguishable; the difference from the start; the fastest region."""
     lines = [_at_end(pair), _distinguishable(pair)]
-    if FEWEST_DOCS <= pair.n_docs < FEW_DOCS:
-        lines.append(f"One group is in only {pair.n_docs} documents: its band is unreliable.")
+    if not pair.verdict and pair.band.n_docs_effective < FEW_DOCS:
+        lines.append(
+            f"One group has only {pair.band.n_docs_effective:.1f} effective source documents (its "
+            "tokens are unequally distributed over them): its band is wide."
+        )
     return [sentence for sentence in [*lines, *_moving(pair)] if sentence]
 
 
 def _at_end(pair: Pair) -> str:
     estimate, low, high = (float(x[-1]) for x in _parts(pair))
-    if pair.n_docs < FEWEST_DOCS:
+    if not known(low, high):
         sure = "too few documents for a band"
     else:
         sure = f"95 % band of the difference {band(low, high)}"
@@ -306,9 +301,8 @@ def _parts(pair: Pair) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _distinguishable(pair: Pair) -> str:
     n = len(pair.steps)
-    if pair.n_docs < FEWEST_DOCS:
-        docs = count(pair.n_docs, "source document")
-        return f"No claim can be made: one group is in {docs}, and {FEWEST_DOCS} are needed."
+    if pair.verdict:
+        return f"No claim can be made: one group has {pair.verdict.removeprefix('cannot tell: ')}."
     found = separation(pair)
     if found.first is None:
         reach = float(np.median((pair.simultaneous.high - pair.simultaneous.low) / 2))
@@ -359,7 +353,7 @@ def _largest(pair: Pair, found: Separation) -> str:
 
 def _moving(pair: Pair) -> list[str]:
     # If they are never distinguishable, the steepest of many regions would look like a finding.
-    if pair.n_docs < FEWEST_DOCS or separation(pair).first is None:
+    if pair.verdict or separation(pair).first is None:
         return []
     region = pair.fastest
     if region is None or region == _whole(pair):

@@ -86,7 +86,7 @@ def test_the_error_is_that_of_the_band_of_a_difference():
     line = group_differences(label, 3, change, source).iloc[1]
     whole = Summation(LossMatrix(np.arange(1), [change[:, None].astype(np.float32)]), source)
     one, rest = whole.pair(np.flatnonzero(label == 1), np.flatnonzero(label != 1))
-    band = difference_band(one, rest)
+    band = difference_band(one, rest, "cr1")
     assert line["difference"] == pytest.approx(band.estimate[0], rel=1e-5)
     reach = band.high[0] - band.estimate[0]
     assert line["standard_error"] == pytest.approx(reach / stats.t.ppf(0.975, 29), rel=1e-5)

@@ -70,9 +70,11 @@ def test_the_difference_is_the_mean_over_strata_and_its_influences_those_of_the_
     )
     off = strata.weights[:, None] * (losses[strata.controls] - mean[strata.of_control])
     np.add.at(influence, summation.source_of_row[strata.controls], -off)
-    variance = 40 / 39 * (influence**2).sum(axis=0)
-    reach = difference.high - difference.estimate
-    np.testing.assert_allclose(reach, 2.0226909 * np.sqrt(variance), rtol=1e-5)
+    # The jackknife is a little wider than the plain error of these influences.
+    plain = np.sqrt(40 / 39 * (influence**2).sum(axis=0))
+    assert (
+        (difference.standard_error / plain > 1) & (difference.standard_error / plain < 1.15)
+    ).all()
 
 
 @pytest.fixture(scope="module")
