@@ -9,6 +9,7 @@ import pandas as pd
 
 from queries.charts import curves, heat_map, theme
 from queries.charts.theme import BLUE, GREY, ORANGE
+from queries.stats.cluster_number import DEPTH, FLOOR
 
 UPPER, LOWER = 300, 200
 """Pixels of stacked panels."""
@@ -25,7 +26,7 @@ _VARIANTS = {
 }
 """Of a lead: window and baseline."""
 _SIDES = {"before": "before matching", "after": "after matching"}
-_REFERENCES = {"stability": "these tokens", "cloud_stability": "a Gaussian cloud without clusters"}
+_GAPS = {"gap": "these tokens", "null_gap": "normal curves with the same covariance"}
 
 
 def events(
@@ -53,9 +54,9 @@ def events(
 def explain(rows: pd.DataFrame, first: int, last: int) -> alt.LayerChart:
     """Groups that changed differently from all other tokens, with two standard errors.
 
-    kind, token_group, difference, standard_error (nats); the first SHOWN rows.
+    kind, token_group, difference, standard_error (nats); the first SHOWN rows with an error.
     """
-    shown = rows.head(SHOWN)
+    shown = rows.dropna(subset=["standard_error"]).head(SHOWN)
     reach = 2 * shown["standard_error"]
     shown = shown.assign(
         low=shown["difference"] - reach,
@@ -82,11 +83,15 @@ def explain(rows: pd.DataFrame, first: int, last: int) -> alt.LayerChart:
 
 
 def overlap(rows: pd.DataFrame) -> alt.Chart:
-    """Tokens in both lists, next to what chance would give.
+    """Tokens in both lists, next to what placebo regions share and what chance would give.
 
-    set_in_first, set_in_second, shared, expected, expected_usual.
+    set_in_first, set_in_second, shared, expected, expected_placebo.
     """
-    names = {"shared": "shared", "expected": "by chance", "expected_usual": "usual"}
+    names = {
+        "shared": "shared",
+        "expected_placebo": "in placebo regions, on average",
+        "expected": "by chance",
+    }
     pairs = rows["set_in_first"] + ", then " + rows["set_in_second"]
     long = pd.concat(
         [
@@ -99,7 +104,7 @@ def overlap(rows: pd.DataFrame) -> alt.Chart:
         x=alt.X("n:Q", title="tokens in both lists"),
         y=_category("pair"),
         yOffset=alt.YOffset("tokens:N", sort=list(names.values())),
-        color=theme.color("tokens", list(names.values()), [BLUE, GREY, ORANGE]),
+        color=theme.color("tokens", list(names.values()), [BLUE, ORANGE, GREY]),
         tooltip=[alt.Tooltip("pair:N"), alt.Tooltip("tokens:N"), alt.Tooltip("n:Q", format=".2f")],
     )
     return theme.finish(drawn, 60 * max(len(rows), 1), "Tokens that changed in both regions")
@@ -256,24 +261,41 @@ def clusters(means: pd.DataFrame) -> alt.VConcatChart:
     )
 
 
-def stability(frame: pd.DataFrame, chosen: int) -> alt.LayerChart:
-    """Stability over the number of clusters: k, stability, cloud_stability; `chosen` is ringed."""
-    long = frame.melt("k", list(_REFERENCES), "of", "index")
-    long = long.assign(of=long["of"].map(_REFERENCES))
+def stability(frame: pd.DataFrame, chosen: int) -> alt.VConcatChart:
+    """Stability and gaps over the number of clusters; `chosen` is ringed (1: none is).
+
+    k, stability, gap, null_gap.
+    """
+    title = "stability (adjusted Rand index)"
+    stable = frame[["k"]].assign(of=_GAPS["gap"], value=frame["stability"])
+    gaps = frame.melt("k", list(_GAPS), "of", "value").dropna()
+    gaps = gaps.assign(of=gaps["of"].map(_GAPS))
+    return theme.stack(
+        _over_k(stable, chosen, title, FLOOR), _over_k(gaps, chosen, "density between", DEPTH)
+    )
+
+
+def _over_k(long: pd.DataFrame, chosen: int, title: str, limit: float) -> alt.LayerChart:
+    """k, of, value; a dashed line at the value that clusters need."""
     base = alt.Chart(long).encode(
         x=alt.X("k:O", title="number of clusters").axis(labelAngle=0),
-        y=theme.loss("index", "stability (adjusted Rand index)").scale(domain=[0, 1]),
-        color=theme.color("of", list(_REFERENCES.values()), [BLUE, GREY]),
+        y=theme.loss("value", title),
+        color=theme.color("of", list(_GAPS.values()), [BLUE, GREY]),
         tooltip=[
             alt.Tooltip("k:O", title="clusters"),
             alt.Tooltip("of:N"),
-            alt.Tooltip("index:Q", title="adjusted Rand index", format=".2f"),
+            alt.Tooltip("value:Q", title=title, format=".2f"),
         ],
     )
-    is_chosen = (alt.datum.k == chosen) & (alt.datum.of == _REFERENCES["stability"])
+    is_chosen = (alt.datum.k == chosen) & (alt.datum.of == _GAPS["gap"])
     ring = base.transform_filter(is_chosen).mark_point(size=260, strokeWidth=2, filled=False)
-    layers = [base.mark_line(strokeWidth=1.8), base.mark_point(filled=True, size=50), ring]
-    return theme.overlay(layers, 230, "Stability of each number of clusters")
+    layers = [
+        theme.rule_at(limit),
+        base.mark_line(strokeWidth=1.8),
+        base.mark_point(filled=True, size=50),
+        ring,
+    ]
+    return theme.overlay(layers, LOWER, f"{title.capitalize()} of each number of clusters")
 
 
 def rho_1(summary: pd.DataFrame) -> alt.Chart:

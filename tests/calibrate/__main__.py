@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from tests.calibrate import page, time_series
+from tests.calibrate import cross_section, page, time_series
 
-SUITES: tuple[ModuleType, ...] = (time_series,)
+SUITES: tuple[ModuleType, ...] = (time_series, cross_section)
 """Each has `all_designs()`, and `calibrate(designs, n_trials, seed, workers)`."""
 DOCS = Path(__file__).parents[2] / "docs"
 TRIALS, SMALL = 200, 2

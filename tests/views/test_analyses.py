@@ -210,7 +210,7 @@ def test_every_analysis_of_the_registry_is_in_the_navigation(folder: Path) -> No
 
 GENERIC = {
     "age_of_acquisition": {"age_of_acquisition_min_count": "2"},
-    "explain": {"explain_min_count": "5", "explain_min_docs": "2"},
+    "explain": {"explain_min_count": "5", "explain_claim": "documents"},
     "overlap": {"overlap_k": "5"},
     "type_changes": {"type_changes_min_count": "2"},
     "rho_1": {"rho_1_where": "position > 1"},

@@ -58,8 +58,9 @@ def _covariates(store: Store) -> tuple[tuple[str, ...], int]:
             bind="query-params",
             persist_state="session",
             accept_new_options=True,
-            help="Columns of the tokens, initial_loss (at the first checkpoint), or any SQL "
-            "expression over the columns, such as length(token_str): type it.",
+            help="Columns of the tokens, initial_loss (the level of a token's loss over the first "
+            "third of the checkpoints), or any SQL expression over the columns, such as "
+            "length(token_str): type it.",
         )
         bins = st.number_input(
             "Bins per numeric covariate",
@@ -81,12 +82,18 @@ def _findings(store: Store, found: Matched) -> None:
     """The difference at the last checkpoint, and the tokens to which it applies."""
     last = found.difference.iloc[-1]
     before = _difference_in_words(last["before"], last["before_low"], last["before_high"])
+    if last["verdict"]:
+        st.markdown(
+            f"At step {store.steps[-1]:,} the group's mean loss is **{before}** that of the rest. "
+            f"Of matched tokens it {last['verdict'].replace('cannot tell:', 'cannot be told:')}."
+        )
+        return
     after = _difference_in_words(last["difference"], last["low"], last["high"])
     st.markdown(
         f"At step {store.steps[-1]:,} the group's mean loss is **{before}** that of the rest. For "
         f"the tokens that have controls it is **{after}** that of their controls. The second "
         "number excludes what the covariates above explain, but not what other covariates would "
-        "explain."
+        f"explain.{_not_detected(last)}"
     )
     n = int(found.trajectories["n_tokens"].iloc[0])
     if not found.n_unmatched:
@@ -108,6 +115,12 @@ def _difference_in_words(difference: float, low: float, high: float) -> str:
     band = "no band" if pd.isna(low) else f"95% band {signed(low, 3)} to {signed(high, 3)}"
     unclear = ", which includes zero" if low <= 0 <= high else ""
     return f"{abs(difference):.3f} nats {way} ({band}{unclear})"
+
+
+def _not_detected(last: pd.Series) -> str:
+    if not last["low"] <= 0 <= last["high"]:
+        return ""
+    return f" Less than {last['detectable']:.3f} nats would usually not be detected here."
 
 
 def _curves(store: Store, found: Matched, axis: str) -> None:
