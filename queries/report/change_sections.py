@@ -5,6 +5,7 @@ The region is that of the largest spike, otherwise that of the fastest fall or t
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from queries.analyses.events import events
@@ -15,9 +16,11 @@ from queries.report import sentences
 from queries.report.model import HISTOGRAM, TOKENS, Exhibit, GroupSize, Section
 from queries.report.numbers import count, listed, plain, span, step
 from queries.stats.changes import Region, Zoom
-from queries.stats.events import CANNOT_TELL, FEWEST, p_text
+from queries.stats.events import CANNOT_TELL, FEWEST, p_text, smallest_rise
 from queries.store import Store
 
+WITHIN = 10
+"""Checkpoints of the rise whose smallest visible size is stated."""
 _RISES = {"spike": "spike", "hump": "hump (a rise and fall wider than 0.3 log10 steps)"}
 
 
@@ -70,9 +73,13 @@ def _rise(store: Store, kind: str, rises: pd.DataFrame, found: pd.DataFrame) -> 
 
 def _fall(store: Store, found: pd.DataFrame) -> SelectedRegion:
     none = (
-        f"No spike that can be told from noise ({CANNOT_TELL})."
+        f"No spike: whether there is one is unknown ({CANNOT_TELL})."
         if (found["verdict"] == CANNOT_TELL).any()
         else "No spike: the mean loss has no rise and fall that is larger than the noise."
+    )
+    none += (
+        f" To be reported, it must rise by about {plain(_smallest_rise(store))} nats within "
+        f"{WITHIN} checkpoints."
     )
     falls = found[found["kind"] == "fastest_fall"]
     if falls.empty or falls["first"].iloc[0] >= falls["last"].iloc[0]:
@@ -88,6 +95,11 @@ def _fall(store: Store, found: pd.DataFrame) -> SelectedRegion:
     end = store.steps[min(at + 1 + width, len(store.steps) - 1)]
     after = _next_region(store, (region[1], end))
     return SelectedRegion("fastest_fall", region, after, (none, text), (none,), found)
+
+
+def _smallest_rise(store: Store) -> float:
+    mean = store.trajectories({"": "true"})["mean_loss"].to_numpy()
+    return smallest_rise(np.array(store.steps), mean, WITHIN)
 
 
 def _without_events(store: Store) -> SelectedRegion:

@@ -74,10 +74,21 @@ class Reference:
         confidence set for the nuisance parameters, after Berger and Boos 1994, JASA 89:1012, not
         checked).
         """
-        possible = self.least_memory <= max(memory, float(self.least_memory.min()))
-        above = (self.largest[possible] >= weighted).sum(axis=1).max(initial=0)
+        above = (self._possible(memory) >= weighted).sum(axis=1).max(initial=0)
         share = (1 + above) / (1 + self.largest.shape[1])
         return float(min(1.0, self.factor * (share + EXCLUDED)))
+
+    def critical(self, memory: float) -> float:
+        """The ratio over weight beyond which the p-value is under 0.05."""
+        draws = self.largest.shape[1]
+        above = int(np.ceil((LEVEL / self.factor - EXCLUDED) * (1 + draws) - 1)) - 1
+        return float(np.sort(self._possible(memory), axis=1)[:, draws - 1 - above].max())
+
+    def _possible(self, memory: float) -> np.ndarray:
+        """`largest` of the models that are not ruled out."""
+        kept = self.least_memory <= max(memory, float(self.least_memory.min()))
+        result: np.ndarray = self.largest[kept]
+        return result
 
 
 def find_events(steps: np.ndarray, values: np.ndarray) -> pd.DataFrame:
@@ -122,6 +133,21 @@ def find_events(steps: np.ndarray, values: np.ndarray) -> pd.DataFrame:
     for column in ("first", "peak", "last"):
         frame[column] = steps[frame[column].to_numpy(np.int64)]
     return frame.sort_values(["first", "kind"], ignore_index=True)
+
+
+def smallest_rise(steps: np.ndarray, values: np.ndarray, n_checkpoints: int) -> float:
+    """By how much (nats) a loss must rise within so many checkpoints to be called a spike.
+
+    `steps` and `values` as of `find_events`, at the median checkpoint, for a rise whose top lasts
+    for five checkpoints. Of spikes of just this size, noise hides about half.
+    """
+    steps, values = np.asarray(steps), np.asarray(values, dtype=np.float64)
+    _check(steps, values)
+    curve = noises.prepare(steps, values)
+    null = rises_null(len(values))
+    reach = null.critical(float(curve.beside_rise.memory[0])) * null.weights
+    usual = curve.beside_rise.scales[0] * float(np.median(curve.beside_rise.local))
+    return float(np.interp(n_checkpoints, null.lags, reach * usual))
 
 
 def p_text(p_value: float) -> str:

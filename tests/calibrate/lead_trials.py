@@ -7,13 +7,15 @@ import numpy as np
 
 from queries.stats.leads import Lead, lead
 from tests.calibrate.curves import (
-    GROUP_NOISE,
     NOISES,
     logistic,
     share_error,
     spacings,
     window_steps,
 )
+
+NOISE = 0.02
+"""Nats: somewhat more than that of the demo's copyable tokens."""
 
 
 @dataclass(frozen=True)
@@ -122,5 +124,5 @@ def _pair(
     if design.curves == "both noise":
         two = one
     walk = 0.3 if noise.coefficient == 1 else 1.0
-    sd = GROUP_NOISE * walk
+    sd = NOISE * walk
     return one + sd * noise.draw(len(place), rng), two + louder * sd * noise.draw(len(place), rng)

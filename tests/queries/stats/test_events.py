@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from queries.errors import QueryError
-from queries.stats.events import find_events, p_text
+from queries.stats.events import find_events, p_text, smallest_rise
 from tests.calibrate.curves import demo_steps, logistic
 from tests.calibrate.event_trials import EventDesign
 from tests.calibrate.time_series import calibrate
@@ -48,6 +48,20 @@ def test_curves_without_events_have_none():
 def test_a_spike_of_the_demo_s_size_is_found(kind):
     found = calibrate([EventDesign("spike", kind, "demo")], 15, seed=300)
     assert found["power"].item() >= 0.6
+
+
+def test_the_smallest_rise_parts_spikes_that_are_called_from_those_that_are_not():
+    calm = 3 + 0 * PLACE
+    smallest = smallest_rise(STEPS, calm + noise(3), 10)
+    shape = np.clip((12.5 - np.abs(np.arange(len(STEPS)) - 60)) / 10, 0, 1)
+    called = [
+        [
+            len(of_kind(find_events(STEPS, calm + noise(seed) + size * smallest * shape), "spike"))
+            for seed in range(10, 20)
+        ]
+        for size in (0.5, 1.5)
+    ]
+    assert sum(called[0]) <= 1 and sum(called[1]) >= 9
 
 
 def test_white_noise_is_seldom_too_persistent_to_tell():
