@@ -48,9 +48,10 @@ class Mechanism(WithScript):
     @cached_property
     def leads(self) -> pd.DataFrame:
         """One row per probe: probe, probe_change, group_change (from the first checkpoint to the
-        farthest value), half_way_probe, half_way_group (steps), lead, low, high (log10 of the
-        factor between these, with its 95% interval; above 0 if the probe changes first), and
-        verdict: "probe leads", "group leads" or "cannot tell: " and why. See `queries.stats.leads`.
+        farthest value), half_way_probe, half_way_group (steps), lead (log10 of the factor between
+        these, above 0 if the probe changes first), low, high (what the 95% intervals of all
+        `variants` cover together: 0 is within unless they agree), and verdict: "probe leads",
+        "group leads" or "cannot tell: " and why. See `queries.stats.leads`.
         """
         return pd.DataFrame([_row(name, self.wide, found) for name, found in self._found.items()])
 
@@ -158,8 +159,8 @@ def _row(name: str, wide: pd.DataFrame, found: Lead) -> dict[str, object]:
         "half_way_probe": found.half_way_one,
         "half_way_group": found.half_way_two,
         "lead": found.lead,
-        "low": found.low,
-        "high": found.high,
+        "low": found.variants["low"].min(),
+        "high": found.variants["high"].max(),
         "verdict": found.verdict,
     }
 

@@ -21,8 +21,8 @@ from tests.calibrate import cross_section, page, time_series
 SUITES: tuple[ModuleType, ...] = (time_series, cross_section)
 """Each has `all_designs()`, and `calibrate(designs, n_trials, seed, workers)`."""
 DOCS = Path(__file__).parents[2] / "docs"
-TRIALS, SMALL = 200, 2
-EVERY = 12
+TRIALS, SMALL = 200, 1
+EVERY = 16
 """In the small size, one design of so many is tried."""
 
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(found.to_string(float_format="{:.3f}".format))
     if not small:
         date = datetime.datetime.now(datetime.UTC).date().isoformat()
-        _write(found.assign(seed=options.seed, date=date, versions=_versions()), DOCS)
+        write(found.assign(seed=options.seed, date=date, versions=_versions()), DOCS)
     return 0
 
 
@@ -78,7 +78,8 @@ def _versions() -> str:
     return ", ".join([f"Python {platform.python_version()}", *libraries])
 
 
-def _write(found: pd.DataFrame, docs: Path) -> None:
+def write(found: pd.DataFrame, docs: Path) -> None:
+    """Replace the results of the procedures in `found`, and write the page again."""
     table = docs / "calibration.csv"
     earlier = page.read(table) if table.exists() else found[:0]
     kept = earlier[~earlier["procedure"].isin(found["procedure"])]

@@ -105,14 +105,13 @@ def _sentence(lead: dict[Any, Any]) -> str:
         f"half-way at step {lead['half_way_probe']:,.0f}, the group at step "
         f"{lead['half_way_group']:,.0f}"
     )
-    if reason != lead["verdict"]:
-        return f"{places}; {unknown}"
     sign, way = (1, "before") if lead["lead"] > 0 else (-1, "after")
     low, high = sorted(10 ** (sign * lead[end]) for end in ("low", "high"))
-    return (
-        f"{places}, so it changes {way} the group: {10 ** abs(lead['lead']):.2f} times "
-        f"{_WAYS[way]} (95% interval {low:.2f} to {high:.2f})."
-    )
+    factor = f"{10 ** abs(lead['lead']):.2f} times {_WAYS[way]}"
+    interval = f"95% intervals reach from {low:.2f} to {high:.2f}"
+    if reason != lead["verdict"]:
+        return f"{places}, {factor} ({interval}); {unknown}"
+    return f"{places}, so it changes {way} the group: {factor} ({interval})."
 
 
 def _lead_chart(found: Mechanism, variants: pd.DataFrame) -> None:

@@ -167,5 +167,6 @@ def test_the_demo_cannot_tell_whether_its_head_or_copying_comes_first(demo, firs
     lead = found.leads.set_index("probe").loc["prefix_matching_layer_1"]
     assert lead["verdict"].startswith("cannot tell: ")
     if first == 1000:
+        assert lead["low"] < lead["lead"] < 0 < lead["high"]
         assert lead[["half_way_probe", "half_way_group"]].round().tolist() == [1662, 1567]
         assert (found.variants["high"] < 0).tolist() == [True] * 3 + [False] * 2

@@ -38,9 +38,9 @@ EVENT_FREE = [
 
 
 def test_curves_without_events_have_none():
-    """A reduced calibration: 80 curves, of which 4 may be called at the promised 5 %."""
+    """A reduced calibration: 80 curves, of which 4 may be called at the promised 5%."""
     rates = calibrate(EVENT_FREE, 10, seed=900)["rate"]
-    # At 5 % more than 10 of 80 have a probability of 0.002.
+    # At 5% more than 10 of 80 have a probability of 0.002.
     assert rates.mean() <= 10 / 80
 
 
