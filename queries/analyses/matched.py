@@ -146,6 +146,13 @@ class Part:
     covariates: list[Covariate]
     strata: Strata
 
+    @classmethod
+    def of(
+        cls, columns: np.ndarray, covariates: list[Covariate], rows: np.ndarray, others: np.ndarray
+    ) -> "Part":
+        """Match the group's `rows` with controls among `others`."""
+        return cls(columns, covariates, stratified([c.bin for c in covariates], rows, others))
+
     @cached_property
     def weights(self) -> np.ndarray:
         """Of the controls, float64 (controls,)."""
@@ -170,26 +177,23 @@ def read_parts(
         if name != INITIAL_LOSS
     }
     if INITIAL_LOSS not in names:
-        return [_part(np.arange(len(store.steps)), list(fixed.values()), rows, others)]
+        return [Part.of(np.arange(len(store.steps)), list(fixed.values()), rows, others)]
     parts = []
-    for columns, values in _initial_losses(store, rows, others):
+    for columns, values in initial_losses(store.matrix, rows, others):
         initial = Covariate(INITIAL_LOSS, values, True, binned(values, rows, bins))
         covariates = [fixed.get(name, initial) for name in dict.fromkeys(names)]
-        parts.append(_part(columns, covariates, rows, others))
+        parts.append(Part.of(columns, covariates, rows, others))
     return parts
 
 
-def _part(
-    columns: np.ndarray, covariates: list[Covariate], rows: np.ndarray, others: np.ndarray
-) -> Part:
-    return Part(columns, covariates, stratified([c.bin for c in covariates], rows, others))
-
-
-def _initial_losses(
-    store: Store, rows: np.ndarray, others: np.ndarray
+def initial_losses(
+    matrix: LossMatrix, rows: np.ndarray, others: np.ndarray
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Columns, and each token's level of loss to match on there (float64, NaN in neither group)."""
-    n = len(store.steps)
+    """Columns, and each token's level of loss to match on there (float64, NaN in neither group).
+
+    Raises QueryError for fewer than 4 checkpoints.
+    """
+    n = len(matrix.checkpoints)
     try:
         parts = quarters(n)
     except QueryError as error:
@@ -198,10 +202,10 @@ def _initial_losses(
     for at, part in enumerate(parts):
         weights[part, at] = 1 / len(part)
     both = np.concatenate([rows, others])
-    means = averages(store.matrix, both, weights).astype(np.float64)
+    means = averages(matrix, both, weights).astype(np.float64)
     found = []
     for scores in true_scores(means, np.arange(len(both)) < len(rows), n):
-        values = np.full(store.manifest.n_tokens, np.nan)
+        values = np.full(matrix.n_tokens, np.nan)
         values[both] = scores.values
         found.append((scores.columns, values))
     return found
@@ -220,7 +224,7 @@ def _curves(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`Matched.trajectories` and `Matched.difference`."""
     summation, steps = Summation(store.matrix, store.source_of_row), np.array(store.steps)
-    curves = [_part_curves(summation, part) for part in parts if part.strata.n]
+    curves = [part_curves(summation, part) for part in parts if part.strata.n]
     compared = steps[np.concatenate([part.columns for part in parts])]
     own, control, difference = (
         _at_all_steps(pd.concat(frames), steps, compared) for frames in zip(*curves, strict=True)
@@ -249,8 +253,8 @@ def _at_all_steps(frame: pd.DataFrame, steps: np.ndarray, compared: np.ndarray) 
     return whole.reset_index(names="checkpoint")
 
 
-def _part_curves(summation: Summation, part: Part) -> tuple[pd.DataFrame, ...]:
-    """The matched group, its controls, and their difference, at the part's checkpoints."""
+def part_curves(summation: Summation, part: Part) -> tuple[pd.DataFrame, ...]:
+    """The matched group, its controls, and their difference, at the part's checkpoints: frames."""
     strata, source = part.strata, summation.source_of_row
     near, columns = _near(summation, part.columns)
     steps = near.matrix.checkpoints[columns]

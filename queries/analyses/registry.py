@@ -127,7 +127,7 @@ ANALYSES = (
     Analysis(
         "overlap",
         "Overlap",
-        "Tokens among the most changed in both of two regions, and how many chance would give.",
+        "Tokens among the most changed in both of two regions, compared with placebo regions.",
         overlap,
         REGIONS,
         "data/demo 1380 1640 1660 2300 --types 20",
@@ -143,7 +143,7 @@ ANALYSES = (
     Analysis(
         "clusters",
         "Clusters",
-        "Clusters of trajectories: tokens that are learned in a similar way.",
+        "Clusters of trajectories: tokens that are learned in a similar way, if there are any.",
         clusters,
         TOKENS,
         "data/demo --clusters 4",

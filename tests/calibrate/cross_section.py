@@ -7,14 +7,19 @@ trials of many designs and returns one row a design.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import Pool
+from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
 from scipy import signal
 
-from queries.engine.sums import GroupSums
-from queries.stats import bands, cluster_number, matching, placebo, two_way
+from queries.analyses.explain import explanations
+from queries.analyses.matched import Covariate, Part, initial_losses, part_curves
+from queries.analyses.overlap import Units, overlaps
+from queries.engine.matrix import BLOCK, LossMatrix
+from queries.engine.sums import GroupSums, Summation
+from queries.groups.candidates import Candidates
+from queries.stats import bands, cluster_number, matching, two_way
 from queries.stats.simultaneous_bands import simultaneous_band
 
 LENGTH = 100
@@ -66,7 +71,7 @@ def calibrate(
     ]
     if workers == 1:
         return pd.DataFrame([_row(*job) for job in jobs])
-    with Pool(workers) as pool:
+    with get_context("spawn").Pool(workers) as pool:  # a fork would have no threads of `sums`
         return pd.DataFrame(pool.starmap(_row, jobs, chunksize=1))
 
 
@@ -293,24 +298,22 @@ def explain_trial(
     change = document * rng.normal(0, 1, n_docs)[source] + types * rng.normal(0, 1, 400)[token_type]
     shocks = rng.standard_t(3, len(source)) / np.sqrt(3) if heavy else rng.normal(0, 1, len(source))
     change += OCCURRENCE * shocks
-    labels = list(_labels(source, position, token_type, rng))
-    q_values = _leaderboard(two_way.Changes(change, source, token_type), labels, claim)
-    if not np.isfinite(q_values).any():
+    tried = [_named(label) for label in _labels(source, position, token_type, rng)]
+    found = explanations(tried, two_way.Changes(change, source, token_type), 20, claim)
+    if found["q_value"].isna().all():
         return Outcome()
     planted = rng.random(len(source)) < 0.1
     changes = two_way.Changes(change + EFFECT * planted, source, token_type)
-    with_planted = _leaderboard(changes, [*labels, np.where(planted, 0, -1)], claim)
-    return Outcome(float(np.nanmin(q_values) < 0.05), float(with_planted[-1] < 0.05))
+    tried = [_named(np.where(planted, 0, -1), "planted"), *tried]
+    with_planted = explanations(tried, changes, 20, claim).set_index("kind").loc["planted"]
+    return Outcome(
+        float(found["q_value"].min() < 0.05), float((with_planted["q_value"] < 0.05).all())
+    )
 
 
-def _leaderboard(
-    changes: two_way.Changes, labels: list[np.ndarray], claim: two_way.Claim
-) -> np.ndarray:
-    frames = [
-        two_way.group_differences(label, int(label.max()) + 1, changes, claim) for label in labels
-    ]
-    found = pd.concat(frames)
-    return two_way.false_discovery(found["p_value"][found["n_tokens"] >= 20].to_numpy())
+def _named(label: np.ndarray, kind: str = "group") -> Candidates:
+    names = [str(number) for number in range(int(label.max()) + 1)]
+    return Candidates(kind, label, names, names)
 
 
 def _labels(
@@ -373,25 +376,26 @@ def overlap_trial(
     losses *= rng.lognormal(0, 0.7, (n_tokens, 1))
     start = int(rng.integers(0, n_checkpoints - 2 * width - gap))
     first, second = (start, start + width), (start + width + gap, start + 2 * width + gap)
-    pairs = placebo.placebo_pairs(np.arange(n_checkpoints), first, second)
+    units = Units(np.arange(n_tokens), np.arange(n_tokens), np.arange(n_tokens))
 
-    def counted(losses: np.ndarray) -> placebo.Placebos:
-        counts = [_shared(losses, pair, k) for pair in ((first, second), *pairs)]
-        return placebo.compared(np.array(counts[0]), np.array(counts[1:]).reshape(-1, 4))
+    def counted(losses: np.ndarray) -> pd.DataFrame:
+        matrix = matrix_of(losses)
+        return overlaps(units, matrix, matrix, first, second, k)
 
     found = counted(losses)
-    if found.verdict:
+    if found["verdict"].iloc[0]:
         return Outcome()
     planted = losses.copy()
     planted[:10, first[1] : second[0] + 1] += 12 * losses.std()
     with_planted = counted(planted)
-    return Outcome(*(float((each.p_value < 0.05).any()) for each in (found, with_planted)))
+    both = (found, with_planted)
+    return Outcome(*(float((each["p_placebo"] < 0.05).any()) for each in both))
 
 
-def _shared(losses: np.ndarray, pair: placebo.Pair, k: int) -> list[int]:
-    changes = [losses[:, last] - losses[:, first] for first, last in pair]
-    lists = [[np.argpartition(sign * change, k)[:k] for sign in (1, -1)] for change in changes]
-    return [len(np.intersect1d(one, two)) for one in lists[0] for two in lists[1]]
+def matrix_of(losses: np.ndarray) -> LossMatrix:
+    """Losses float (tokens, checkpoints) at the steps 0, 1, 2, …"""
+    blocks = np.array_split(losses.astype(np.float32), range(BLOCK, losses.shape[1], BLOCK), axis=1)
+    return LossMatrix(np.arange(losses.shape[1]), [np.ascontiguousarray(b) for b in blocks])
 
 
 def overlap_designs() -> list[Design]:
@@ -446,26 +450,16 @@ def matched_trial(
 def matched_difference(
     losses: np.ndarray, in_group: np.ndarray, source: np.ndarray, bins: int = 10
 ) -> np.ndarray:
-    """Estimate, low, high, float64 (3, checkpoints), of a group less controls that began alike."""
-    n, n_docs = losses.shape[1], int(source.max()) + 1
+    """Estimate, low, high, float64 (3, checkpoints), of a group minus its matched controls."""
     rows, others = np.flatnonzero(in_group), np.flatnonzero(~in_group)
-    found = np.full((3, n), np.nan)
-    means = np.stack([losses[:, part].mean(axis=1) for part in matching.quarters(n)], axis=1)
-    for scores in matching.true_scores(means, in_group, n):
-        strata = matching.stratified([matching.binned(scores.values, rows, bins)], rows, others)
-        if not strata.n:
-            continue
-        weights = matching.adjusted_weights(strata, scores.values[:, None])
-        own, control = (
-            losses[tokens][:, scores.columns] for tokens in (strata.rows, strata.controls)
-        )
-        sums = matching.ControlSums(
-            summed(control, strata.of_control, strata.n).sums,
-            summed(weights[:, None] * control, source[strata.controls], n_docs).sums,
-        )
-        group = summed(own, source[strata.rows], n_docs)
-        band, _ = matching.matched_bands(strata, weights, source, group, sums)
-        found[:, scores.columns] = band.estimate, band.low, band.high
+    summation = Summation(matrix_of(losses), source)
+    found = np.full((3, losses.shape[1]), np.nan)
+    for columns, values in initial_losses(summation.matrix, rows, others):
+        covariate = Covariate("initial_loss", values, True, matching.binned(values, rows, bins))
+        part = Part.of(columns, [covariate], rows, others)
+        if part.strata.n:
+            _, _, difference = part_curves(summation, part)
+            found[:, columns] = difference[["difference", "low", "high"]].to_numpy().T
     return found
 
 

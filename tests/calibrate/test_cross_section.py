@@ -54,8 +54,8 @@ def test_simultaneous_bands_claim_little_and_find_what_is_planted():
 
 @pytest.mark.parametrize(("spread", "types"), [(1.5, 0.0), (0.0, 0.3), (1.0, 0.2)])
 def test_leaderboards_without_a_group_effect_claim_nothing(spread, types):
-    trial = partial(made.explain_trial, n_docs=25, spread=spread, types=types, tokens=20_000)
-    row = run(trial, 12)
+    trial = partial(made.explain_trial, n_docs=25, spread=spread, types=types, tokens=8_000)
+    row = run(trial, 8)
     assert_kept(row, 0.0, 0.075)
     assert row["power"] > 0.8
 

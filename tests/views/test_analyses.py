@@ -71,9 +71,9 @@ def test_clustering_waits_for_its_switch(folder: Path) -> None:
     app = shown(folder, "clusters")
     assert n_charts(app) == 0 and "Cluster trajectories" in app.toggle(key="cluster").label
     app.toggle(key="cluster").set_value(True).run()
-    assert n_charts(app) == 3
-    assert re.search(r"\*\*\d clusters.\*\* .* Rand index of \*\*[01]\.\d\d\*\*", said(app))
-    assert "cloud" in said(app)
+    assert n_charts(app) == 4
+    assert "**No clusters: a continuum.**" in said(app)
+    assert re.search("separate clusters: [a-z ]+. To divide the continuum nevertheless", said(app))
 
 
 def test_a_requested_number_of_clusters_is_not_called_stable(folder: Path) -> None:

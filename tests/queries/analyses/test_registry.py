@@ -59,7 +59,8 @@ def test_it_has_a_table_and_a_chart(results, analysis):
     result = results[analysis.name]
     assert type(result) is analysis.result
     assert len(result.frame) > 0
-    assert all(len(table(result)) > 0 for table in result.tables.values())
+    # The demo's trajectories are a continuum: no group is over-represented in the only cluster.
+    assert {name for name, table in result.tables.items() if table(result).empty} <= {"features"}
     drawn = render(result.chart(), "svg")
     assert drawn.startswith(b"<svg") and b"NaN" not in drawn
 
