@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from queries.analyses.base import Chart, Group, WithScript, python_script
-from queries.stats.events import find_events
+from queries.stats.time_series.events import find_events
 from queries.store import Store
 
 
@@ -18,7 +18,7 @@ class Events(WithScript):
     frame: pd.DataFrame
     """kind, first, peak, last (steps), size (nats), noise_ratio, p_value, verdict.
 
-    Descriptions have no p_value (NaN): see `stats.events.find_events`.
+    Descriptions have no p_value (NaN): see `stats.time_series.events.find_events`.
     """
     trajectory: pd.DataFrame
     """checkpoint, value (nats): the trajectory that was searched."""
@@ -40,8 +40,8 @@ def events(
 ) -> Events:
     """The events of a group's mean loss, or of its difference from the group `baseline`.
 
-    `stats.events.find_events` defines them. Raises GroupError, and QueryError for a store with
-    fewer than 20 checkpoints.
+    `stats.time_series.events.find_events` defines them. Raises GroupError, and QueryError for a
+    store with fewer than 20 checkpoints.
     """
     steps, values = np.array(store.steps), _values(store, group, baseline)
     return Events(

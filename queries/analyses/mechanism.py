@@ -17,7 +17,7 @@ from queries.analyses.base import (
     python_script,
 )
 from queries.errors import QueryError, StoreError
-from queries.stats.leads import Lead, lead
+from queries.stats.time_series.leads import Lead, lead
 from queries.store import Store
 
 LOSSES = ("loss_first", "loss_second")
@@ -51,7 +51,7 @@ class Mechanism(WithScript):
         farthest value), half_way_probe, half_way_group (steps), lead (log10 of the factor between
         these, above 0 if the probe changes first), low, high (what the 95% intervals of all
         `variants` cover together: 0 is within unless they agree), and verdict: "probe leads",
-        "group leads" or "cannot tell: " and why. See `queries.stats.leads`.
+        "group leads" or "cannot tell: " and why. See `queries.stats.time_series.leads`.
         """
         return pd.DataFrame([_row(name, self.wide, found) for name, found in self._found.items()])
 

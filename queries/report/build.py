@@ -9,7 +9,7 @@ from queries.report.change_sections import SelectedRegion
 from queries.report.model import MEANS, Exhibit, Report, Section
 from queries.report.numbers import count, known, number, plain, span, step
 from queries.report.pairs import reader
-from queries.stats.events import DESCRIPTION, EVENT, Event, p_text
+from queries.stats.time_series.events import DESCRIPTION, EVENT, Event, p_text
 from queries.store import Store
 from store.manifest import FORMAT_VERSION
 

@@ -16,7 +16,7 @@ from queries.report import sentences
 from queries.report.model import HISTOGRAM, TOKENS, Exhibit, GroupSize, Section
 from queries.report.numbers import count, listed, plain, span, step
 from queries.stats.changes import Region, Zoom
-from queries.stats.events import CANNOT_TELL, FEWEST, p_text, smallest_rise
+from queries.stats.time_series.events import CANNOT_TELL, FEWEST, p_text, smallest_rise
 from queries.store import Store
 
 WITHIN = 10

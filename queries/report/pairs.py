@@ -12,8 +12,8 @@ from queries.report.model import GroupSize
 from queries.stats import bands
 from queries.stats.bands import Band, Side
 from queries.stats.changes import Region
-from queries.stats.events import find_events
 from queries.stats.simultaneous_bands import simultaneous_band
+from queries.stats.time_series.events import find_events
 from queries.store import Store
 
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from queries.stats.events import find_events
+from queries.stats.time_series.events import find_events
 from tests.calibrate.curves import (
     GROUP_NOISE,
     NOISE,

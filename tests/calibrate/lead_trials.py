@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from queries.stats.leads import Lead, lead
+from queries.stats.time_series.leads import Lead, lead
 from tests.calibrate.curves import (
     NOISES,
     logistic,

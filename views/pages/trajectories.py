@@ -12,7 +12,7 @@ from queries.analyses.compare import By
 from queries.catalog import sql_scripts
 from queries.charts import curves
 from queries.charts.theme import TOKENS_SEEN
-from queries.stats.events import p_text
+from queries.stats.time_series.events import p_text
 from views import answers, selected_groups
 from views.widgets import figure, group_panel, region, training_axis
 from views.widgets.figure import Figure

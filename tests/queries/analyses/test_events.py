@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from queries import QueryError, events
-from queries.stats.events import find_events
+from queries.stats.time_series.events import find_events
 from tests.queries.support.simulated import blank_store, with_losses
 
 

@@ -9,9 +9,9 @@ import pandas as pd
 from scipy import signal
 
 from queries.errors import QueryError
-from queries.stats import noise as noises
-from queries.stats.change_points import Jump, jumps
-from queries.stats.noise import Curve
+from queries.stats.time_series import noise as noises
+from queries.stats.time_series.change_points import Jump, jumps
+from queries.stats.time_series.noise import Curve
 
 FEWEST = 20
 """Checkpoints needed to separate noise from events."""
@@ -106,9 +106,9 @@ def find_events(steps: np.ndarray, values: np.ndarray) -> pd.DataFrame:
       null hypothesis is a curve that is smooth on that scale, plus noise: `change_points.jumps`.
 
     p_values are the largest over a family of noise models from white noise to random walks, normal
-    and heavy-tailed (`queries.stats.noise`). They come from 199 simulated curves per model, with an
-    allowance for the two tests, so none is below 0.015 (spike, hump) or 0.03 (change_point).
-    noise_ratio is the change over the mean noise at the same lag.
+    and heavy-tailed (`queries.stats.time_series.noise`). They come from 199 simulated curves per
+    model, with an allowance for the two tests, so none is below 0.015 (spike, hump) or 0.03
+    (change_point). noise_ratio is the change over the mean noise at the same lag.
 
     Descriptions have no p_value (NaN) and claim no cause:
 

@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import ndimage, signal
 
-from queries.stats.smooth_null import smooth
+from queries.stats.time_series.smooth_null import smooth
 
 DRAWS = 199
 """Simulated curves per model: no p-value is below 1 / (DRAWS + 1)."""

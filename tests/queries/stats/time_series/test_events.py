@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from queries.errors import QueryError
-from queries.stats.events import find_events, p_text, smallest_rise
+from queries.stats.time_series.events import find_events, p_text, smallest_rise
 from tests.calibrate.curves import demo_steps, logistic
 from tests.calibrate.event_trials import EventDesign
 from tests.calibrate.time_series import calibrate

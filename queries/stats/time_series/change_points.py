@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from queries.stats import noise as noises
+from queries.stats.time_series import noise as noises
 
 SHARP = 0.15
 """Decades of steps: a wider change is a smooth one."""

@@ -12,10 +12,10 @@ import pandas as pd
 from scipy import ndimage, signal, stats
 
 from queries.errors import QueryError
-from queries.stats import noise as noises
-from queries.stats.autoregression import ORDER, autoregression, with_error
-from queries.stats.events import RARE
-from queries.stats.logistic_steps import EDGE, LogisticStep, LogisticSteps, fit_step
+from queries.stats.time_series import noise as noises
+from queries.stats.time_series.autoregression import ORDER, autoregression, with_error
+from queries.stats.time_series.events import RARE
+from queries.stats.time_series.logistic_steps import EDGE, LogisticStep, LogisticSteps, fit_step
 
 FEWEST = 30
 """Checkpoints needed to separate noise from learning."""
@@ -84,10 +84,10 @@ def lead(
     """Which curve moves first: `one` or `two`, float64 (checkpoints,) at int64 `steps`?
 
     First each curve must have moved beyond its noise, with a p-value of at most 0.05 in the
-    maximized Monte Carlo test of `queries.stats.noise`. Then the half-way steps are compared in
-    five ways: where the curve crosses the middle of its levels before and after; and as the centre
-    of a logistic step on a level or on a line, in the whole window and in one cut to half on both
-    sides. Intervals come from 399 curves simulated as a logistic step on a line plus
+    maximized Monte Carlo test of `queries.stats.time_series.noise`. Then the half-way steps are
+    compared in five ways: where the curve crosses the middle of its levels before and after; and as
+    the centre of a logistic step on a level or on a line, in the whole window and in one cut to
+    half on both sides. Intervals come from 399 curves simulated as a logistic step on a line plus
     autoregressive noise (order by AIC, at most 4; a sieve bootstrap, after Buehlmann 1997,
     Bernoulli 3:123, not checked), whose innovations are drawn from the residuals for both curves at
     once, since both were measured on the same weights. The verdict names a curve only if all five

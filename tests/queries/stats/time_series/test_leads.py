@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from queries.errors import QueryError
-from queries.stats.autoregression import autoregression
-from queries.stats.leads import lead, moved
-from queries.stats.logistic_steps import fit_step
+from queries.stats.time_series.autoregression import autoregression
+from queries.stats.time_series.leads import lead, moved
+from queries.stats.time_series.logistic_steps import fit_step
 from tests.calibrate.curves import logistic, window_steps
 from tests.calibrate.lead_trials import LeadDesign
 from tests.calibrate.time_series import calibrate
