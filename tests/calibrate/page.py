@@ -21,13 +21,13 @@ times. `make calibrate` runs all of them and writes this page from
   without one or, with a planted lead, names the wrong curve. The procedures promise 5%; at most
   7.5% is asked.
 - **Coverage** is the share of intervals that contain the truth. 95% is promised; 92.5 to 98% is
-  asked.
+  asked. For leads it is that of the first of the five ways to measure, where there is a lead.
 - **Cannot tell** is the share of trials in which the procedure says that it has no answer. At most
   20% is asked in the easy designs. For leads without a planted one, it is the right answer.
 - **Power** is the share of trials in which a planted effect is found. At least 80% is asked for
   effects of the demo's size where noise has an autocorrelation of at most 0.6.
-- **±** is one Monte Carlo standard error. If the true rate is 5%, about one design in twenty shows
-  more than 7.5% in 200 trials by chance.
+- **±** is one Monte Carlo standard error. Even if the true rate is 5%, about one design in eight
+  shows more than 7.5% in 100 trials by chance.
 """
 
 Row = Mapping[Hashable, Any]
