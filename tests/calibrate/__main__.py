@@ -84,6 +84,7 @@ def write(found: pd.DataFrame, docs: Path) -> None:
     earlier = page.read(table) if table.exists() else found[:0]
     kept = earlier[~earlier["procedure"].isin(found["procedure"])]
     frame = pd.concat([part for part in (kept, found) if len(part)], ignore_index=True)
+    frame = frame.sort_values("procedure", kind="stable")
     frame.to_csv(table, index=False, float_format="%.5g")
     (docs / "calibration.md").write_text(page.render(page.read(table)), encoding="utf-8")
 

@@ -10,6 +10,8 @@ import pandas as pd
 MOST_FALSE = 0.075
 COVERS = (0.925, 0.98)
 LEAST_POWER = 0.8
+MOST_SILENT = 0.2
+"""Of answers "cannot tell" in easy designs."""
 HEAD = """# Calibration
 
 How often each procedure claims something that is not there, and how often it finds what is. Every
@@ -104,28 +106,31 @@ def _sections(frame: pd.DataFrame) -> Iterator[str]:
 def _weak(rows: pd.DataFrame) -> Iterator[str]:
     """What this procedure does not keep."""
     outside = rows[_outside(rows)]
+    silent = rows[rows["easy"] & (rows["cannot_tell"] > MOST_SILENT)]
     weak = rows[rows["asked"] & (rows["power"] < LEAST_POWER)]
-    if outside.empty and weak.empty:
+    if outside.empty and silent.empty and weak.empty:
         yield "Every design is as asked.\n"
         return
     yield "Not as asked:\n"
     for row in outside.to_dict("records"):
         yield f"- {row['design']}: {row['measure']} {_rate(row)}"
+    for row in silent.to_dict("records"):
+        yield f'- {row["design"]}: "cannot tell" in {_percent(row["cannot_tell"])}'
     for row in weak.to_dict("records"):
         yield f"- {row['design']}: power {_power(row)} ({row['effect']})"
     yield ""
 
 
 def _by_noise(rows: pd.DataFrame) -> Iterator[str]:
-    """False claims over all designs with the same noise, next to the power."""
+    """False claims over all designs with the same noise, next to the lowest power."""
     effects = rows.loc[rows["power"].notna(), "effect"].unique().tolist()
     yield _line(
-        "noise", "designs", "false claims, mean", "worst", *(f"power: {e}" for e in effects)
+        "noise", "designs", "false claims, mean", "worst", *(f"least power: {e}" for e in effects)
     )
     yield "|---" * (4 + len(effects)) + "|"
     for noise, same in rows.groupby("noise", sort=False):
         false = same[same["measure"].eq("false claims") & same["rate"].notna()]["rate"]
-        powers = (_percent(same.loc[same["effect"] == e, "power"].mean()) for e in effects)
+        powers = (_percent(same.loc[same["effect"] == e, "power"].min()) for e in effects)
         yield _line(noise, len(false), _percent(false.mean()), _percent(false.max()), *powers)
     yield ""
 

@@ -48,9 +48,14 @@ def test_the_table_has_every_design_of_every_procedure():
 def test_what_is_not_as_asked_is_listed():
     text = page.render(rows())
     assert "- loud: false claims 30.0% ± 3.2\n" in text
+    assert '- "cannot tell"' not in text
     assert "- planted: power 60.0% ± 3.5 (spike)\n" in text
     assert "| events | false claims | 2 | 17.5% | loud | 30.0% ± 3.2 | 1 | 10.0% |" in text
     assert "| white | 1 | 5.0% | 5.0% | 60.0% |" in text
+
+
+def test_an_easy_design_must_have_an_answer():
+    assert '- quiet: "cannot tell" in 30.0%' in page.render(rows(cannot_tell=[0.3, 0.3, 0.1]))
 
 
 def test_bands_are_as_asked_between_two_coverages():
