@@ -1,6 +1,8 @@
 """Overlap: do two regions of training change the same tokens, more than elsewhere in the run?"""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Annotated
 
 import numpy as np
@@ -16,6 +18,8 @@ from queries.stats.placebo import Placebos, compared, placebo_pairs
 from queries.store import Store
 
 SIDES = {"decreased": 1.0, "increased": -1.0}
+Level = Callable[[int], np.ndarray]
+_KEPT = 64  # checkpoints' losses, which shifted regions share
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,14 @@ class Units:
 
     def change(self, matrix: LossMatrix, region: Region) -> np.ndarray:
         """Mean change of each unit from the region's first to its last checkpoint, in nats."""
-        change = region_change(matrix, self.rows, region)
-        counts = np.bincount(self.unit_of_row)
-        means: np.ndarray = np.bincount(self.unit_of_row, change) / counts
+        return self._means(region_change(matrix, self.rows, region))
+
+    def level(self, matrix: LossMatrix, step: int) -> np.ndarray:
+        """Mean loss of each unit at a checkpoint, in nats, float32 (units,)."""
+        return self._means(matrix.column(step)[self.rows]).astype(np.float32)
+
+    def _means(self, values: np.ndarray) -> np.ndarray:
+        means: np.ndarray = np.bincount(self.unit_of_row, values) / np.bincount(self.unit_of_row)
         return means
 
 
@@ -127,7 +136,11 @@ def overlaps(
     observed = _shared(lists, second_lists)
     sizes = [{side: len(found) for side, found in each.items()} for each in (lists, second_lists)]
     pairs = _placebos(first.checkpoints, second.checkpoints, region, second_region)
-    counts = [_placebo_counts(units, (first, second), pair, sizes) for pair in pairs]
+    levels = [
+        lru_cache(_KEPT)(partial(units.level, matrix))
+        for matrix in ((first, second) if first is not second else (first,))
+    ]
+    counts = [_placebo_counts((levels[0], levels[-1]), pair, sizes) for pair in pairs]
     placebos = compared(observed, np.array(counts, dtype=np.int64).reshape(-1, len(observed)))
     return _frame(observed, sizes, len(units.type_of_unit), placebos)
 
@@ -147,15 +160,15 @@ def _placebos(
 
 
 def _placebo_counts(
-    units: Units,
-    matrices: tuple[LossMatrix, LossMatrix],
-    pair: tuple[Region, Region],
-    sizes: list[dict[str, int]],
+    levels: tuple[Level, Level], pair: tuple[Region, Region], sizes: list[dict[str, int]]
 ) -> np.ndarray:
-    """`_shared` of a placebo pair, whose lists are as long as the observed ones."""
+    """`_shared` of a placebo pair, whose lists are as long as the observed ones.
+
+    `levels` give the units' losses at a step, in the first store and in the second.
+    """
     lists = []
-    for matrix, region, size in zip(matrices, pair, sizes, strict=True):
-        change = units.change(matrix, region)
+    for level, region, size in zip(levels, pair, sizes, strict=True):
+        change = level(region[1]) - level(region[0])
         lists.append({side: _lowest(change * sign, size[side]) for side, sign in SIDES.items()})
     return _shared(*lists)
 
