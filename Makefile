@@ -7,11 +7,16 @@ SHOTS ?= docs
 PORT ?= 8501
 KILLS ?= 30
 FUZZ ?= 500
+CALIBRATE ?= full
+TRIALS ?=
+SEED ?= 1
+WORKERS ?= 2
+PROCEDURE ?=
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = test -x $(BIN)/python || $(PYTHON) -m venv .venv; $(BIN)/python -m pip install -q --disable-pip-version-check -r
 
-.PHONY: demo demo-store app test test-kill test-peers lint bench bench-app bench-ingest bench-gpu train-demo screenshots sweep fuzz
+.PHONY: demo demo-store app test test-kill test-peers lint bench bench-app bench-ingest bench-gpu train-demo screenshots sweep fuzz calibrate
 
 # Only the app's packages, without torch.
 .venv/app: requirements-app.lock
@@ -63,6 +68,10 @@ lint: .venv/all  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+calibrate: .venv/all  ## simulate false claims and power of every procedure; writes docs/calibration.md
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 nice $(BIN)/python -m tests.calibrate --size $(CALIBRATE) \
+		$(if $(TRIALS),--trials $(TRIALS)) --seed $(SEED) --workers $(WORKERS) --procedure "$(PROCEDURE)"
 
 bench: .venv/all  ## our queries compared with other ways, on a store of size BENCH (small, report, large)
 	$(BIN)/python -m tests.bench.queries --size $(BENCH)

@@ -6,6 +6,7 @@ members. Analyses are functions of a store; each returns a frozen result with a 
 """
 
 from queries.analyses import registry
+from queries.analyses.age_of_acquisition import AgeOfAcquisition
 from queries.analyses.clusters import Clusters
 from queries.analyses.compare import Comparison
 from queries.analyses.events import Events
@@ -22,6 +23,7 @@ from queries.errors import GroupError, QueryError, StoreError
 from queries.store import Store
 
 __all__ = [
+    "AgeOfAcquisition",
     "Clusters",
     "Comparison",
     "Events",

@@ -26,6 +26,7 @@ from queries.engine.sums import Engine, GroupSums, GroupSumsCache, Summation
 from queries.errors import GroupError, QueryError, StoreError
 from queries.groups.named_groups import NamedGroup, NamedGroups
 from queries.stats import bands, changes, distribution
+from queries.stats.bands import Method
 from queries.stats.changes import Region, Zoom
 from queries.stats.smoothing import smoothed
 from store.layout import Layout
@@ -79,49 +80,65 @@ class Store:
 
     # The questions.
 
-    def trajectories(self, groups: Mapping[str, str], smooth: float | None = None) -> pd.DataFrame:
+    def trajectories(
+        self, groups: Mapping[str, str], smooth: float | None = None, method: Method = "cv3"
+    ) -> pd.DataFrame:
         """Mean loss of each group (display name -> group) at each checkpoint, with a 95% band.
 
         Returns checkpoint, token_group, mean_loss, low, high (nats), n_tokens, n_docs (source
-        documents). `smooth` is a width in log10 steps, here as below; it gives the smoothed mean
-        and its band, see `stats.smoothing`. Raises GroupError for an invalid clause or a group
-        without tokens, QueryError for a width that is not positive.
+        documents), n_docs_effective (how many of equal size would be as informative), verdict.
+        With fewer than 4 effective documents there is no band: low and high are NaN, and the
+        verdict says so. Here as below, `smooth` is a width in log10 steps, which gives the smoothed
+        mean and its band (see `stats.smoothing`), and `method` is "cv3", or "cr1" for the plain
+        cluster-robust band, which is too narrow with few or unequal documents (see `stats.bands`).
+        Raises GroupError for an invalid clause or a group without tokens, QueryError for a width
+        that is not positive or an unknown method.
         """
         if not groups:
             raise GroupError("no group was given: name one, as in {'50th': 'position = 50'}")
         names = list(groups)
         pairs = zip(names[::2], [*names[1::2], names[-1]], strict=False)  # the last may come twice
         sums = chain.from_iterable(self._sums(groups[a], groups[b], smooth) for a, b in pairs)
-        frames = [self._trajectory(of_group) for _, of_group in zip(names, sums, strict=False)]
+        frames = [
+            self._trajectory(of_group, method) for _, of_group in zip(names, sums, strict=False)
+        ]
         for name, frame in zip(names, frames, strict=True):
             frame.insert(1, "token_group", name)
         return pd.concat(frames, ignore_index=True)
 
-    def difference(self, first: str, second: str, smooth: float | None = None) -> pd.DataFrame:
+    def difference(
+        self, first: str, second: str, smooth: float | None = None, method: Method = "cv3"
+    ) -> pd.DataFrame:
         """Mean loss of the first group minus the second's, paired by source document.
 
-        Returns checkpoint, difference, low, high (nats). Raises GroupError, QueryError.
+        Returns checkpoint, difference, low, high (nats), n_docs_effective, verdict.
+        Raises GroupError, QueryError.
         """
-        band = bands.difference_band(*self._sums(first, second, smooth))
+        band = bands.difference_band(*self._sums(first, second, smooth), method)
         return band.frame(np.array(self.steps), "difference")
 
-    def ratio(self, first: str, second: str, smooth: float | None = None) -> pd.DataFrame:
-        """Mean loss of the first group divided by the second's, paired by source document.
+    def ratio(
+        self, first: str, second: str, smooth: float | None = None, method: Method = "cv3"
+    ) -> pd.DataFrame:
+        """Mean loss of the first group over the second's, paired by source document.
 
-        Returns checkpoint, ratio, low, high (no unit). Raises GroupError, QueryError.
+        Returns checkpoint, ratio, low, high (no unit), n_docs_effective, verdict.
+        Raises GroupError, QueryError.
         """
-        band = bands.ratio_band(*self._sums(first, second, smooth))
+        band = bands.ratio_band(*self._sums(first, second, smooth), method)
         return band.frame(np.array(self.steps), "ratio")
 
-    def change(self, group: str, since: int, smooth: float | None = None) -> pd.DataFrame:
+    def change(
+        self, group: str, since: int, smooth: float | None = None, method: Method = "cv3"
+    ) -> pd.DataFrame:
         """A group's mean loss minus its mean at the checkpoint `since`, paired by token.
 
-        Returns checkpoint, change, low, high (nats). Raises GroupError, and QueryError for a
-        checkpoint that is not in the store.
+        Returns checkpoint, change, low, high (nats), n_docs_effective, verdict. Raises GroupError,
+        and QueryError for a checkpoint that is not in the store.
         """
         steps = np.array(self.steps)
         column = column_of(steps, since)
-        band = bands.change_band(self._sums(group, group, smooth)[0], column)
+        band = bands.change_band(self._sums(group, group, smooth)[0], column, method)
         return band.frame(steps, "change")
 
     def summary(
@@ -286,9 +303,11 @@ class Store:
         steps = np.array(self.steps)
         return smoothed(one, steps, smooth), smoothed(two, steps, smooth)
 
-    def _trajectory(self, sums: GroupSums) -> pd.DataFrame:
-        frame = bands.mean_band(sums).frame(np.array(self.steps), "mean_loss")
-        return frame.assign(n_tokens=sums.n_tokens, n_docs=sums.n_docs)
+    def _trajectory(self, sums: GroupSums, method: Method = "cv3") -> pd.DataFrame:
+        frame = bands.mean_band(sums, method).frame(np.array(self.steps), "mean_loss")
+        frame.insert(4, "n_tokens", sums.n_tokens)
+        frame.insert(5, "n_docs", sums.n_docs)
+        return frame
 
     def _nonempty_members(self, clause: Expression) -> np.ndarray:
         rows = clauses.members(self._database, clause)

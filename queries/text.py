@@ -8,6 +8,7 @@ import pandas as pd
 
 from queries import sql
 from queries.errors import QueryError
+from queries.stats.bands import effective
 from queries.stats.changes import region_change
 from queries.store import Store
 
@@ -19,6 +20,8 @@ class Preview:
     n_tokens: int
     n_docs: int
     """Source documents."""
+    n_docs_effective: float
+    """How many of equal size would be as informative."""
     sample: pd.DataFrame
     """`Store.context` of some tokens, in order of row."""
 
@@ -27,8 +30,8 @@ def preview(store: Store, group: str, k: int = 6, seed: int = 0) -> Preview:
     """Count the group's tokens and draw `k` of them at random. Raises GroupError."""
     rows = store.nonempty_members(group)
     sample = np.random.default_rng(seed).permutation(rows)[:k]
-    n_docs = len(np.unique(store.source_of_row[rows]))
-    return Preview(len(rows), n_docs, store.context(sample))
+    _, counts = np.unique(store.source_of_row[rows], return_counts=True)
+    return Preview(len(rows), len(counts), effective(counts), store.context(sample))
 
 
 IN_SCALE = 0.95

@@ -59,15 +59,15 @@ def ngram_losses(
     """Losses in nats of the tokens `asked`, under models estimated from `text`: float64 (n,) twice.
 
     With V token types (`vocabulary`), counts c and discounts D = n1 / (n1 + 2 n2), where n1 and n2
-    are how many events were counted once and twice (Ney, Essen and Kneser 1994, Computer Speech &
-    Language 8:1):
+    are how many events were counted once and twice (after Ney, Essen and Kneser 1994, Computer
+    Speech & Language 8:1, not checked):
 
     - unigram: p(w) = (max(c(w) - D, 0) + D T / V) / N, of N tokens, T types: absolute discounting,
       interpolated with the uniform distribution;
     - bigram: p(w | v) = max(c(v w) - D, 0) / c(v) + D b(v) / c(v) q(w), with b(v) the types that
-      follow v and q the unigram formula on how many types each w follows (interpolated Kneser-Ney;
-      Kneser and Ney 1995, ICASSP; Chen and Goodman 1999, Computer Speech & Language 13:359). After
-      an unknown v, or one that is not in the text, it is q(w).
+      follow v and q the unigram formula on how many types each w follows (interpolated Kneser-Ney,
+      after Kneser and Ney 1995, ICASSP, and Chen and Goodman 1999, Computer Speech & Language
+      13:359, not checked). After an unknown v, or one that is not in the text, it is q(w).
 
     With `leave_out`, `asked` is `text`, and the counts exclude the token's own source document (the
     discounts do not); some text must remain for each document.

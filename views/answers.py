@@ -138,11 +138,12 @@ def _mechanism(
     return queries.mechanism(store, group, baseline, between=between)
 
 
-def _lags(
+def _leads(
     store: Store, group: str, baseline: str | None, between: tuple[int, int], n_probes: int
-) -> pd.DataFrame:
-    """The lags of `queries.mechanism`, which a short run does not have."""
-    return queries.mechanism(store, group, baseline, between=between).lags
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`leads` and `variants` of `queries.mechanism`."""
+    found = queries.mechanism(store, group, baseline, between=between)
+    return found.leads, found.variants
 
 
 def _doc_values(store: Store, steps: tuple[int, ...]) -> tuple[np.ndarray, float]:
@@ -207,7 +208,7 @@ position_slope = cached(queries.position_slope, "Fitting the loss against the po
 in_context_score = cached(queries.in_context_score, "Comparing positions …")
 ngrams = cached(queries.ngrams, "Comparing with unigrams and bigrams …")
 mechanism = cached(_mechanism, "Reading the probes …")
-lags = cached(_lags, "Comparing which changes first …")
+leads = cached(_leads, "Comparing which changes first …")
 report = cached(make_report, "Answering the report's ten questions …", 4)
 
 # The Text page.

@@ -37,9 +37,10 @@ def probe(model: PreTrainedModel, repeats: Repeats) -> list[Probe]:
     loss_first and loss_second are means over the same tokens: all of the segment except its first,
     since the model cannot know yet that the second copy has begun. prefix_matching is the mean
     attention weight from a token of the second copy to the token after its earlier occurrence
-    (Olsson et al. 2022, In-context Learning and Induction Heads, arXiv 2209.11895; they repeat
-    25 tokens and leave out the most and least common ones). Raises CheckpointError for values
-    that are not finite, RuntimeError if memory is insufficient.
+    (Olsson et al. 2022, In-context Learning and Induction Heads, arXiv 2209.11895, as corrected in
+    their change log of 2022-09-20). They repeat 25 tokens four times, leave out the most and least
+    common ones and average over 10 examples, so their scores are not comparable in size. Raises
+    CheckpointError for values that are not finite, RuntimeError if memory is insufficient.
     """
     first, second = _losses(model, repeats)
     found = [Probe(LOSS_FIRST, None, None, first), Probe(LOSS_SECOND, None, None, second)]

@@ -1,35 +1,27 @@
-"""Clusters of trajectories: tokens that are learned in a similar way, and how stable they are."""
+"""Clusters of trajectories: tokens that are learned in a similar way, if there are any."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from queries.analyses.base import Chart, Group, Help, Tables, WithScript, python_script
-from queries.analyses.explain import group_differences
-from queries.engine.matrix import LossMatrix
 from queries.errors import QueryError
-from queries.groups.candidates import DOCUMENT, Candidates, candidates
+from queries.groups.candidates import DOCUMENT, TOKEN_TYPE, Candidates, candidates
+from queries.stats import cluster_number
 from queries.stats.acquisition import averages, weighted_sums
+from queries.stats.cluster_number import FLAT, MOST
+from queries.stats.two_way import Changes, Claim, false_discovery, group_differences
 from queries.store import Store
 
 Compared = Literal["shape", "level"]
 COMPARED: tuple[Compared, ...] = ("shape", "level")
-MOST = 8
-"""The largest number of clusters that is tried if none is given."""
-TIE = 0.03
-"""Differences in stability that five pairs of halves cannot resolve."""
-FLAT = 0.1
-"""Nats: the shape of a token whose loss varies less than this is not scaled up further."""
 FALSE_RATE = 0.05
 """False discovery rate of the groups that are listed."""
+GIVEN = "not tested: the number of clusters was given"
+_TRIED = ("k", "stability", "gap", "null_gap", "accepted")
 _BINS = 48  # of log step
-_COMPONENTS = 10
-_SAMPLE = 5_000  # tokens of each half; more gave no more stability
-_HALVES = 5
 _START = 20_000  # tokens from which the centres are initialised
 _TYPICAL = 10
 
@@ -39,8 +31,8 @@ class Clusters(WithScript):
     """Clusters of trajectories, numbered from 1, the largest first."""
 
     frame: pd.DataFrame
-    """cluster, n_tokens, share, first_loss, lowest_loss, last_loss (of the mean trajectory, nats).
-    """
+    """cluster, n_tokens, share, first_loss, lowest_loss, last_loss (of the mean trajectory, nats),
+    verdict (why there is one cluster only, or why the number was not tested; else empty)."""
     means: pd.DataFrame
     """cluster, checkpoint, mean_loss, low, high (nats), n_tokens, n_docs, shape (no unit)."""
     typical: pd.DataFrame
@@ -49,7 +41,7 @@ class Clusters(WithScript):
     features: pd.DataFrame
     """Groups that are over- or under-represented in a cluster; see `profiles`."""
     stability: pd.DataFrame
-    """k, stability, cloud_stability; see `clusters`. Empty if the number was given."""
+    """k, stability, gap, null_gap, accepted; see `clusters`. Empty if the number was given."""
     members: pd.DataFrame
     """row, cluster of every token."""
     tables: ClassVar[Tables] = {
@@ -60,6 +52,11 @@ class Clusters(WithScript):
         "stability": lambda found: _tried(found.stability),
         "members": lambda found: found.members,
     }
+
+    @property
+    def verdict(self) -> str:
+        """The frame's verdict, which is the same for all clusters."""
+        return str(self.frame["verdict"].iloc[0])
 
     def chart(self) -> Chart:
         from queries.charts import analyses
@@ -79,14 +76,14 @@ def clusters(
     where: Annotated[str, Group("group to cluster")] = "true",
     k: Annotated[
         int | None,
-        Help("number of clusters (default: as many as are stable)", ("--clusters", "-k")),
+        Help("number of clusters (default: as many as there are)", ("--clusters", "-k")),
     ] = None,
     compared: Annotated[Compared, "what trajectories are compared by"] = "shape",
     seed: Annotated[int, "seed of the random samples and starts"] = 0,
     save: Annotated[str | None, Help("save each token's cluster as a feature")] = None,
     overwrite: Annotated[bool, "replace an existing feature of that name"] = False,
 ) -> Clusters:
-    """Cluster the group's tokens by their trajectories into `k` clusters, or as many as are stable.
+    """Cluster the group's tokens by their trajectories into `k` clusters, or as many as there are.
 
     Losses are averaged in 48 equal bins of log10(1 + step); empty bins are omitted. By "level"
     these averages are compared as they are; by "shape" after subtracting their mean over the axis
@@ -96,14 +93,12 @@ def clusters(
     Theory 28:129; Arthur and Vassilvitskii 2007, SODA); the centres are initialised from 20,000
     tokens and then refitted to all.
 
-    If `k` is not given, it is the largest of 2 to 8 whose stability is within 0.03 of the best.
-    Stability (Lange et al. 2004, Neural Computation 16:1299) is the mean adjusted Rand index
-    (Hubert and Arabie 1985, J. Classification 2:193) over five pairs: the source documents are
-    split in two halves, the tokens of each half are clustered, and the tokens of a further sample
-    are assigned to the nearest centres of one and of the other. cloud_stability is that of points
-    without clusters, drawn from a normal distribution with the same variances. Clusters with a
-    stability near 1 are found again in other text; there are gaps between them only if the cloud
-    is much less stable.
+    If `k` is not given, it is the largest of 2 to 8 with a stability of at least 0.8 between halves
+    of the source documents, with few tokens between each two centres, and with deeper gaps than
+    normal curves of the same covariance have: `queries.stats.cluster_number` has the criteria and
+    their sources. If there is none, all tokens are one cluster, and `verdict` says why: "no
+    clusters: a continuum" is a result. A given k cuts up such a continuum all the same, which can
+    be useful to describe it.
 
     `save` keeps the clusters as a feature, a column of `tokens`. Raises GroupError, and QueryError
     for a store with checkpoints in fewer than three bins, for k below 2 or above the number of
@@ -113,32 +108,28 @@ def clusters(
         store.features.refuse(save, overwrite=overwrite)
     rows = store.nonempty_members(where)
     _refuse(len(store.steps), len(rows), k, compared)
-    points, shapes = _points(store.matrix, rows, compared)
-    stability = pd.DataFrame(columns=["k", "stability", "cloud_stability"])
+    curves = averages(store.matrix, rows, log_bins(store.matrix.checkpoints))
+    points = cluster_number.points(curves, compared == "shape")
+    stability, verdict = pd.DataFrame(columns=list(_TRIED)), GIVEN
     if k is None:
-        stability = stabilities(points, store.source_of_row[rows], seed)
-    label, distance = k_means(points, k or most_stable(stability), seed)
+        choice = cluster_number.choose(curves, store.source_of_row[rows], compared == "shape", seed)
+        k, stability, verdict = choice.k, choice.tried, choice.verdict
+    label, distance = k_means(points, k, seed)
     members = pd.DataFrame({"row": rows, "cluster": label + 1})
     if save:
         about = f"clusters of trajectories by {compared} of {where}"
         store.features.save(save, members["cluster"], about, rows=rows, overwrite=overwrite)
-    means = _means(store, members, shapes)
-    options = {"where": where, "k": k, "compared": compared, "seed": seed}
+    means = _means(store, members, curves)
+    options = {"where": where, "k": None if verdict != GIVEN else k}
     return Clusters(
-        _summary(means, len(rows)),
+        _summary(means, len(rows)).assign(verdict=verdict),
         means,
         _typical(store, members.assign(distance=distance)),
         profiles(store, rows, label),
         stability,
         members,
-        code=python_script(store, clusters, **options),
+        code=python_script(store, clusters, **options, compared=compared, seed=seed),
     )
-
-
-def most_stable(stability: pd.DataFrame) -> int:
-    """The number of clusters that is used, from the columns k and stability."""
-    as_stable = stability["stability"] >= stability["stability"].max() - TIE
-    return int(stability["k"][as_stable].max())
 
 
 def _refuse(n_steps: int, n: int, k: int | None, compared: str) -> None:
@@ -153,23 +144,6 @@ def _refuse(n_steps: int, n: int, k: int | None, compared: str) -> None:
             f"{n:,} tokens are too few to choose a number of clusters: widen the group to at least "
             f"{10 * MOST}, or give the number"
         )
-
-
-def _points(matrix: LossMatrix, rows: np.ndarray, compared: str) -> tuple[np.ndarray, np.ndarray]:
-    """The points to cluster, float32 (n, up to 10); and what each token's `shape` is made with,
-    float32 (n, 2): the mean of its losses over the axis, and the divisor."""
-    from sklearn.decomposition import PCA
-
-    curves = averages(matrix, rows, log_bins(matrix.checkpoints))
-    centre = curves.mean(axis=1)
-    scale = np.maximum(curves.std(axis=1), FLAT)
-    if compared == "shape":
-        curves = (curves - centre[:, None]) / scale[:, None]
-    if not (curves.std(axis=0) > 0).any():
-        raise QueryError("all trajectories are the same, so there are no clusters: widen the group")
-    n_components = min(_COMPONENTS, *curves.shape)
-    points = PCA(n_components, svd_solver="full" if len(rows) < 500 else "covariance_eigh")
-    return points.fit_transform(curves), np.stack([centre, scale], axis=1)
 
 
 def log_bins(steps: np.ndarray) -> np.ndarray:
@@ -209,63 +183,10 @@ def k_means(points: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, np.ndarr
     return np.argsort(order)[model.labels_], distance
 
 
-def stabilities(points: np.ndarray, source: np.ndarray, seed: int) -> pd.DataFrame:
-    """k, stability, cloud_stability for 2 to 8 clusters; `source` int64 (n,)."""
-    rng = np.random.default_rng(seed)
-    ks = range(2, MOST + 1)
-    deviations = points.std(axis=0)
-
-    def halves() -> tuple[np.ndarray, ...]:
-        return _halves(points, source, rng)
-
-    def cloud() -> tuple[np.ndarray, ...]:
-        return tuple(
-            rng.normal(0, deviations, (min(_SAMPLE, len(points) // 2), len(deviations)))
-            for _ in range(3)
-        )
-
-    lines = [(k, _agreement(halves, k), _agreement(cloud, k)) for k in ks]
-    return pd.DataFrame(lines, columns=["k", "stability", "cloud_stability"])
-
-
-def _agreement(draw: Callable[[], tuple[np.ndarray, ...]], k: int) -> float:
-    """Mean adjusted Rand index of the clusters that two samples give to a third one."""
-    from sklearn.metrics import adjusted_rand_score
-
-    found = []
-    for pair in range(_HALVES):
-        one, two, further = draw()
-        centres = [_fitted(half, k, pair, n_init=3).cluster_centers_ for half in (one, two)]
-        labels = [_nearest(further, c) for c in centres]
-        found.append(adjusted_rand_score(*labels))
-    return float(np.mean(found))
-
-
-def _nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """The nearest centre of each point, from 0."""
-    square = (centres**2).sum(axis=1) - 2 * points @ centres.T
-    nearest: np.ndarray = square.argmin(axis=1)
-    return nearest
-
-
-def _halves(
-    points: np.ndarray, source: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, ...]:
-    """Samples of two halves of the source documents, and of all.
-
-    A single document is split by token.
-    """
-    _, unit = np.unique(source, return_inverse=True)
-    if unit.max() == 0:
-        unit = np.arange(len(points))
-    in_first = rng.permutation(np.arange(unit.max() + 1) % 2)[unit] == 0
-    pools = (np.flatnonzero(in_first), np.flatnonzero(~in_first), np.arange(len(points)))
-    return tuple(points[rng.permutation(pool)[:_SAMPLE]] for pool in pools)
-
-
-def _means(store: Store, members: pd.DataFrame, shapes: np.ndarray) -> pd.DataFrame:
+def _means(store: Store, members: pd.DataFrame, curves: np.ndarray) -> pd.DataFrame:
     """Each cluster's mean trajectory with its band, and the mean of its tokens' shapes."""
-    rows, centre, scale = members["row"].to_numpy(), *shapes.astype(np.float64).T
+    rows, centre = members["row"].to_numpy(), curves.mean(axis=1, dtype=np.float64)
+    scale = np.maximum(curves.std(axis=1), FLAT).astype(np.float64)
     label = members["cluster"].to_numpy()
     numbers = np.arange(1, label.max() + 1)
     weights = np.equal.outer(label, numbers).astype(np.float64)
@@ -303,31 +224,49 @@ def _typical(store: Store, members: pd.DataFrame) -> pd.DataFrame:
     return nearest.merge(texts, on="row")[columns]
 
 
+_PROFILE = (
+    "cluster",
+    "feature",
+    "token_group",
+    "clause",
+    "n_tokens",
+    "n_docs",
+    "share",
+    "rest_share",
+    "ratio",
+    "p_value",
+    "q_value",
+)
+
+
 def profiles(
-    store: Store, rows: np.ndarray, label: np.ndarray, min_count: int = 20, min_docs: int = 10
+    store: Store, rows: np.ndarray, label: np.ndarray, min_count: int = 20
 ) -> pd.DataFrame:
     """Groups that are over- or under-represented in a cluster.
 
     `rows` int64 (n,) are the clustered tokens, `label` int64 (n,) from 0 their clusters. The groups
-    are those of `queries.explain` with at least `min_count` of the tokens, for which both they and
-    the rest have tokens in `min_docs` source documents; single documents are not tried.
+    are those of `queries.explain` with at least `min_count` of the tokens; single documents are not
+    tried. A share is a mean of ones and zeros, so errors and tests are those of `queries.explain`:
+    a group would be over-represented in other documents and for other token types. A row of a
+    single token type claims that for this type in other documents.
 
     Returns cluster (from 1), feature, token_group, clause, n_tokens, n_docs, share (of the group's
     tokens that are in the cluster), rest_share (of all others), ratio (of the two), p_value,
     q_value, for q of at most 0.05; in order of cluster, from the most over-represented to the most
-    under-represented. A share is a mean of ones and zeros, so errors and tests are those of
-    `queries.explain`; q (Benjamini and Hochberg 1995) is computed within each cluster.
+    under-represented. q (Benjamini and Hochberg 1995) is computed within each cluster.
     """
     tried, source = candidates(store, min_count)
-    _, source = np.unique(source[rows], return_inverse=True)
     groups = [c for c in tried if c.kind != DOCUMENT and c.names]
+    n = int(label.max()) + 1
     frames = [
-        _profile(groups, rows, (label == number).astype(np.float64), source, min_count, min_docs)
-        for number in range(int(label.max()) + 1)
+        _profile(groups, rows, (label == number).astype(np.float64), source, store.token_ids)
+        for number in range(n if n > 1 else 0)
     ]
-    found = pd.concat([f.assign(cluster=i + 1) for i, f in enumerate(frames)], ignore_index=True)
-    names = ["cluster", "feature", "token_group", "clause", "n_tokens", "n_docs"]
-    return found[[*names, "share", "rest_share", "ratio", "p_value", "q_value"]]
+    frames = [f[f["n_tokens"] >= min_count] for f in frames]
+    found = [_told(frame).assign(cluster=at + 1) for at, frame in enumerate(frames)]
+    return pd.concat([pd.DataFrame(columns=list(_PROFILE)), *found], ignore_index=True)[
+        list(_PROFILE)
+    ]
 
 
 def _profile(
@@ -335,27 +274,27 @@ def _profile(
     rows: np.ndarray,
     member: np.ndarray,
     source: np.ndarray,
-    min_count: int,
-    min_docs: int,
+    token_ids: np.ndarray,
 ) -> pd.DataFrame:
-    """The groups of one cluster; `member` is 1 for its tokens and 0 for others."""
-    lines = pd.concat([_lines(c, rows, member, source) for c in groups], ignore_index=True)
-    enough = lines[["n_docs", "rest_docs"]].min(axis=1) >= min(min_docs, int(source.max()) + 1)
-    lines = lines[enough & (lines["n_tokens"] >= min_count) & lines["standard_error"].gt(0)]
-    lines = lines.drop_duplicates(["n_tokens", "n_docs", "mean_change"])
+    """All groups and their share of one cluster; `member` is 1 for its tokens and 0 for others."""
+    changes = Changes(member, source[rows], token_ids[rows])
+    frames = []
+    for group in groups:
+        claim: Claim = "documents" if group.kind == TOKEN_TYPE else "both"
+        found = group_differences(group.label[rows], len(group.names), changes, claim)
+        names = {"feature": group.kind, "token_group": group.names, "clause": group.clauses}
+        frames.append(found.assign(**names))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _told(lines: pd.DataFrame) -> pd.DataFrame:
+    """The groups with a q-value of at most 0.05."""
+    lines = lines[(lines["verdict"] == "") & (lines["standard_error"] > 0)]
+    lines = lines.drop_duplicates(["n_tokens", "n_docs", "n_types", "mean_change"])
     z = lines["difference"] / lines["standard_error"]
-    p_value = 2 * stats.t.sf(z.abs(), lines["degrees"])
-    q_value = stats.false_discovery_control(p_value) if len(lines) else p_value
     with np.errstate(divide="ignore"):
         ratio = lines["mean_change"] / lines["rest_change"]
-    lines = lines.assign(p_value=p_value, q_value=q_value, ratio=ratio, z=z)
+    q_value = false_discovery(lines["p_value"].to_numpy())
+    lines = lines.assign(q_value=q_value, ratio=ratio, z=z)
     lines = lines.rename(columns={"mean_change": "share", "rest_change": "rest_share"})
     return lines[lines["q_value"] <= FALSE_RATE].sort_values("z", ascending=False, kind="stable")
-
-
-def _lines(
-    groups: Candidates, rows: np.ndarray, member: np.ndarray, source: np.ndarray
-) -> pd.DataFrame:
-    frame = group_differences(groups.label[rows], len(groups.names), member, source)
-    names = {"feature": groups.kind, "token_group": groups.names, "clause": groups.clauses}
-    return frame.assign(**names)

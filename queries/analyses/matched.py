@@ -2,26 +2,42 @@
 
 Coarsened exact matching (Iacus, King and Porro 2012, Political Analysis 20:1): covariates are cut
 into bins, tokens with the same bins in all of them form a stratum, and in each stratum the control
-tokens get the same total weight as the group's tokens. Group tokens in a stratum without a control
-are left out.
+tokens get the same total weight as the group's tokens. Group tokens in a stratum without enough
+controls are left out. What differs within strata is removed by regression (`stats.matching`).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, ClassVar
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from queries.analyses.base import Chart, Group, Tables, WithScript, python_script
-from queries.engine.sums import Summation
+from queries.engine.matrix import BLOCK, LossMatrix
+from queries.engine.sums import GroupSums, Summation
 from queries.errors import GroupError, QueryError
-from queries.stats.bands import Band, band, difference_band
+from queries.stats.acquisition import averages
+from queries.stats.bands import Band, difference_band, mean_band
+from queries.stats.matching import (
+    FEWEST_CONTROLS,
+    ControlSums,
+    Strata,
+    adjusted_weights,
+    binned,
+    matched_bands,
+    quarters,
+    stratified,
+    true_scores,
+)
+from queries.stats.power import detectable
 from queries.store import Store
 
 INITIAL_LOSS = "initial_loss"
 DEFAULT = (INITIAL_LOSS, "corpus_count", "position")
+NO_CONTROLS = f"cannot tell: no token of the group has {FEWEST_CONTROLS} controls there"
+LEARNING = f"cannot tell: {INITIAL_LOSS} is measured there, while losses still change"
 
 
 @dataclass(frozen=True)
@@ -29,15 +45,16 @@ class Matched(WithScript):
     """A group and its matched controls."""
 
     trajectories: pd.DataFrame
-    """checkpoint, token_group, mean_loss, low, high (nats), n_tokens, n_docs. Token groups: group,
-    matched_group (its tokens that have a control), control (reweighted), rest (all others)."""
+    """As `Store.trajectories`. Token groups: group, matched_group (its tokens that have controls),
+    control (reweighted), rest (all others)."""
     difference: pd.DataFrame
-    """checkpoint, difference, low, high: matched_group minus control; before, before_low,
+    """checkpoint, difference, low, high, n_docs_effective, verdict: matched_group minus control;
+    detectable: the smallest true difference that the band would usually detect; before, before_low,
     before_high: group minus rest (nats)."""
     balance: pd.DataFrame
     """How similar group and controls are in each covariate, before and after; see `balance`."""
     n_unmatched: int
-    """Tokens of the group that have no control."""
+    """Tokens of the group that have no controls at the last checkpoint."""
     tables: ClassVar[Tables] = {
         "trajectories": lambda found: found.trajectories,
         "difference": lambda found: found.difference,
@@ -67,60 +84,45 @@ def matched(
 ) -> Matched:
     """Compare a group with the other tokens of `among` that match it in the covariates `on`.
 
-    Covariates are SQL expressions over `tokens`, or initial_loss, the loss at the first checkpoint.
-    Texts, booleans and numbers with at most `bins` values in the group are matched exactly; other
-    numbers by that many quantiles of the group's, and a token outside their range is no control.
+    Covariates are SQL expressions over `tokens`, or initial_loss, a token's level of loss over the
+    first third of the checkpoints (at least 12). Texts, booleans and numbers with at most `bins`
+    values in the group are matched exactly; other numbers by that many quantiles of the group's,
+    and a token outside their range is no control. A stratum needs at least 5 controls.
+
+    A loss is never matched on the value that is compared, whose noise would be gone at the next
+    checkpoint (regression to the mean). So checkpoints after the first third are compared by
+    matches on its first three quarters, with scores drawn towards the mean of their side by their
+    reliability (`stats.matching` has the sources). The first third itself is compared only if mean
+    losses are steady there, each quarter by matches on others; in a run from scratch they fall, and
+    `verdict` says that nothing can be told there.
 
     With strata s, n_s of the group's n matched tokens in each, and the controls' mean loss y_s, the
-    control curve is sum n_s y_s / n. Bands are cluster-robust by source document, as everywhere:
-    the influence of a group token of stratum s on the difference D is (loss - y_s - D) / n, that of
-    a control, one of m_s, is -(n_s / (n m_s)) (loss - y_s), so that the weights, which depend on
-    the text too, are accounted for (delta method, as in `queries.stats.bands`; Abadie and Spiess
-    2022, J. Am. Stat. Assoc. 117:983, for errors after matching).
+    control curve is sum n_s y_s / n, plus the regression within strata on the numeric covariates.
+    Bands are those of `queries.stats.bands`, by source document: the influence of a group token of
+    stratum s on the difference D is (loss - y_s - D) / n, that of a control is minus its weight
+    times (loss - y_s).
 
-    Matching removes what the covariates explain. What remains includes differences within a bin
-    (see the balance) and covariates that were not named. Matching on a consequence of belonging to
-    the group removes part of its effect. Raises GroupError, and QueryError if no token of the group
-    has a control.
+    Matching removes what the covariates explain. What remains includes covariates that were not
+    named. Matching on a consequence of belonging to the group removes part of its effect. Raises
+    GroupError, and QueryError if no token of the group has controls, or for initial_loss in a store
+    with fewer than 4 checkpoints.
     """
     rows = store.nonempty_members(group)
     others = np.setdiff1d(store.nonempty_members(among), rows, assume_unique=True)
     if not len(others):
         raise GroupError(f"`{group}` leaves no other token of `{among}` to compare with")
-    covariates = read_covariates(store, on, rows, bins)
-    strata = match(covariates, rows, others)
-    if not strata.n:
+    parts = read_parts(store, on, rows, others, bins)
+    if not any(part.strata.n for part in parts):
         raise QueryError(
-            f"no token of `{group}` has a control with the same {', '.join(on)}: match on fewer "
-            "covariates, or use fewer bins"
+            f"no token of `{group}` has {FEWEST_CONTROLS} controls with the same {', '.join(on)}: "
+            "match on fewer covariates, or use fewer bins"
         )
-    trajectories, difference = _curves(store, rows, others, strata)
-    similar = balance(covariates, rows, others, strata.rows, strata.controls, strata.weights)
+    trajectories, difference = _curves(store, rows, others, parts)
+    last = [part for part in parts if part.strata.n][-1]
+    similar = balance(last.covariates, rows, others, last.strata)
     code = python_script(store, matched, group=group, on=tuple(on), among=among, bins=bins)
-    unmatched = len(rows) - len(strata.rows)
+    unmatched = len(rows) - len(last.strata.rows)
     return Matched(trajectories, difference, similar, unmatched, code=code)
-
-
-def _curves(
-    store: Store, rows: np.ndarray, others: np.ndarray, strata: "Strata"
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`Matched.trajectories` and `Matched.difference`."""
-    summation, steps = Summation(store.matrix, store.source_of_row), np.array(store.steps)
-    difference, control = matched_bands(summation, strata)
-    before = difference_band(*summation.pair(rows, others))
-    raw = before.frame(steps, "before").rename(columns={"low": "before_low", "high": "before_high"})
-    frames = {
-        "group": store.trajectory(rows),
-        "matched_group": store.trajectory(strata.rows),
-        "control": _control_frame(control, steps, strata, store.source_of_row),
-        "rest": store.trajectory(others),
-    }
-    for name, frame in frames.items():
-        frame.insert(1, "token_group", name)
-    return (
-        pd.concat(frames.values(), ignore_index=True),
-        difference.frame(steps, "difference").merge(raw, on="checkpoint"),
-    )
 
 
 @dataclass(frozen=True)
@@ -135,21 +137,78 @@ class Covariate:
     """int64 (tokens,); -1 outside the group's range."""
 
 
-def read_covariates(
-    store: Store, names: Sequence[str], rows: np.ndarray, bins: int
-) -> list[Covariate]:
-    """Evaluate and bin covariates; `rows` are the group's. Raises GroupError, QueryError."""
+@dataclass(frozen=True)
+class Part:
+    """Checkpoints that are compared by the same matches."""
+
+    columns: np.ndarray
+    """int64 (n,), next to each other."""
+    covariates: list[Covariate]
+    strata: Strata
+
+    @classmethod
+    def of(
+        cls, columns: np.ndarray, covariates: list[Covariate], rows: np.ndarray, others: np.ndarray
+    ) -> "Part":
+        """Match the group's `rows` with controls among `others`."""
+        return cls(columns, covariates, stratified([c.bin for c in covariates], rows, others))
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """Of the controls, float64 (controls,)."""
+        numbers = [covariate.values for covariate in self.covariates if covariate.is_number]
+        if not numbers:
+            return self.strata.weights
+        return adjusted_weights(self.strata, np.stack(numbers, axis=1))
+
+
+def read_parts(
+    store: Store, names: Sequence[str], rows: np.ndarray, others: np.ndarray, bins: int
+) -> list[Part]:
+    """Evaluate and bin covariates, and match; `rows` are the group's. One part unless a loss is
+    among the covariates. Raises GroupError, QueryError."""
     if not names:
         raise GroupError("no covariate was named to match on: name one, such as corpus_count")
     if bins < 1:
         raise QueryError(f"got {bins} bins: expected at least 1")
-    return [_covariate(name, _values(store, name), rows, bins) for name in names]
+    fixed = {
+        name: _covariate(name, store.evaluate(name), rows, bins)
+        for name in names
+        if name != INITIAL_LOSS
+    }
+    if INITIAL_LOSS not in names:
+        return [Part.of(np.arange(len(store.steps)), list(fixed.values()), rows, others)]
+    parts = []
+    for columns, values in initial_losses(store.matrix, rows, others):
+        initial = Covariate(INITIAL_LOSS, values, True, binned(values, rows, bins))
+        covariates = [fixed.get(name, initial) for name in dict.fromkeys(names)]
+        parts.append(Part.of(columns, covariates, rows, others))
+    return parts
 
 
-def _values(store: Store, name: str) -> pd.Series:
-    if name == INITIAL_LOSS:
-        return pd.Series(store.matrix.column(store.steps[0]), dtype=np.float64)
-    return store.evaluate(name)
+def initial_losses(
+    matrix: LossMatrix, rows: np.ndarray, others: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Columns, and each token's level of loss to match on there (float64, NaN in neither group).
+
+    Raises QueryError for fewer than 4 checkpoints.
+    """
+    n = len(matrix.checkpoints)
+    try:
+        parts = quarters(n)
+    except QueryError as error:
+        raise QueryError(f"{INITIAL_LOSS}: {error}; match on other covariates") from None
+    weights = np.zeros((n, len(parts)))
+    for at, part in enumerate(parts):
+        weights[part, at] = 1 / len(part)
+    both = np.concatenate([rows, others])
+    means = averages(matrix, both, weights).astype(np.float64)
+    found = []
+    for scores in true_scores(means, np.arange(len(both)) < len(rows), n):
+        values = np.full(matrix.n_tokens, np.nan)
+        values[both] = scores.values
+        found.append((scores.columns, values))
+    return found
 
 
 def _covariate(name: str, values: pd.Series, rows: np.ndarray, bins: int) -> Covariate:
@@ -157,111 +216,85 @@ def _covariate(name: str, values: pd.Series, rows: np.ndarray, bins: int) -> Cov
         codes = pd.factorize(values.astype(object), use_na_sentinel=False)[0]
         return Covariate(name, codes.astype(np.float64), False, codes.astype(np.int64))
     numbers = values.to_numpy(np.float64, na_value=np.nan)
-    return Covariate(name, numbers, True, _binned(numbers, rows, bins))
+    return Covariate(name, numbers, True, binned(numbers, rows, bins))
 
 
-def _binned(values: np.ndarray, rows: np.ndarray, bins: int) -> np.ndarray:
-    """Bins of equal values, or of quantiles of the group's; missing values have their own bin."""
-    missing = np.isnan(values)
-    known = values[rows][~missing[rows]]
-    own = np.unique(known)
-    if len(own) <= bins:
-        place = np.searchsorted(own, values).clip(0, max(len(own) - 1, 0))
-        inside = own[place] == values if len(own) else np.zeros(len(values), dtype=bool)
-    else:
-        inner = np.unique(np.quantile(known, np.arange(1, bins) / bins))
-        place = np.searchsorted(inner, values, side="right")
-        inside = (values >= own[0]) & (values <= own[-1])
-    return np.where(missing, bins + 1, np.where(inside, place, -1))
+def _curves(
+    store: Store, rows: np.ndarray, others: np.ndarray, parts: list[Part]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`Matched.trajectories` and `Matched.difference`."""
+    summation, steps = Summation(store.matrix, store.source_of_row), np.array(store.steps)
+    curves = [part_curves(summation, part) for part in parts if part.strata.n]
+    compared = steps[np.concatenate([part.columns for part in parts])]
+    own, control, difference = (
+        _at_all_steps(pd.concat(frames), steps, compared) for frames in zip(*curves, strict=True)
+    )
+    before = difference_band(*summation.pair(rows, others))
+    raw = {"before": before.estimate, "before_low": before.low, "before_high": before.high}
+    frames = {
+        "group": store.trajectory(rows),
+        "matched_group": own,
+        "control": control,
+        "rest": store.trajectory(others),
+    }
+    for name, frame in frames.items():
+        frame.insert(1, "token_group", name)
+    return pd.concat(frames.values(), ignore_index=True), difference.assign(**raw)
 
 
-@dataclass(frozen=True)
-class Strata:
-    """Matched tokens and controls in n strata, numbered from 0; each holds some of both."""
-
-    n: int
-    rows: np.ndarray
-    """Rows of the group's matched tokens, int64 (tokens,)."""
-    of_row: np.ndarray
-    """Their strata."""
-    controls: np.ndarray
-    """Rows of the controls, int64 (controls,)."""
-    of_control: np.ndarray
-    """Their strata."""
-
-    @property
-    def shares(self) -> np.ndarray:
-        """Share of the group's tokens in each stratum, float64 (n,); they sum to 1."""
-        shares: np.ndarray = np.bincount(self.of_row, minlength=self.n) / len(self.of_row)
-        return shares
-
-    @property
-    def weights(self) -> np.ndarray:
-        """Weight of each control, float64 (controls,); they sum to 1."""
-        counts = np.bincount(self.of_control, minlength=self.n)
-        weights: np.ndarray = (self.shares / counts)[self.of_control]
-        return weights
+def _at_all_steps(frame: pd.DataFrame, steps: np.ndarray, compared: np.ndarray) -> pd.DataFrame:
+    """The frame with a row for each step; those that could not be compared have only a verdict."""
+    whole = frame.set_index("checkpoint").reindex(steps)
+    counts = [name for name in ("n_tokens", "n_docs") if name in whole]
+    whole[counts] = whole[counts].fillna(0).astype(np.int64)
+    whole["verdict"] = whole["verdict"].fillna(
+        pd.Series(np.where(np.isin(steps, compared), NO_CONTROLS, LEARNING), steps)
+    )
+    return whole.reset_index(names="checkpoint")
 
 
-def match(covariates: list[Covariate], rows: np.ndarray, others: np.ndarray) -> Strata:
-    """The strata of the group's tokens `rows` and possible controls `others`, int64."""
-    code = np.zeros(len(covariates[0].bin), dtype=np.int64)
-    usable = np.ones(len(code), dtype=bool)
-    for covariate in covariates:
-        bins = covariate.bin
-        _, code = np.unique(code * (bins.max() + 2) + bins + 1, return_inverse=True)
-        usable &= bins >= 0
-    rows, others = rows[usable[rows]], others[usable[others]]
-    both = np.intersect1d(code[rows], code[others])
-    rows, others = rows[np.isin(code[rows], both)], others[np.isin(code[others], both)]
-    place = (np.searchsorted(both, code[rows]), np.searchsorted(both, code[others]))
-    return Strata(len(both), rows, place[0], others, place[1])
-
-
-def matched_bands(summation: Summation, strata: Strata) -> tuple[Band, Band]:
-    """The difference between group and controls, and the control curve, with their bands."""
-    source, n_sources, n = summation.source_of_row, summation.n_sources, len(strata.rows)
-    group = summation.group(strata.rows)
-    sums = summation.by_slot(strata.controls, strata.of_control, strata.n)
-    means = sums / np.bincount(strata.of_control, minlength=strata.n)[:, None]
-    control = strata.shares @ means
-    weights, share = strata.weights, group.counts[:, None] / n
-    weighted = summation.by_slot(strata.controls, source[strata.controls], n_sources, weights)
-    # By source: what its tokens, and what its controls, would sum to at the controls' means.
-    in_rows = _by(source[strata.rows], strata.of_row, np.full(n, 1 / n), n_sources, strata.n)
-    expected = in_rows @ means
-    of_controls = _by(source[strata.controls], strata.of_control, weights, n_sources, strata.n)
-    own = weighted - of_controls @ means
-    difference = group.mean - control
-    either = (group.counts > 0) | (np.bincount(source[strata.controls], minlength=n_sources) > 0)
-    n_docs = int(either.sum()) if group.n_docs > 1 else 0
+def part_curves(summation: Summation, part: Part) -> tuple[pd.DataFrame, ...]:
+    """The matched group, its controls, and their difference, at the part's checkpoints: frames."""
+    strata, source = part.strata, summation.source_of_row
+    near, columns = _near(summation, part.columns)
+    steps = near.matrix.checkpoints[columns]
+    group = near.group(strata.rows)
+    group = GroupSums(group.counts, group.sums[:, columns])
+    sums = ControlSums(
+        near.by_slot(strata.controls, strata.of_control, strata.n)[:, columns],
+        near.by_slot(strata.controls, source[strata.controls], near.n_sources, part.weights)[
+            :, columns
+        ],
+    )
+    difference, control = matched_bands(strata, part.weights, source, group, sums)
+    smallest = detectable(difference.standard_error, difference.degrees)
     return (
-        band(difference, group.sums / n - expected - share * difference - own, n_docs),
-        band(control, expected - share * control + own, n_docs),
+        _means(mean_band(group), steps, group.n_tokens, group.n_docs),
+        _means(control, steps, len(strata.controls), len(np.unique(source[strata.controls]))),
+        difference.frame(steps, "difference").assign(detectable=smallest),
     )
 
 
-def _by(
-    row: np.ndarray, column: np.ndarray, values: np.ndarray, n_rows: int, n_columns: int
-) -> sparse.csr_array:
-    return sparse.csr_array((values, (row, column)), shape=(n_rows, n_columns))
+def _near(summation: Summation, columns: np.ndarray) -> tuple[Summation, slice]:
+    """Sums over the blocks of the matrix that hold the columns, and where these are in them."""
+    matrix, first, last = summation.matrix, columns[0] // BLOCK, columns[-1] // BLOCK
+    start, end = first * BLOCK, (last + 1) * BLOCK
+    blocks = LossMatrix(matrix.checkpoints[start:end], matrix.blocks[first : last + 1])
+    return Summation(blocks, summation.source_of_row), slice(
+        columns[0] - start, columns[-1] - start + 1
+    )
 
 
-def _control_frame(
-    control: Band, steps: np.ndarray, strata: Strata, source: np.ndarray
-) -> pd.DataFrame:
-    frame = control.frame(steps, "mean_loss")
-    n_docs = len(np.unique(source[strata.controls]))
-    return frame.assign(n_tokens=len(strata.controls), n_docs=n_docs)
+def _means(band: Band, steps: np.ndarray, n_tokens: int, n_docs: int) -> pd.DataFrame:
+    """As `Store.trajectory`."""
+    frame = band.frame(steps, "mean_loss")
+    frame.insert(4, "n_tokens", n_tokens)
+    frame.insert(5, "n_docs", n_docs)
+    return frame
 
 
 def balance(
-    covariates: list[Covariate],
-    rows: np.ndarray,
-    others: np.ndarray,
-    matched: np.ndarray,
-    controls: np.ndarray,
-    weights: np.ndarray,
+    covariates: list[Covariate], rows: np.ndarray, others: np.ndarray, strata: Strata
 ) -> pd.DataFrame:
     """One row per covariate: feature, measure, before, after, and the means if it is a number.
 
@@ -269,12 +302,13 @@ def balance(
     controls over the group's standard deviation (Stuart 2010, Statistical Science 25:1; an absolute
     value below 0.1 usually counts as balanced), before matching of `group_mean` and `rest_mean`,
     after it of `matched_mean` and `control_mean`. That of texts and booleans is the total variation
-    distance of the two distributions, 0 to 1. `weights` float64 (controls,) sum to 1.
+    distance of the two distributions, 0 to 1. What is left of numbers after matching, the
+    regression within strata removes. That of initial_loss is for the last checkpoints.
     """
-    lines = []
+    lines, weights = [], strata.weights
     for covariate in covariates:
         one, two = covariate.values[rows], covariate.values[others]
-        three, four = covariate.values[matched], covariate.values[controls]
+        three, four = covariate.values[strata.rows], covariate.values[strata.controls]
         name = covariate.name
         if covariate.is_number:
             lines.append(_numbers(name, (one, two, three, four), weights))

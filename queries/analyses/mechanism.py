@@ -1,6 +1,6 @@
 """Mechanism: probes of attention heads next to a group's loss, and which of them changes first."""
 
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, ClassVar
 
@@ -17,13 +17,15 @@ from queries.analyses.base import (
     python_script,
 )
 from queries.errors import QueryError, StoreError
-from queries.stats.lags import Lag, lag
+from queries.stats.time_series.leads import Lead, lead
 from queries.store import Store
 
 LOSSES = ("loss_first", "loss_second")
 GAIN = "repeat_gain"
 SCORE = "prefix_matching_layer_"
 GROUP = "group"
+SMALL = 0.02
+"""A change of a score from 0 to 1 that is too small to date; a head has about 0.01 by chance."""
 
 
 @dataclass(frozen=True)
@@ -38,22 +40,38 @@ class Mechanism(WithScript):
     prefix_matching_layer_0, … (the highest score of the layer's heads, 0 to 1); and group: its
     mean loss, or that minus the baseline's (nats), with its band."""
     tables: ClassVar[Tables] = {
-        "lags": lambda found: found.lags,
+        "leads": lambda found: found.leads,
+        "variants": lambda found: found.variants,
         "curves": lambda found: found.curves,
     }
 
     @cached_property
-    def lags(self) -> pd.DataFrame:
-        """One row per probe that may come before the group: probe, probe_change, group_change
-        (from the first checkpoint to the farthest value), half_way_probe, half_way_group (steps),
-        and lead and lag in log10 steps, above 0 if the probe changes first; see
-        `queries.stats.lags.Lag`. Raises QueryError for fewer than 20 checkpoints."""
-        return lags(self.wide)
+    def leads(self) -> pd.DataFrame:
+        """One row per probe: probe, probe_change, group_change (from the first checkpoint to the
+        farthest value), half_way_probe, half_way_group (steps), lead (log10 of the factor between
+        these, above 0 if the probe changes first), low, high (what the 95% intervals of all
+        `variants` cover together: 0 is within unless they agree), and verdict: "probe leads",
+        "group leads" or "cannot tell: " and why. See `queries.stats.time_series.leads`.
+        """
+        return pd.DataFrame([_row(name, self.wide, found) for name, found in self._found.items()])
+
+    @property
+    def variants(self) -> pd.DataFrame:
+        """probe, window, baseline, lead, low, high: every way in which a lead was measured."""
+        columns = ["probe", "window", "baseline", "lead", "low", "high"]
+        tables = [found.variants.assign(probe=name) for name, found in self._found.items()]
+        measured = [table for table in tables if len(table)]
+        return pd.concat(measured or tables, ignore_index=True)[columns]
+
+    @cached_property
+    def _found(self) -> dict[str, Lead]:
+        names = [name for name in self.wide.columns if name == GAIN or name.startswith(SCORE)]
+        return {name: _lead(self.wide, name) for name in names}
 
     @property
     def frame(self) -> pd.DataFrame:
-        """`lags`."""
-        return self.lags
+        """`leads`."""
+        return self.leads
 
     def chart(self) -> Chart:
         from queries.charts import analyses
@@ -124,20 +142,27 @@ def _long(wide: pd.DataFrame) -> pd.DataFrame:
     return long.merge(bands, on=["checkpoint", "curve"], how="left")
 
 
-def lags(wide: pd.DataFrame) -> pd.DataFrame:
-    """`Mechanism.lags` of `Mechanism.wide`."""
-    steps, of_group = wide.index.to_numpy(np.int64), wide[GROUP].to_numpy()
-    names = [name for name in wide.columns if name == GAIN or name.startswith(SCORE)]
-    rows = []
-    for name in names:
-        curve = wide[name].to_numpy()
-        known = ~np.isnan(curve)
-        found = lag(steps[known], curve[known], of_group[known])
-        changes = _change(curve[known]), _change(of_group[known])
-        rows.append((name, *changes, *astuple(found)))
-    columns = ["probe", "probe_change", "group_change", *(f.name for f in fields(Lag))]
-    renamed = {"half_way_one": "half_way_probe", "half_way_two": "half_way_group"}
-    return pd.DataFrame(rows, columns=columns).rename(columns=renamed)
+def _lead(wide: pd.DataFrame, name: str) -> Lead:
+    known = wide[[name, GROUP]].dropna()
+    steps = known.index.to_numpy(np.int64)
+    probe, group = known[name].to_numpy(), known[GROUP].to_numpy()
+    if name.startswith(SCORE) and abs(_change(probe)) < SMALL:
+        return Lead.unknown(f"the score changes by less than {SMALL}")
+    return lead(steps, probe, group, names=("probe", "group"))
+
+
+def _row(name: str, wide: pd.DataFrame, found: Lead) -> dict[str, object]:
+    return {
+        "probe": name,
+        "probe_change": _change(wide[name].dropna().to_numpy()),
+        "group_change": _change(wide[GROUP].dropna().to_numpy()),
+        "half_way_probe": found.half_way_one,
+        "half_way_group": found.half_way_two,
+        "lead": found.lead,
+        "low": found.variants["low"].min(),
+        "high": found.variants["high"].max(),
+        "verdict": found.verdict,
+    }
 
 
 def _change(curve: np.ndarray) -> float:

@@ -12,7 +12,7 @@ from queries.analyses.base import Chart, Group, WithScript, python_script
 from queries.engine.matrix import LossMatrix
 from queries.engine.sums import Summation
 from queries.errors import QueryError
-from queries.stats.bands import Band, band
+from queries.stats.bands import Band, Side, one_sided
 from queries.store import Store
 from store import ngrams as models
 from store.layout import Layout
@@ -28,7 +28,7 @@ class Ngrams(WithScript):
     """A group's loss next to the n-gram losses of its tokens."""
 
     frame: pd.DataFrame
-    """checkpoint, mean_loss, low, high, n_tokens, n_docs; unigram_loss and bigram_loss, the group's
+    """`Store.trajectory`, so with low, high and verdict; unigram_loss and bigram_loss, the group's
     means (the same at every checkpoint: reference lines); unigram_correlation, bigram_correlation
     (Pearson's r over the group's tokens), each with …_low and …_high."""
 
@@ -48,11 +48,12 @@ def ngrams(
     """A group's mean loss next to its n-gram losses, and its tokens' correlation with them.
 
     Uses the features unigram_loss and bigram_loss if the store has them, otherwise
-    `ngram_losses`. After Chang and Bergen 2022 (TACL 10:1), whose models first approach unigram,
-    then bigram losses, and then depart from both; a correlation that rises and then falls says the
+    `ngram_losses`. After Chang and Bergen 2022 (TACL 10:1; abstract read), whose models first
+    predict unigram frequencies, then loosely bigram probabilities, and then depart from both. They
+    compare predicted distributions; a correlation of losses that rises and then falls says the
     same.
 
-    Bands are cluster-robust by source document: with z standardized, a token's influence on r is
+    Bands are those of `queries.stats.bands`: with z standardized, a token's influence on r is
     (z1 z2 - r (z1^2 + z2^2) / 2) / n (delta method; Hampel 1974, J. Am. Stat. Assoc. 69:383, for
     influences). The baselines are taken as given, although they were estimated. A loss equal to a
     baseline does not prove that the model learned that baseline. Raises GroupError, and QueryError
@@ -140,7 +141,8 @@ def correlation(
     own_own = (squares - 2 * mean * sums + mean**2 * np.bincount(at)[:, None]) / variance
     other_other = np.bincount(at, other**2, n_docs)[:, None]
     r = own_other.sum(axis=0) / n
-    return band(r, (own_other - r * (own_own + other_other) / 2) / n, n_docs)
+    influence = (own_other - r * (own_own + other_other) / 2) / n
+    return one_sided(Side.weighted(r, influence, np.bincount(at) / n, n))
 
 
 def _squares(matrix: LossMatrix, rows: np.ndarray, at: np.ndarray, n_docs: int) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""Overlap: do two regions of training change the same tokens, more than chance would give?"""
+"""Overlap: do two regions of training change the same tokens, more than elsewhere in the run?"""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Annotated
 
 import numpy as np
@@ -13,11 +14,12 @@ from queries.analyses.compare import refuse_other_tokens
 from queries.engine.matrix import LossMatrix
 from queries.errors import QueryError
 from queries.stats.changes import Region, refuse_bad_k, region_change
+from queries.stats.placebo import Placebos, compared, placebo_pairs
 from queries.store import Store
 
-REFERENCE_REGIONS = 20
-"""Maximum number of other regions that show how much a token usually changes."""
 SIDES = {"decreased": 1.0, "increased": -1.0}
+Level = Callable[[int], np.ndarray]
+_KEPT = 64  # checkpoints' losses, which shifted regions share
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,8 @@ class Overlap(WithScript):
 
     frame: pd.DataFrame
     """set_in_first, set_in_second ("decreased" or "increased"), k_first, k_second (sizes of the
-    lists; below k if fewer tokens changed that way), shared; expected, p_value, expected_usual,
-    p_usual, n_regions; see `overlap`."""
+    lists; below k if fewer tokens changed that way), shared; expected, p_value; expected_placebo,
+    p_placebo, needed, n_placebos, verdict; see `overlap`."""
 
     def chart(self) -> Chart:
         from queries.charts import analyses
@@ -48,29 +50,26 @@ def overlap(
     ] = None,
     other: Annotated[Store | None, Help("take the second region from this store")] = None,
 ) -> Overlap:
-    """What the k most changed tokens of two regions share, and how many chance alone would give.
+    """What the k most changed tokens of two regions share, and whether that is unusual in this run.
 
     Compares token occurrences of the group `where`; with `min_count`, token types that occur at
     least that often in it, by their mean change. With `other`, the second region is that store's.
-    Two null hypotheses:
 
-    - expected, p_value: the lists are drawn at random from all n tokens. Hypergeometric: k_first *
-      k_second / n, and the probability to share as many or more. The p is too small if some tokens
-      always change more than others, as rare ones do: they are in any two lists.
-    - expected_usual, p_usual: each token keeps its own variance. For each token type separately,
-      the changes in the second region are replaced by those of one of n_regions, drawn evenly: the
-      second one and the nearest others with as many checkpoints, none of which shares a
-      checkpoint with either region or another one. A token counts as shared if it is among the
-      k_second most changed of the drawn region: only its rank counts, as changes become smaller
-      during training. This permutes region labels within types, so it is exact (Pesarin and
-      Salmaso 2010, Permutation Tests for Complex Data, chapter 1) if, apart from what the two
-      regions have in common, each type's ranks are exchangeable and independent between types;
-      occurrences of a type change together. The probability is summed exactly: the number shared
-      is a sum of independent counts, one per type. NaN if there is no other region.
+    - expected_placebo, p_placebo, n_placebos: the same lists in placebo pairs of regions, with the
+      same widths and gap elsewhere in the run (`queries.stats.placebo`; with `other`, at the steps
+      that both stores have). Some tokens always change more than others, and what noise moves in
+      one region it moves back in the next, so lists overlap everywhere. The p-value is the rank of
+      the pair among the placebos, adjusted for the four rows; `needed` is the smallest number of
+      shared tokens for which it would be below 0.05. With fewer than 10 placebos there is no p and
+      `verdict` says so; with fewer than 20 the p cannot be below 0.05.
+    - expected, p_value: lists drawn at random from all n tokens (hypergeometric: k_first * k_second
+      / n, and the probability to share as many or more). This says only that chance does not fill
+      the lists, not that the regions have anything in common.
 
     Two regions that meet at a checkpoint share its losses with opposite signs: whatever is unusual
-    at that step "increased" before and "decreased" after. To exclude this, begin the second region
-    one checkpoint later. Raises GroupError; QueryError; StoreError for stores of other tokens.
+    at that step "increased" before and "decreased" after. So it does in the placebos; but to
+    exclude it, begin the second region one checkpoint later. Raises GroupError; QueryError;
+    StoreError for stores of other tokens.
     """
     refuse_bad_k(k)
     if other:
@@ -96,9 +95,14 @@ class Units:
 
     def change(self, matrix: LossMatrix, region: Region) -> np.ndarray:
         """Mean change of each unit from the region's first to its last checkpoint, in nats."""
-        change = region_change(matrix, self.rows, region)
-        counts = np.bincount(self.unit_of_row)
-        means: np.ndarray = np.bincount(self.unit_of_row, change) / counts
+        return self._means(region_change(matrix, self.rows, region))
+
+    def level(self, matrix: LossMatrix, step: int) -> np.ndarray:
+        """Mean loss of each unit at a checkpoint, in nats, float32 (units,)."""
+        return self._means(matrix.column(step)[self.rows]).astype(np.float32)
+
+    def _means(self, values: np.ndarray) -> np.ndarray:
+        means: np.ndarray = np.bincount(self.unit_of_row, values) / np.bincount(self.unit_of_row)
         return means
 
 
@@ -126,73 +130,73 @@ def overlaps(
     k: int,
 ) -> pd.DataFrame:
     """`Overlap.frame`; `region` is one of `first`, `second_region` one of `second`."""
-    usual = usual_regions(second.checkpoints, second_region, region)
-    change = units.change(first, region)
-    changes = [units.change(second, r) for r in (second_region, *usual)]
-    lists = {side: _lists(changes, side, k) for side in SIDES}
-    rows = [_row(units, _most(change, a, k), lists[b], (a, b)) for a in SIDES for b in SIDES]
-    return pd.DataFrame(rows)
+    change, second_change = units.change(first, region), units.change(second, second_region)
+    lists = {side: _most(change, side, k) for side in SIDES}
+    second_lists = {side: _most(second_change, side, k) for side in SIDES}
+    observed = _shared(lists, second_lists)
+    sizes = [{side: len(found) for side, found in each.items()} for each in (lists, second_lists)]
+    pairs = _placebos(first.checkpoints, second.checkpoints, region, second_region)
+    levels = [
+        lru_cache(_KEPT)(partial(units.level, matrix))
+        for matrix in ((first, second) if first is not second else (first,))
+    ]
+    counts = [_placebo_counts((levels[0], levels[-1]), pair, sizes) for pair in pairs]
+    placebos = compared(observed, np.array(counts, dtype=np.int64).reshape(-1, len(observed)))
+    return _frame(observed, sizes, len(units.type_of_unit), placebos)
 
 
-def usual_regions(steps: np.ndarray, region: Region, avoid: Region) -> list[Region]:
-    """Regions with as many checkpoints as `region` that share none with it, `avoid` or each other.
+def _placebos(
+    steps: np.ndarray, other_steps: np.ndarray, region: Region, second_region: Region
+) -> list[tuple[Region, Region]]:
+    """Placebo pairs at the steps that both runs have; none if either lacks an end of a region."""
+    common = np.intersect1d(steps, other_steps)
+    if not np.isin([*region, *second_region], common).all():
+        return []
+    at = np.searchsorted(common, [*region, *second_region]).tolist()
+    return [
+        ((int(common[a]), int(common[b])), (int(common[c]), int(common[d])))
+        for (a, b), (c, d) in placebo_pairs(common, (at[0], at[1]), (at[2], at[3]))
+    ]
 
-    `steps` int64 (checkpoints,), increasing; nearest first; at most 20 of them.
+
+def _placebo_counts(
+    levels: tuple[Level, Level], pair: tuple[Region, Region], sizes: list[dict[str, int]]
+) -> np.ndarray:
+    """`_shared` of a placebo pair, whose lists are as long as the observed ones.
+
+    `levels` give the units' losses at a step, in the first store and in the second.
     """
-    in_region = (steps >= region[0]) & (steps <= region[1])
-    free = np.flatnonzero(~in_region & ~((steps >= avoid[0]) & (steps <= avoid[1])))
-    width, start = int(in_region.sum()), int(in_region.argmax())
-    runs = np.split(free, np.flatnonzero(np.diff(free) > 1) + 1)
-    tiles = [tile for run in runs for tile in _tiles(run, width, start)]
-    nearest = sorted(tiles, key=lambda tile: abs(tile - start))[:REFERENCE_REGIONS]
-    return [(int(steps[at]), int(steps[at + width - 1])) for at in nearest]
+    lists = []
+    for level, region, size in zip(levels, pair, sizes, strict=True):
+        change = level(region[1]) - level(region[0])
+        lists.append({side: _lowest(change * sign, size[side]) for side, sign in SIDES.items()})
+    return _shared(*lists)
 
 
-def _tiles(run: np.ndarray, width: int, start: int) -> Iterator[int]:
-    """Columns at which regions begin in a run of free columns, from the end nearer to `start`."""
-    left_over = len(run) % width if len(run) and run[0] < start else 0
-    for at in range(left_over, len(run) - width + 1, width):
-        yield int(run[at])
+def _shared(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> np.ndarray:
+    """How many units each two lists share, in the order of `Overlap.frame`, int64 (4,)."""
+    return np.array([len(np.intersect1d(first[a], second[b])) for a in SIDES for b in SIDES])
 
 
-def _lists(changes: list[np.ndarray], side: str, k: int) -> list[np.ndarray]:
-    """The most changed units of each region; all lists are as long as the first."""
-    most = _most(changes[0], side, k)
-    return [most, *(_lowest(change * SIDES[side], len(most)) for change in changes[1:])]
-
-
-def _row(
-    units: Units, one: np.ndarray, lists: list[np.ndarray], sides: tuple[str, str]
-) -> dict[str, object]:
-    hits = np.array([np.isin(one, other) for other in lists])
-    shared = int(hits[0].sum())
-    chance = stats.hypergeom(len(units.type_of_unit), len(lists[0]), len(one))
-    usual = _usual(hits, units.type_of_unit[one])
-    known = len(lists) > 1
-    return {
-        "set_in_first": sides[0],
-        "set_in_second": sides[1],
-        "k_first": len(one),
-        "k_second": len(lists[0]),
-        "shared": shared,
-        "expected": float(chance.mean()),
-        "p_value": float(chance.sf(shared - 1)),
-        "expected_usual": float(hits.mean(axis=0).sum()) if known else np.nan,
-        "p_usual": min(float(usual[shared:].sum()), 1.0) if known else np.nan,
-        "n_regions": len(lists),
-    }
-
-
-def _usual(hits: np.ndarray, types: np.ndarray) -> np.ndarray:
-    """Probabilities of 0, 1, … hits if each type draws one of the rows of `hits`.
-
-    `hits` bool (regions, tokens): is the token in that region's list? `types` int64 (tokens,).
-    """
-    probability = np.ones(1)
-    for of_type in np.unique(types):
-        counts = hits[:, types == of_type].sum(axis=1)
-        probability = np.convolve(probability, np.bincount(counts) / len(hits))
-    return np.append(probability, np.zeros(hits.shape[1] + 1 - len(probability)))
+def _frame(
+    observed: np.ndarray, sizes: list[dict[str, int]], n_units: int, placebos: Placebos
+) -> pd.DataFrame:
+    sides = [(a, b) for a in SIDES for b in SIDES]
+    frame = pd.DataFrame(sides, columns=["set_in_first", "set_in_second"])
+    frame["k_first"] = [sizes[0][a] for a, _ in sides]
+    frame["k_second"] = [sizes[1][b] for _, b in sides]
+    frame["shared"] = observed
+    frame["expected"] = frame["k_first"] * frame["k_second"] / n_units
+    frame["p_value"] = stats.hypergeom.sf(
+        observed - 1, n_units, frame["k_second"].to_numpy(), frame["k_first"].to_numpy()
+    )
+    return frame.assign(
+        expected_placebo=placebos.mean,
+        p_placebo=placebos.p_value,
+        needed=placebos.needed,
+        n_placebos=placebos.n,
+        verdict=placebos.verdict,
+    )
 
 
 def _most(change: np.ndarray, side: str, k: int) -> np.ndarray:

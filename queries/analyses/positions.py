@@ -11,7 +11,7 @@ from queries.analyses.base import Chart, Group, WithScript, sql_script
 from queries.catalog import sql_scripts
 from queries.engine.sums import Summation
 from queries.errors import GroupError
-from queries.stats.bands import band
+from queries.stats.bands import Side, one_sided
 from queries.store import Store
 
 PER_DOUBLING = 2
@@ -77,7 +77,8 @@ class PositionSlope(WithScript):
     """The slope of the loss over the log of the position."""
 
     frame: pd.DataFrame
-    """checkpoint, slope, low, high (nats per doubling; negative: later tokens are easier)."""
+    """checkpoint, slope, low, high (nats per doubling; negative: later tokens are easier),
+    n_docs_effective, verdict."""
 
     def chart(self) -> Chart:
         from queries.charts import curves
@@ -91,37 +92,43 @@ def position_slope(
     """How much the loss changes with each doubling of the position, at each checkpoint.
 
     The slope of loss on log2(position) over the group's tokens by least squares, with a 95% band
-    clustered by source document: the influence of a token is (x - mean x) (loss - fitted) / sum of
-    (x - mean x)^2 (Liang and Zeger 1986, Biometrika 73:13), t quantile as in `queries.stats.bands`.
-    The curve need not be straight, and later positions hold other tokens: compare with matched
-    ones. Raises GroupError, also if all tokens have the same position.
+    by the jackknife over source documents, as in `queries.stats.bands`; effective documents are
+    those of the squared deviations of x from its mean. The curve need not be straight, and later
+    positions hold other tokens: compare with matched ones. Raises GroupError, also if all tokens
+    have the same position.
     """
     rows, position = _positions(store, where)
     if position.min() == position.max():
         raise GroupError(f"all tokens of `{where}` have position {position[0]}: widen the group")
     summation = Summation(store.matrix, store.source_of_row)
-    slope, influence = _slopes(summation, rows, np.log2(position))
-    n_docs = len(np.unique(store.source_of_row[rows]))
-    frame = band(slope, influence, n_docs).frame(np.array(store.steps), "slope")
+    band = one_sided(_slope(summation, rows, np.log2(position)))
+    frame = band.frame(np.array(store.steps), "slope")
     query = sql.read("analyses/position_slope")
     code = sql_script(sql_scripts.script(store, {"token_group": where}, query))
     return PositionSlope(frame, code=code)
 
 
-def _slopes(summation: Summation, rows: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Least-squares slopes of loss on `x`, float64 (rows,), with the influence of each source.
+def _slope(summation: Summation, rows: np.ndarray, x: np.ndarray) -> Side:
+    """Least-squares slope of loss on `x`, float64 (rows,), and what each source does to it.
 
-    float64 (checkpoints,) and (sources, checkpoints).
+    The slope without a source solves the normal equations of the other sources; in terms of the
+    source's residuals: MacKinnon, Nielsen and Webb 2023, J. Applied Econometrics 38:671.
     """
     off = x - x.mean()
-    weights = off / (off**2).sum()
-    source, n_sources = summation.source_of_row[rows], summation.n_sources
-    weighted = summation.by_slot(rows, source, n_sources, weights)
-    slope = weighted.sum(axis=0)
-    mean = summation.group(rows).mean
-    of_source = np.bincount(source, weights, n_sources)[:, None]
-    of_fit = np.bincount(source, weights * off, n_sources)[:, None]
-    return slope, weighted - of_source * mean - of_fit * slope
+    spread, n, n_sources = float((off**2).sum()), len(rows), summation.n_sources
+    source = summation.source_of_row[rows]
+    sums = summation.group(rows)
+    products = summation.by_slot(rows, source, n_sources, off)
+    slope = products.sum(axis=0) / spread
+    total_off = np.bincount(source, off, n_sources)[:, None]
+    own_spread = np.bincount(source, off**2, n_sources)[:, None]
+    others = n - sums.counts[:, None]
+    residual = sums.sums - sums.counts[:, None] * sums.mean - total_off * slope
+    weighted = products - total_off * sums.mean - own_spread * slope
+    determinant = others * (spread - own_spread) - total_off**2
+    determinant[determinant <= 1e-12 * n * spread] = np.inf  # no slope without that source
+    left_out = (total_off * residual + others * weighted) / determinant
+    return Side(slope, left_out, own_spread[:, 0] / spread, n)
 
 
 @dataclass(frozen=True)
@@ -129,7 +136,8 @@ class InContextScore(WithScript):
     """Mean loss at a late position minus that at an early one."""
 
     frame: pd.DataFrame
-    """checkpoint, difference, low, high (nats); more negative: more in-context learning."""
+    """checkpoint, difference, low, high (nats), n_docs_effective, verdict. More negative: more
+    in-context learning."""
     late: int
     early: int
 

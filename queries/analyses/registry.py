@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from inspect import signature
 from typing import get_type_hints
 
+from queries.analyses.age_of_acquisition import age_of_acquisition
 from queries.analyses.base import Argument, Result, arguments_of
 from queries.analyses.clusters import clusters
 from queries.analyses.compare import compare
@@ -23,6 +24,7 @@ from queries.analyses.rho_1 import rho_1
 from queries.analyses.type_changes import type_changes
 
 __all__ = [  # what `queries` exports
+    "age_of_acquisition",
     "clusters",
     "compare",
     "events",
@@ -125,7 +127,7 @@ ANALYSES = (
     Analysis(
         "overlap",
         "Overlap",
-        "Tokens that change most in each of two regions, and the overlap expected by chance.",
+        "Tokens among the most changed in both of two regions, compared with placebo regions.",
         overlap,
         REGIONS,
         "data/demo 1380 1640 1660 2300 --types 20",
@@ -141,7 +143,7 @@ ANALYSES = (
     Analysis(
         "clusters",
         "Clusters",
-        "Clusters of trajectories: tokens that are learned in a similar way.",
+        "Clusters of trajectories: tokens that are learned in a similar way, if there are any.",
         clusters,
         TOKENS,
         "data/demo --clusters 4",
@@ -154,6 +156,15 @@ ANALYSES = (
         TOKENS,
         "data/demo --log",
         alias="rho",
+    ),
+    Analysis(
+        "age_of_acquisition",
+        "Age of acquisition",
+        "The step at which a sigmoid fitted to each token type's loss is half-way down.",
+        age_of_acquisition,
+        TOKENS,
+        "data/demo --vocabulary 512",
+        alias="acquisition",
     ),
     Analysis(
         "positions",

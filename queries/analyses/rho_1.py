@@ -49,10 +49,11 @@ def rho_1(
 
     Lin et al. 2024, "Rho-1: Not All Tokens Are What You Need" (arXiv:2404.07965): a line is fitted
     to each token's losses by least squares. H->L if it falls by more than 0.2 nats from the first
-    checkpoint to the last; L->H if it rises by more; otherwise L->L if it ends at or below the
-    group's mean loss at the last checkpoint, and H->H if above. Their checkpoints were evenly
-    spaced; here each has the weight of the part of the axis that it represents. The axis is the
-    step, or log10(1 + step) with `log`, which suits runs from scratch, whose losses fall early.
+    checkpoint to the last; L->H if it rises by more; otherwise L->L if the token's own loss at the
+    last checkpoint is at most the group's mean loss there, and H->H if it is higher (their appendix
+    D.1). Their checkpoints were evenly spaced; here each has the weight of the part of the axis
+    that it represents. The axis is the step, or log10(1 + step) with `log`, which suits runs from
+    scratch, whose losses fall early.
 
     `save` keeps the categories as a feature, a column of `tokens`. Raises GroupError, and
     QueryError for fewer than two checkpoints or an unusable feature name.
@@ -76,8 +77,8 @@ def categories(matrix: LossMatrix, rows: np.ndarray, log: bool) -> pd.DataFrame:
     """row, category, start, end (nats) of the tokens `rows`, int64 (n,)."""
     at = matrix.checkpoints.astype(np.float64)
     start, end = _line_ends(matrix, rows, np.log10(1 + at) if log else at)
-    mean = float(matrix.column(int(matrix.checkpoints[-1]))[rows].mean(dtype=np.float64))
-    steady = np.where(end <= mean, "L->L", "H->H")
+    last = matrix.column(int(matrix.checkpoints[-1]))[rows]
+    steady = np.where(last <= last.mean(dtype=np.float64), "L->L", "H->H")
     found = np.where(
         end - start < -CHANGED, "H->L", np.where(end - start > CHANGED, "L->H", steady)
     )

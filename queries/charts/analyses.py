@@ -9,6 +9,7 @@ import pandas as pd
 
 from queries.charts import curves, heat_map, theme
 from queries.charts.theme import BLUE, GREY, ORANGE
+from queries.stats.cluster_number import DEPTH, FLOOR
 
 UPPER, LOWER = 300, 200
 """Pixels of stacked panels."""
@@ -16,9 +17,16 @@ SHOWN = 30
 """Rows of a leaderboard that are drawn."""
 BALANCED = 0.1
 """Standard deviations: a standardized difference below this is usually called balanced."""
-_BY = {"lead": "half-way points", "lag": "increments"}
+_VARIANTS = {
+    ("whole", "levels"): "middle of the levels",
+    ("whole", "level"): "step on a level",
+    ("whole", "line"): "step on a line",
+    ("inner", "level"): "step on a level, inner window",
+    ("inner", "line"): "step on a line, inner window",
+}
+"""Of a lead: window and baseline."""
 _SIDES = {"before": "before matching", "after": "after matching"}
-_REFERENCES = {"stability": "these tokens", "cloud_stability": "a Gaussian cloud without clusters"}
+_GAPS = {"gap": "these tokens", "null_gap": "normal curves with the same covariance"}
 
 
 def events(
@@ -46,9 +54,9 @@ def events(
 def explain(rows: pd.DataFrame, first: int, last: int) -> alt.LayerChart:
     """Groups that changed differently from all other tokens, with two standard errors.
 
-    kind, token_group, difference, standard_error (nats); the first SHOWN rows.
+    kind, token_group, difference, standard_error (nats); the first SHOWN rows with an error.
     """
-    shown = rows.head(SHOWN)
+    shown = rows.dropna(subset=["standard_error"]).head(SHOWN)
     reach = 2 * shown["standard_error"]
     shown = shown.assign(
         low=shown["difference"] - reach,
@@ -75,11 +83,15 @@ def explain(rows: pd.DataFrame, first: int, last: int) -> alt.LayerChart:
 
 
 def overlap(rows: pd.DataFrame) -> alt.Chart:
-    """Tokens in both lists, next to what chance would give.
+    """Tokens in both lists, next to what placebo regions share and what chance would give.
 
-    set_in_first, set_in_second, shared, expected, expected_usual.
+    set_in_first, set_in_second, shared, expected, expected_placebo.
     """
-    names = {"shared": "shared", "expected": "by chance", "expected_usual": "usual"}
+    names = {
+        "shared": "shared",
+        "expected_placebo": "in placebo regions, on average",
+        "expected": "by chance",
+    }
     pairs = rows["set_in_first"] + ", then " + rows["set_in_second"]
     long = pd.concat(
         [
@@ -92,7 +104,7 @@ def overlap(rows: pd.DataFrame) -> alt.Chart:
         x=alt.X("n:Q", title="tokens in both lists"),
         y=_category("pair"),
         yOffset=alt.YOffset("tokens:N", sort=list(names.values())),
-        color=theme.color("tokens", list(names.values()), [BLUE, GREY, ORANGE]),
+        color=theme.color("tokens", list(names.values()), [BLUE, ORANGE, GREY]),
         tooltip=[alt.Tooltip("pair:N"), alt.Tooltip("tokens:N"), alt.Tooltip("n:Q", format=".2f")],
     )
     return theme.finish(drawn, 60 * max(len(rows), 1), "Tokens that changed in both regions")
@@ -112,6 +124,26 @@ def type_changes(types: pd.DataFrame) -> alt.LayerChart:
     )
     layers = [theme.rule_at(0), drawn]
     return theme.overlay(layers, UPPER, "Mean change in loss of every token type")
+
+
+def age_of_acquisition(types: pd.DataFrame) -> alt.Chart:
+    """Token types by how often they occur and when they were acquired: token_str, n_tokens, step.
+
+    Types without a step are left out.
+    """
+    known = types[types["step"].notna()]
+    points = alt.Chart(known.assign(token="⟦" + known["token_str"] + "⟧"))
+    drawn: alt.Chart = points.mark_point(filled=True, size=28, opacity=0.6, color=BLUE).encode(
+        x=alt.X("n_tokens:Q", title="occurrences (log)").scale(type="log", nice=False),
+        y=alt.Y("step:Q", title="age of acquisition (step, log)").scale(type="log", nice=False),
+        tooltip=[
+            alt.Tooltip("token:N"),
+            alt.Tooltip("n_tokens:Q", title="occurrences", format=","),
+            alt.Tooltip("step:Q", title="step", format=",.0f"),
+            alt.Tooltip("threshold:Q", title="threshold (nats)", format=".2f"),
+        ],
+    )
+    return theme.finish(drawn, UPPER, "Age of acquisition of every token type")
 
 
 def mechanism(found: pd.DataFrame) -> alt.VConcatChart:
@@ -135,32 +167,34 @@ def mechanism(found: pd.DataFrame) -> alt.VConcatChart:
     )
 
 
-def leads(frame: pd.DataFrame) -> alt.LayerChart:
-    """probe, and lead, lag (log10 of the factor between steps), each with …_low and …_high."""
-    parts = [
-        frame[["probe", name, f"{name}_low", f"{name}_high"]]
-        .set_axis(["probe", "value", "low", "high"], axis=1)
-        .assign(by=title)
-        for name, title in _BY.items()
-    ]
-    titles = list(_BY.values())
-    base = alt.Chart(pd.concat(parts, ignore_index=True)).encode(
+def leads(variants: pd.DataFrame) -> alt.LayerChart:
+    """Every way to measure a lead: probe, window, baseline, lead, low, high (log10 of factors)."""
+    ways = zip(variants["window"], variants["baseline"], strict=True)
+    factors = {f"{name}_factor": 10 ** variants[name] for name in ("lead", "low", "high")}
+    frame = variants.assign(by=[_VARIANTS[way] for way in ways], **factors)
+    titles = list(_VARIANTS.values())
+    title = "factor between the half-way steps (above 1: the probe moves first)"
+    ends = variants[["low", "high"]].to_numpy(dtype=np.float64)
+    reach = 1.02 * 10 ** float(np.abs(ends).max())
+    scale = alt.Scale(type="log", domain=[1 / reach, reach], nice=False)
+    base = alt.Chart(frame).encode(
         y=_category("probe"),
         yOffset=alt.YOffset("by:N", sort=titles),
-        color=theme.color("by", titles, [BLUE, ORANGE]),
+        color=theme.color("by", titles),
         tooltip=[
             alt.Tooltip("probe:N"),
-            alt.Tooltip("by:N"),
-            alt.Tooltip("value:Q", title="log10 step", format="+.3f"),
-            alt.Tooltip("low:Q", title="from", format="+.3f"),
-            alt.Tooltip("high:Q", title="to", format="+.3f"),
+            alt.Tooltip("by:N", title="measured by"),
+            alt.Tooltip("lead_factor:Q", title="factor", format=".3f"),
+            alt.Tooltip("low_factor:Q", title="from", format=".3f"),
+            alt.Tooltip("high_factor:Q", title="to", format=".3f"),
         ],
     )
-    title = "log10 step by which the group is behind (above 0: the probe changes first)"
     points = base.mark_point(filled=True, size=80, opacity=1)
-    bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q")
-    layers = [theme.rule_at(0, "x"), bars, points.encode(x=alt.X("value:Q", title=title))]
-    return theme.overlay(layers, 120 + 44 * len(frame), "Leads and lags of the probes")
+    points = points.encode(x=alt.X("lead_factor:Q", title=title, scale=scale))
+    bars = base.mark_rule(strokeWidth=2)
+    bars = bars.encode(x=alt.X("low_factor:Q", title=title, scale=scale), x2="high_factor:Q")
+    height = 120 + 60 * frame["probe"].nunique()
+    return theme.overlay([theme.rule_at(1, "x"), bars, points], height, "Leads of the probes")
 
 
 def matched(trajectories: pd.DataFrame, difference: pd.DataFrame) -> alt.VConcatChart:
@@ -227,24 +261,41 @@ def clusters(means: pd.DataFrame) -> alt.VConcatChart:
     )
 
 
-def stability(frame: pd.DataFrame, chosen: int) -> alt.LayerChart:
-    """Stability over the number of clusters: k, stability, cloud_stability; `chosen` is ringed."""
-    long = frame.melt("k", list(_REFERENCES), "of", "index")
-    long = long.assign(of=long["of"].map(_REFERENCES))
+def stability(frame: pd.DataFrame, chosen: int) -> alt.VConcatChart:
+    """Stability and gaps over the number of clusters; `chosen` is ringed (1: none is).
+
+    k, stability, gap, null_gap.
+    """
+    title = "stability (adjusted Rand index)"
+    stable = frame[["k"]].assign(of=_GAPS["gap"], value=frame["stability"])
+    gaps = frame.melt("k", list(_GAPS), "of", "value").dropna()
+    gaps = gaps.assign(of=gaps["of"].map(_GAPS))
+    return theme.stack(
+        _over_k(stable, chosen, title, FLOOR), _over_k(gaps, chosen, "density between", DEPTH)
+    )
+
+
+def _over_k(long: pd.DataFrame, chosen: int, title: str, limit: float) -> alt.LayerChart:
+    """k, of, value; a dashed line at the value that clusters need."""
     base = alt.Chart(long).encode(
         x=alt.X("k:O", title="number of clusters").axis(labelAngle=0),
-        y=theme.loss("index", "stability (adjusted Rand index)").scale(domain=[0, 1]),
-        color=theme.color("of", list(_REFERENCES.values()), [BLUE, GREY]),
+        y=theme.loss("value", title),
+        color=theme.color("of", list(_GAPS.values()), [BLUE, GREY]),
         tooltip=[
             alt.Tooltip("k:O", title="clusters"),
             alt.Tooltip("of:N"),
-            alt.Tooltip("index:Q", title="adjusted Rand index", format=".2f"),
+            alt.Tooltip("value:Q", title=title, format=".2f"),
         ],
     )
-    is_chosen = (alt.datum.k == chosen) & (alt.datum.of == _REFERENCES["stability"])
+    is_chosen = (alt.datum.k == chosen) & (alt.datum.of == _GAPS["gap"])
     ring = base.transform_filter(is_chosen).mark_point(size=260, strokeWidth=2, filled=False)
-    layers = [base.mark_line(strokeWidth=1.8), base.mark_point(filled=True, size=50), ring]
-    return theme.overlay(layers, 230, "Stability of each number of clusters")
+    layers = [
+        theme.rule_at(limit),
+        base.mark_line(strokeWidth=1.8),
+        base.mark_point(filled=True, size=50),
+        ring,
+    ]
+    return theme.overlay(layers, LOWER, f"{title.capitalize()} of each number of clusters")
 
 
 def rho_1(summary: pd.DataFrame) -> alt.Chart:

@@ -15,12 +15,11 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from scipy import stats
 
 from queries import sql
 from queries.engine.clauses import message_of, objection, place
 from queries.errors import QueryError, StoreError
-from queries.stats.bands import LEVEL
+from queries.stats.bands import LARGEST, t_quantile
 from store.layout import Layout
 
 TIME_LIMIT = 60.0
@@ -369,7 +368,9 @@ RELATIONS = {
 }
 """Tables and views, whose names a group may not have."""
 MACROS = (
-    "catalog/group_influence",
+    "catalog/leave_one_out",
+    "catalog/tenths",
+    "catalog/cannot_tell",
     "catalog/trajectory",
     "catalog/difference",
     "catalog/ratio",
@@ -382,10 +383,8 @@ def create_relations(connection: duckdb.DuckDBPyConnection) -> None:
     """Create all views and macros. Raises duckdb.Error."""
     for name in VIEWS:
         connection.execute(sql.read(name))
-    ((n_sources,),) = connection.sql("select count(distinct source) from docs").fetchall()
-    degrees = np.arange(1, n_sources)
-    quantiles = np.asarray(stats.t.ppf((1 + LEVEL) / 2, degrees))
-    values = {"degrees": degrees.tolist(), "quantiles": quantiles.tolist()}
+    tenths = np.arange(10, 10 * LARGEST + 1)
+    values = {"tenths": tenths.tolist(), "quantiles": t_quantile(tenths / 10).tolist()}
     connection.execute(sql.read("catalog/t_quantiles"), values)
     for name in MACROS:
         connection.execute(sql.read(name))

@@ -10,7 +10,7 @@ from queries import sql
 from queries.groups.templates.base import literal, shown
 from queries.store import Store
 
-DOCUMENT = "document"
+DOCUMENT, TOKEN_TYPE = "document", "token type"
 _BANDS = {
     "frequency": ("corpus_count", 10),
     "position": ("position", 2),
@@ -91,4 +91,4 @@ def _types(facts: pd.DataFrame, min_count: int) -> Candidates:
     label = np.where(enough, np.cumsum(enough) - 1, -1)[of_token]
     names = [shown(text) for text in facts["token_str"].iloc[first[enough]]]
     clauses = [f"token_id = {id_}" for id_ in ids[enough].tolist()]
-    return Candidates("token type", label, names, clauses)
+    return Candidates(TOKEN_TYPE, label, names, clauses)

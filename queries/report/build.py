@@ -2,14 +2,14 @@
 
 import pandas as pd
 
-from queries.analyses.events import Event
 from queries.catalog import sql_scripts
 from queries.report import change_sections, pair_sections
 from queries.report import change_sections as region
 from queries.report.change_sections import SelectedRegion
 from queries.report.model import MEANS, Exhibit, Report, Section
-from queries.report.numbers import chance, count, known, number, plain, span, step
+from queries.report.numbers import count, known, number, plain, span, step
 from queries.report.pairs import reader
+from queries.stats.time_series.events import DESCRIPTION, EVENT, Event, p_text
 from queries.store import Store
 from store.manifest import FORMAT_VERSION
 
@@ -87,8 +87,13 @@ def _irregular(store: Store) -> list[str]:
     return found
 
 
-_EVENTS = {"spike": "Spike", "hump": "Hump", "fastest_fall": "Fastest fall"}
-TABLE = ["kind", "first", "peak", "last", "size", "noise_ratio", "p_value"]
+_EVENTS = {
+    "spike": "Spike",
+    "hump": "Hump",
+    "fastest_fall": "Fastest fall",
+    "largest_rise": "Largest rise",
+}
+TABLE = ["kind", "first", "peak", "last", "size", "noise_ratio", "p_value", "verdict"]
 
 
 def report(store: Store) -> Report:
@@ -166,7 +171,13 @@ def _events(found: pd.DataFrame) -> list[str]:
     if lines.empty:
         return ["No rise and no fastest fall is larger than the noise."]
     return [
-        f"{_EVENTS[e.kind]}: {span(e.first, e.last)}, {plain(e.size)} nats ({chance(e.p_value)} "
-        "under noise alone)."
+        f"{_EVENTS[e.kind]}: {span(e.first, e.last)}, {plain(e.size)} nats ({_basis(e)})."
         for e in (Event(*line) for line in lines.itertuples(index=False, name=None))
     ]
+
+
+def _basis(event: Event) -> str:
+    """The p-value, or why there is none."""
+    if event.verdict == EVENT:
+        return f"{p_text(event.p_value)} under noise alone"
+    return "a description, not tested" if event.verdict == DESCRIPTION else event.verdict

@@ -5,18 +5,22 @@ The region is that of the largest spike, otherwise that of the fastest fall or t
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from queries.analyses.events import FEWEST, events
+from queries.analyses.events import events
 from queries.analyses.overlap import overlap
 from queries.catalog import sql_scripts
 from queries.errors import QueryError
 from queries.report import sentences
 from queries.report.model import HISTOGRAM, TOKENS, Exhibit, GroupSize, Section
-from queries.report.numbers import chance, count, listed, plain, span, step
+from queries.report.numbers import count, listed, plain, span, step
 from queries.stats.changes import Region, Zoom
+from queries.stats.time_series.events import CANNOT_TELL, FEWEST, p_text, smallest_rise
 from queries.store import Store
 
+WITHIN = 10
+"""Checkpoints of the rise whose smallest visible size is stated."""
 _RISES = {"spike": "spike", "hump": "hump (a rise and fall wider than 0.3 log10 steps)"}
 
 
@@ -54,10 +58,10 @@ def _rise(store: Store, kind: str, rises: pd.DataFrame, found: pd.DataFrame) -> 
     largest = rises.iloc[int(rises["size"].argmax())]
     first, peak, last = (int(largest[end]) for end in ("first", "peak", "last"))
     seen = [
-        f"The mean loss has {count(len(rises), kind)}. The largest rises by "
-        f"{plain(largest['size'])} nats from step {step(first)} to its peak at {step(peak)} and "
-        f"ends at step {step(last)} ({largest['noise_ratio']:.0f} times the noise from checkpoint "
-        f"to checkpoint, {chance(largest['p_value'])})."
+        f"{count(len(rises), kind)} of the mean loss found. The largest rises by "
+        f"{plain(largest['size'])} nats from step {step(first)} to its peak at {step(peak)} and is "
+        f"back at step {step(last)} (its steepest rise is {largest['noise_ratio']:.0f} times the "
+        f"noise at that distance, {p_text(largest['p_value'])})."
     ]
     others = rises.drop(index=largest.name)
     if len(others):
@@ -68,7 +72,15 @@ def _rise(store: Store, kind: str, rises: pd.DataFrame, found: pd.DataFrame) -> 
 
 
 def _fall(store: Store, found: pd.DataFrame) -> SelectedRegion:
-    none = "No spike: the mean loss has no rise and fall that is larger than the noise."
+    none = (
+        f"No spike: whether there is one is unknown ({CANNOT_TELL})."
+        if (found["verdict"] == CANNOT_TELL).any()
+        else "No spike: the mean loss has no rise and fall that is larger than the noise."
+    )
+    none += (
+        f" To be reported, it must rise by about {plain(_smallest_rise(store))} nats within "
+        f"{WITHIN} checkpoints."
+    )
     falls = found[found["kind"] == "fastest_fall"]
     if falls.empty or falls["first"].iloc[0] >= falls["last"].iloc[0]:
         return _largest_rise(store, none, found)
@@ -83,6 +95,11 @@ def _fall(store: Store, found: pd.DataFrame) -> SelectedRegion:
     end = store.steps[min(at + 1 + width, len(store.steps) - 1)]
     after = _next_region(store, (region[1], end))
     return SelectedRegion("fastest_fall", region, after, (none, text), (none,), found)
+
+
+def _smallest_rise(store: Store) -> float:
+    mean = store.trajectories({"": "true"})["mean_loss"].to_numpy()
+    return smallest_rise(np.array(store.steps), mean, WITHIN)
 
 
 def _without_events(store: Store) -> SelectedRegion:

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 
+import pandas as pd
+
 from queries.analyses.matched import matched
+from queries.analyses.positions import position_slope
 from queries.catalog import sql_scripts
 from queries.errors import QueryError
 from queries.report import numbers, sentences
 from queries.report.model import DIFFERENCE, MEANS, Exhibit, Section
 from queries.report.numbers import better, count
 from queries.report.pairs import Pair, Question, Reader, positions, surnames, words
-from queries.stats.simultaneous_bands import FEWEST_DOCS
 
 BANDS = "Bands: 95% for each checkpoint separately, with source documents as the sampled unit."
 WIDE = (
@@ -78,29 +80,48 @@ def _section(reader: Reader, key: str, question: str, variant: Question, note: s
         ask,
         sizes,
         _exhibits(reader, pair, names),
-        (*notes, *sentences.sentences(pair), *(_matched(reader, pair) if variant.rare else ())),
+        (*notes, *sentences.sentences(pair), *_further(reader, pair, key, variant)),
         sentences.of_pair(reader.store, key, pair),
         _missing(pair, names),
         numbers=_numbers(pair),
     )
 
 
+def _further(reader: Reader, pair: Pair, key: str, variant: Question) -> Sequence[str]:
+    """What another analysis adds to the comparison of the two groups."""
+    if variant.rare:
+        return _matched(reader, pair)
+    if key == "position" and not pair.verdict and sentences.separation(pair).first is None:
+        return sentences.slope(pair, position_slope(reader.store).frame)
+    return ()
+
+
 def _matched(reader: Reader, pair: Pair) -> tuple[str, ...]:
     """Comparison with controls of the same rarity, position and difficulty: surnames are rare."""
-    if pair.n_docs < FEWEST_DOCS:
+    if pair.verdict:
         return ()
     try:
         found = matched(reader.store, pair.first.clause)
     except QueryError as error:  # no token matches any of them
         return (f"Not compared with equally rare tokens: {error}.",)
     last = found.difference.iloc[-1]
+    if last["verdict"]:
+        why = last["verdict"].removeprefix("cannot tell: ")
+        return (f"Whether they differ from equally rare tokens cannot be told: {why}.",)
     n = pair.first.size.n_tokens
+    band = numbers.band(last["low"], last["high"])
     left_out = f" ({found.n_unmatched:,} of {n:,} have none)" if found.n_unmatched else ""
     return (
-        f"Compared with tokens of similar frequency, position and loss at the first "
-        f"checkpoint{left_out}, they end {better(last['difference'])} ("
-        f"{numbers.band(last['low'], last['high'])}).",
+        "Compared with tokens of similar frequency, position and loss early in training"
+        f"{left_out}, they end {better(last['difference'])} ({band}{_not_detected(last)}).",
     )
+
+
+def _not_detected(last: pd.Series) -> str:
+    if last["low"] > 0 or last["high"] < 0:
+        return ""
+    size = numbers.plain(last["detectable"])
+    return f", not different from zero; less than {size} nats would usually not be detected"
 
 
 def _exhibits(reader: Reader, pair: Pair, names: Sequence[str]) -> tuple[Exhibit, ...]:
@@ -131,8 +152,8 @@ def _exhibits(reader: Reader, pair: Pair, names: Sequence[str]) -> tuple[Exhibit
 
 
 def _missing(pair: Pair, names: Sequence[str]) -> tuple[str, ...]:
-    if pair.n_docs < FEWEST_DOCS:
-        why = f"one group is in {count(pair.n_docs, 'source document')}, too few for a claim"
+    if pair.verdict:
+        why = f"one group has {pair.verdict.removeprefix('cannot tell: ')}"
     elif sentences.separation(pair).first is None:
         why = (
             f"{pair.first.name} are statistically indistinguishable from {pair.second.name} "
@@ -145,7 +166,7 @@ def _missing(pair: Pair, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _numbers(pair: Pair) -> dict[str, object]:
-    found = sentences.separation(pair) if pair.n_docs >= FEWEST_DOCS else None
+    found = None if pair.verdict else sentences.separation(pair)
     fastest = pair.fastest if found and found.first is not None else None
     band = pair.band
     return {

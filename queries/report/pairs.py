@@ -5,16 +5,15 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from queries.analyses.events import find_events
 from queries.engine.sums import GroupSums, Summation
 from queries.errors import QueryError
 from queries.report.model import GroupSize
 from queries.stats import bands
-from queries.stats.bands import LEVEL, Band
+from queries.stats.bands import Band, Side
 from queries.stats.changes import Region
 from queries.stats.simultaneous_bands import simultaneous_band
+from queries.stats.time_series.events import find_events
 from queries.store import Store
 
 
@@ -52,6 +51,11 @@ class Pair:
         """The smaller of the groups' numbers of source documents."""
         return min(sums.n_docs for sums in self._sums)
 
+    @property
+    def verdict(self) -> str:
+        """Why no claim is possible: begins with "cannot tell"; empty if one is."""
+        return self.simultaneous.verdict
+
     @cached_property
     def band(self) -> Band:
         """First mean minus second; 95% for each checkpoint separately."""
@@ -63,7 +67,8 @@ class Pair:
         return simultaneous_band(*self._sums)
 
     def means(self) -> pd.DataFrame:
-        """checkpoint, token_group, mean_loss, low, high, n_tokens, n_docs."""
+        """checkpoint, token_group, mean_loss, low, high, n_docs_effective, verdict, n_tokens,
+        n_docs."""
         frames = []
         for group, sums in zip((self.first, self.second), self._sums, strict=True):
             frame = bands.mean_band(sums).frame(self.steps, "mean_loss")
@@ -72,7 +77,8 @@ class Pair:
         return pd.concat(frames, ignore_index=True)
 
     def differences(self) -> pd.DataFrame:
-        """checkpoint, difference, low, high, everywhere_low, everywhere_high (nats)."""
+        """checkpoint, difference, low, high, n_docs_effective, verdict, and everywhere_low,
+        everywhere_high (nats)."""
         frame = self.band.frame(self.steps, "difference")
         wide = {"everywhere_low": self.simultaneous.low, "everywhere_high": self.simultaneous.high}
         return frame.assign(**wide)
@@ -92,7 +98,10 @@ class Pair:
 
     @cached_property
     def fastest(self) -> Region | None:
-        """Steps in which the first gains fastest on the second; None if noise explains all."""
+        """Steps in which the first gains fastest on the second; None if it never falls.
+
+        A description (`events.find_events`): no test says that the fall is faster than elsewhere.
+        """
         try:
             found = find_events(self.steps, self.band.estimate)
         except QueryError:
@@ -128,19 +137,9 @@ def reader(store: Store) -> Reader:
 
 
 def _change(groups: list[GroupSums], at: list[int]) -> np.ndarray:
-    first, last = at
-    signs = (1, -1)
-    mean = sum(s * (g.mean[last] - g.mean[first]) for s, g in zip(signs, groups, strict=False))
-    moved = sum(
-        s * (g.influence[:, last] - g.influence[:, first])
-        for s, g in zip(signs, groups, strict=False)
-    )
-    n = int(np.any([g.counts > 0 for g in groups], axis=0).sum())
-    if min(g.n_docs for g in groups) < 2:
-        return np.array([mean, np.nan, np.nan])
-    error = np.sqrt(n / (n - 1) * np.sum(moved**2))
-    reach = stats.t.ppf((1 + LEVEL) / 2, n - 1) * error
-    return np.array([mean, mean - reach, mean + reach])
+    sides = [Side.of(GroupSums(g.counts, g.sums[:, at])).since(0) for g in groups]
+    band = bands.one_sided(sides[0]) if len(sides) == 1 else bands.two_sided(sides[0], sides[1])
+    return np.array([band.estimate[1], band.low[1], band.high[1]])
 
 
 # The questions of the report's Figures 1 to 6, as pairs of groups on any store.

@@ -2,12 +2,12 @@
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from queries.analyses.overlap import usual_regions
+from queries.engine.sums import GroupSums
 from queries.report.numbers import (
     band,
     better,
@@ -22,9 +22,10 @@ from queries.report.numbers import (
     step,
 )
 from queries.report.pairs import Pair
-from queries.stats.bands import LEVEL
+from queries.stats import placebo
+from queries.stats.bands import mean_band
 from queries.stats.changes import Region, Zoom, region_change
-from queries.stats.simultaneous_bands import FEWEST_DOCS
+from queries.stats.power import detectable_beyond
 from queries.store import Store
 
 # Changes of single tokens in a region.
@@ -53,7 +54,7 @@ def histogram(store: Store, zoom: Zoom, avoid: Region) -> list[str]:
 
 
 def _usual(store: Store, zoom: Zoom, avoid: Region, change: np.ndarray) -> list[str]:
-    regions = usual_regions(np.array(store.steps), (zoom.first, zoom.last), avoid)
+    regions = placebo.placebo_regions(np.array(store.steps), (zoom.first, zoom.last), avoid)
     if not regions:
         return ["There is no other region with as many checkpoints to compare with."]
     rows = np.arange(store.manifest.n_tokens)
@@ -71,18 +72,11 @@ def _usual(store: Store, zoom: Zoom, avoid: Region, change: np.ndarray) -> list[
 def share_band(chosen: np.ndarray, source_of_row: np.ndarray) -> tuple[float, float]:
     """95% band of the share of true values, bool (tokens,), over source documents.
 
-    The cluster-robust error of a mean, as in `queries.stats.bands`; NaN for one document.
+    As `queries.stats.bands` has it; NaN below 4 effective documents.
     """
-    counts = np.bincount(source_of_row)
-    hits = np.bincount(source_of_row, chosen)
-    n = len(counts)
-    if n < 2:
-        return np.nan, np.nan
-    mean = hits.sum() / counts.sum()
-    influence = (hits - counts * mean) / counts.sum()
-    error = np.sqrt(n / (n - 1) * (influence**2).sum())
-    reach = stats.t.ppf((1 + LEVEL) / 2, n - 1) * error
-    return float(max(mean - reach, 0)), float(min(mean + reach, 1))
+    counts, hits = np.bincount(source_of_row), np.bincount(source_of_row, chosen)
+    band = mean_band(GroupSums(counts, hits[:, None]))
+    return float(max(band.low[0], 0)), float(min(band.high[0], 1))
 
 
 def trajectories(store: Store, zoom: Zoom) -> list[str]:
@@ -128,35 +122,38 @@ def _half_way(tokens: pd.DataFrame, zoom: Zoom) -> int | None:
 
 
 def overlap(shared: pd.DataFrame, first: Region, second: Region) -> list[str]:
-    """Lists that change in one region and back in the other, compared with both null hypotheses."""
+    """Lists that change in one region and back in the other, compared with placebo pairs."""
     lines = []
     for line in shared[shared["set_in_first"] != shared["set_in_second"]].to_dict("records"):
         if not min(line["k_first"], line["k_second"]):
             lines.append(f"No token {line['set_in_first']} in one of the regions.")
             continue
-        text = (
+        lines.append(
             f"Of the {line['k_first']} tokens that {line['set_in_first']} most in {span(*first)}, "
             f"{line['shared']} are among the {line['k_second']} that {line['set_in_second']} most "
-            f"in {span(*second)}. Chance alone would give {plain(line['expected'])} "
-            f"({chance(line['p_value'])})"
+            f"in {span(*second)}. {_compared(line)}"
         )
-        if np.isfinite(line["p_usual"]):
-            text += (
-                f"; {plain(line['expected_usual'], 1)} would be usual, as some tokens always "
-                f"change more ({chance(line['p_usual'])}, over {line['n_regions']} regions)"
-            )
-        lines.append(f"{text}. {_verdict(line)}")
     return lines
 
 
-def _verdict(line: dict[Hashable, float]) -> str:
-    if not np.isfinite(line["p_usual"]):
-        return "There is no other region that could show what is usual."
-    if line["p_usual"] < 1 - LEVEL:
-        return "That is more than usual: the same tokens change and change back."
-    if line["p_value"] < 1 - LEVEL:
-        return "That is no more than usual: these tokens change a lot everywhere."
-    return "That is no more than chance would give."
+def _compared(line: dict[Hashable, Any]) -> str:
+    if line["verdict"]:
+        why = line["verdict"].removeprefix("cannot tell: ")
+        return f"Whether that is unusual cannot be told here: {why}."
+    pairs = count(line["n_placebos"], "pair")
+    text = (
+        f"In {pairs} of regions with the same widths and gap elsewhere in the run, such lists "
+        f"share {plain(line['expected_placebo'], 1)} on average"
+    )
+    if line["p_placebo"] < placebo.LEVEL:
+        return f"{text} ({chance(line['p_placebo'])}): the same tokens change and change back."
+    return f"{text}, so it is not unusual ({chance(line['p_placebo'])}). {_needed(line)}"
+
+
+def _needed(line: dict[Hashable, Any]) -> str:
+    if np.isfinite(line["needed"]):
+        return f"Fewer than {line['needed']:.0f} shared tokens would not be detected here."
+    return "With so few pairs, no number of shared tokens could be called unusual."
 
 
 # The report's own figures, and how a store of its run compares with them.
@@ -252,7 +249,7 @@ def _other_text(store: Store) -> tuple[str, ...]:
 
 
 FEW_DOCS = 10
-"""Bands from fewer source documents are unreliable."""
+"""Effective source documents. Bands from fewer are wide."""
 
 
 @dataclass(frozen=True)
@@ -283,14 +280,17 @@ def separation(pair: Pair) -> Separation:
 def sentences(pair: Pair) -> list[str]:
     """The end; when first distinguishable; the difference from the start; the fastest region."""
     lines = [_at_end(pair), _distinguishable(pair)]
-    if FEWEST_DOCS <= pair.n_docs < FEW_DOCS:
-        lines.append(f"One group is in only {pair.n_docs} documents: its band is unreliable.")
+    if not pair.verdict and pair.band.n_docs_effective < FEW_DOCS:
+        lines.append(
+            f"One group has only {pair.band.n_docs_effective:.1f} effective source documents (its "
+            "tokens are unequally distributed over them): its band is wide."
+        )
     return [sentence for sentence in [*lines, *_moving(pair)] if sentence]
 
 
 def _at_end(pair: Pair) -> str:
     estimate, low, high = (float(x[-1]) for x in _parts(pair))
-    if pair.n_docs < FEWEST_DOCS:
+    if not known(low, high):
         sure = "too few documents for a band"
     else:
         sure = f"95% band of the difference {band(low, high)}"
@@ -306,16 +306,15 @@ def _parts(pair: Pair) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _distinguishable(pair: Pair) -> str:
     n = len(pair.steps)
-    if pair.n_docs < FEWEST_DOCS:
-        docs = count(pair.n_docs, "source document")
-        return f"No claim can be made: one group is in {docs}, and {FEWEST_DOCS} are needed."
+    if pair.verdict:
+        return f"No claim can be made: one group has {pair.verdict.removeprefix('cannot tell: ')}."
     found = separation(pair)
     if found.first is None:
-        reach = float(np.median((pair.simultaneous.high - pair.simultaneous.low) / 2))
         return (
             f"Statistically indistinguishable: the simultaneous band over all "
-            f"{count(n, 'checkpoint')} contains zero at each of them. A difference below "
-            f"{plain(reach)} nats would usually not be detected here."
+            f"{count(n, 'checkpoint')} contains zero at each of them. That does not show that they "
+            f"are equal: a difference below {plain(_detectable(pair))} nats would usually not be "
+            "detected here."
         )
     text = f"{_first(pair, found)} {_largest(pair, found)}"
     if found.first == pair.steps[0]:
@@ -324,6 +323,39 @@ def _distinguishable(pair: Pair) -> str:
             f"{signed(float(pair.band.estimate[0]))}, before any training in this store."
         )
     return text
+
+
+def _detectable(pair: Pair) -> float:
+    """What the simultaneous band detects with 80% power, median over checkpoints (nats)."""
+    wide = pair.simultaneous
+    smallest = detectable_beyond(wide.high - wide.estimate, wide.standard_error, wide.degrees)
+    return float(np.median(smallest))
+
+
+def slope(pair: Pair, frame: pd.DataFrame) -> list[str]:
+    """The slope over all positions (`PositionSlope.frame`), a more sensitive test than a pair."""
+    known_band = frame.dropna(subset=["low", "high"])
+    if known_band.empty:
+        return []
+    last = known_band.iloc[-1]
+    way = "includes zero" if last["low"] <= 0 <= last["high"] else "excludes zero"
+    return [
+        "All positions together are a more sensitive test than these two: at step "
+        f"{step(last['checkpoint'])} the loss changes by {signed(last['slope'], 3)} nats per "
+        f"doubling of the position (95% band {signed(last['low'], 3)} to {signed(last['high'], 3)},"
+        f" which {way}). {_from_50_to_500(pair, float(last['slope']))}The slope compares different "
+        "tokens, so it is not the effect of context alone."
+    ]
+
+
+def _from_50_to_500(pair: Pair, slope: float) -> str:
+    change = slope * float(np.log2(10))
+    if abs(change) >= _detectable(pair):
+        return ""
+    return (
+        f"From position 50 to 500 that would be {signed(change)} nats, too little for the "
+        "comparison above to detect. "
+    )
 
 
 def _first(pair: Pair, found: Separation) -> str:
@@ -359,7 +391,7 @@ def _largest(pair: Pair, found: Separation) -> str:
 
 def _moving(pair: Pair) -> list[str]:
     # If they are never distinguishable, the steepest of many regions would look like a finding.
-    if pair.n_docs < FEWEST_DOCS or separation(pair).first is None:
+    if pair.verdict or separation(pair).first is None:
         return []
     region = pair.fastest
     if region is None or region == _whole(pair):

@@ -28,9 +28,10 @@ def acquisition(matrix: LossMatrix, rows: np.ndarray) -> np.ndarray:
 def forgetting(matrix: LossMatrix, rows: np.ndarray, checkpoint: int) -> np.ndarray:
     """Each token's loss at a checkpoint minus its lowest so far (nats), float32 (n,), 0 or more.
 
-    After Toneva et al. 2019 (ICLR), who count such events for right and wrong answers. The lowest
-    of many noisy losses is too low, so the result is positive even without forgetting: compare
-    groups, or checkpoints. Raises QueryError for an unknown checkpoint.
+    After Toneva et al. 2019 (ICLR; abstract read), who count training examples that go from right
+    to wrong. Chang, Tu and Bergen 2024 (arXiv 2308.15419) sum all rises of a smoothed curve. The
+    lowest of many noisy losses is too low, so the result is positive even without forgetting:
+    compare groups, or checkpoints. Raises QueryError for an unknown checkpoint.
     """
     last = matrix.place(checkpoint)
     result = np.empty(len(rows), dtype=np.float32)

@@ -45,8 +45,8 @@ def summary(
 def _spread(block: np.ndarray, rows: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Standard deviation, then the quantiles, float64 (1 + quantiles, checkpoints of the block).
 
-    Sorted, as numpy sorts float32 faster than it selects; linear between neighbours (Hyndman and
-    Fan 1996, American Statistician 50:361, definition 7, which is numpy's).
+    Sorted, as numpy sorts float32 faster than it selects; linear between neighbours, as numpy's
+    default (definition 7 of Hyndman and Fan 1996, American Statistician 50:361, not checked).
     """
     losses = _by_checkpoint(block, rows)
     losses.sort(axis=1)

@@ -24,9 +24,10 @@ def weights(checkpoints: np.ndarray, width: float) -> np.ndarray:
     """Weight of each checkpoint (column) in each smoothed one (row), float64; rows sum to 1.
 
     A Gaussian kernel in log10(1 + step) with a standard deviation of `width`, times the share of
-    the axis that a checkpoint represents (Priestley and Chao 1972, J. R. Stat. Soc. B 34:385).
-    Without that share, with a checkpoint every 1,000 steps, the later side would outweigh the
-    earlier one. At both ends there is only one side, which biases the mean. Raises QueryError.
+    the axis that a checkpoint represents, in the manner of Priestley and Chao 1972 (J. R. Stat.
+    Soc. B 34:385, not checked), with borders half-way and weights normalised. Without that
+    share, with a checkpoint every 1,000 steps, the later side would outweigh the earlier one. At
+    both ends there is only one side, which biases the mean. Raises QueryError.
     """
     if not 0 < width < np.inf:
         raise QueryError(f"the smoothing width is {width} log10 steps: expected a positive number")

@@ -92,20 +92,22 @@ def test_probes_are_requested_and_shown_once_they_exist(
     scores = np.stack([0 * up, up], axis=1)[:, :, None] * [0.3, 0.9] + 0.05
     write_probes(own_store, steps, np.stack([9 + 0 * up, 9 - 5 * up], axis=1), scores)
     press(page, "Look again")
-    page.get_by_role("heading", name="Which changes first?").wait_for()
+    page.get_by_role("heading", name="Highest prefix-matching score").wait_for()
     settled(page)
-    has_charts(page, 4)
+    has_charts(page, 3)
     page.get_by_text("Minus a baseline").click()
     settled(page)
     has_query(page, "minus", "false")
-    has_charts(page, 4)
+    has_charts(page, 3)
 
 
 def test_the_bundled_probes_are_compared_in_a_window(page: Page, app: str) -> None:
     opened(page, f"{app}/mechanism?between_first=1000")
     has_charts(page, 4)
-    expect(page.get_by_text("layer 0: it changes by less than 0.02")).to_be_visible()
-    expect(page.get_by_text(re.compile("layer 1: half-way at step 1,658"))).to_be_visible()
+    expect(page.get_by_text("the score changes by less than 0.02")).to_be_visible()
+    expect(
+        page.get_by_text(re.compile("layer 1: half-way at step 1,6.*cannot tell"))
+    ).to_be_visible()
 
 
 def test_an_analysis_without_a_page_is_drawn_from_the_registry(page: Page, app: str) -> None:

@@ -153,6 +153,8 @@ def test_trajectories_keep_the_order_of_groups_and_the_columns(store: Store) -> 
         "high",
         "n_tokens",
         "n_docs",
+        "n_docs_effective",
+        "verdict",
     ]
     assert found["token_group"].drop_duplicates().tolist() == list(groups)
     for name, clause in groups.items():
@@ -188,20 +190,23 @@ def test_a_store_of_one_source_has_no_bands(tmp_path: Path) -> None:
     ):
         assert answer[["low", "high"]].isna().all(axis=None)
         assert answer.drop(columns=["low", "high"]).notna().all(axis=None)
+        assert answer["verdict"].str.startswith("cannot tell: 1.0 effective source").all()
 
 
 def test_a_difference_is_first_minus_second(store: Store) -> None:
     first, second = "is_word_start", "not is_word_start"
     found, turned = store.difference(first, second), store.difference(second, first)
-    assert found.columns.tolist() == ["checkpoint", "difference", "low", "high"]
+    columns = ["checkpoint", "difference", "low", "high", "n_docs_effective", "verdict"]
+    assert found.columns.tolist() == columns
     means = [store.trajectories({"g": clause})["mean_loss"] for clause in (first, second)]
     np.testing.assert_allclose(found["difference"], means[0] - means[1], atol=1e-12)
     np.testing.assert_allclose(turned["difference"], -found["difference"], atol=1e-12)
     np.testing.assert_allclose(turned[["high", "low"]], -found[["low", "high"]], atol=1e-12)
 
 
-def test_a_constant_offset_between_paired_groups_has_an_empty_band(own: Path) -> None:
+def test_a_constant_offset_between_paired_groups_is_known_exactly(tmp_path):
     """Each token's loss is its source's level, plus 1 nat at word starts: nothing else varies."""
+    own = build_store(tmp_path / "own", sources=9)
     layout = Layout(own)
     tokens, docs = pq.read_table(layout.tokens).to_pandas(), pq.read_table(layout.docs).to_pandas()
     both = (
@@ -211,8 +216,8 @@ def test_a_constant_offset_between_paired_groups_has_an_empty_band(own: Path) ->
     add_checkpoint(own, 5000, level + tokens["is_word_start"])
     chosen = f"row in ({', '.join(both['row'].astype(str))})"
     last = Store(own).difference(f"{chosen} and is_word_start", f"{chosen} and not is_word_start")
-    expected = [5000, 1, 1, 1]
-    np.testing.assert_allclose(last.iloc[-1].to_numpy(float), expected, atol=1e-6)
+    found = last[["checkpoint", "difference", "low", "high"]].iloc[-1]
+    np.testing.assert_allclose(found.to_numpy(float), [5000, 1, 1, 1], atol=1e-6)
 
 
 def test_context_is_the_text_around_a_token(store: Store, plain: PlainSql) -> None:

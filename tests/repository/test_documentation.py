@@ -172,3 +172,15 @@ def test_every_file_that_is_named_exists(name: str) -> None:
 
 def test_the_check_of_named_files_can_fail() -> None:
     assert missing("`queries/store.py`, `queries/stores.py`, `views/`") == ["queries/stores.py"]
+
+
+def test_every_citation_of_a_docstring_is_among_the_sources():
+    sources = PAGES["docs/methods.md"].split("## Sources")[1]
+    sources = re.sub(r"\s+", " ", sources).replace("ü", "ue")
+    cited = set()
+    for folder in ("queries", "store"):
+        for path in (ROOT / folder).rglob("*.py"):
+            text = re.sub(r"\s+", " ", path.read_text(encoding="utf-8")).replace("ü", "ue")
+            cited |= set(re.findall(r"\b([A-Z][a-z]\w+(?: et al\.)? (?:19|20)\d\d)\b", text))
+    assert len(cited) > 20
+    assert {name for name in cited if name not in sources} == set()

@@ -71,9 +71,9 @@ def test_clustering_waits_for_its_switch(folder: Path) -> None:
     app = shown(folder, "clusters")
     assert n_charts(app) == 0 and "Cluster trajectories" in app.toggle(key="cluster").label
     app.toggle(key="cluster").set_value(True).run()
-    assert n_charts(app) == 3
-    assert re.search(r"\*\*\d clusters.\*\* .* Rand index of \*\*[01]\.\d\d\*\*", said(app))
-    assert "cloud" in said(app)
+    assert n_charts(app) == 4
+    assert "**No clusters: a continuum.**" in said(app)
+    assert re.search("separate clusters: [a-z ]+. To divide the continuum nevertheless", said(app))
 
 
 def test_a_requested_number_of_clusters_is_not_called_stable(folder: Path) -> None:
@@ -160,19 +160,30 @@ def test_a_store_without_probes_explains_how_to_add_them(folder: Path) -> None:
 
 def test_probes_are_compared_with_the_group(probed: Path) -> None:
     app = shown(probed, "mechanism", group_of_mechanism="position > 5", minus="false")
-    assert n_charts(app) == 4 and not app.error
+    assert n_charts(app) == 3 and not app.error
     for figure in drawn(probed, "mechanism", group_of_mechanism="position > 5", minus="false"):
         python_gives_the_data(figure)
     assert "gain on repeats" in said(app) and "prefix matching, layer 1" in said(app)
+    assert "cannot tell which changes first: fewer than 30 checkpoints (24)" in said(app)
     query = {"group_of_mechanism": "position > 5", "baseline": "position < 6"}
-    assert n_charts(shown(probed, "mechanism", **query)) == 4
+    assert n_charts(shown(probed, "mechanism", **query)) == 3
+
+
+def test_a_lead_that_depends_on_the_window_is_not_called() -> None:
+    query = {"between_first": "1000"}
+    app = shown(Path("data/demo"), "mechanism", **query)
+    assert n_charts(app) == 4 and not app.error
+    for figure in drawn(Path("data/demo"), "mechanism", **query):
+        python_gives_the_data(figure)
+    layer = next(text for text in said(app).split("\n") if "layer 1" in text)
+    assert "half-way at step 1,6" in layer and "cannot tell which changes first" in layer
 
 
 def test_models_of_unknown_attention_have_no_scores(probed: Path) -> None:
     steps = Store(probed).steps
     write_probes(probed, steps, rising(len(steps))[:, None] * [1, 2] + 3, None)
     app = shown(probed, "mechanism", group_of_mechanism="position > 5", minus="false")
-    assert n_charts(app) == 3 and "prefix matching" not in said(app)
+    assert n_charts(app) == 2 and "prefix matching" not in said(app)
 
 
 def test_a_link_without_a_group_gets_the_default(small: Path) -> None:
@@ -183,7 +194,7 @@ def test_a_link_without_a_group_gets_the_default(small: Path) -> None:
 def test_too_few_checkpoints_give_curves_and_a_message(small: Path) -> None:
     write_probes(small, Store(small).steps, np.ones((8, 2)), None)
     app = shown(small, "mechanism", group_of_mechanism="position > 5", minus="false")
-    assert "expected at least 20" in app.info[0].value
+    assert "cannot tell which changes first: fewer than 30 checkpoints (8)" in said(app)
     assert n_charts(app) == 2
 
 
@@ -198,7 +209,8 @@ def test_every_analysis_of_the_registry_is_in_the_navigation(folder: Path) -> No
 
 
 GENERIC = {
-    "explain": {"explain_min_count": "5", "explain_min_docs": "2"},
+    "age_of_acquisition": {"age_of_acquisition_min_count": "2"},
+    "explain": {"explain_min_count": "5", "explain_claim": "documents"},
     "overlap": {"overlap_k": "5"},
     "type_changes": {"type_changes_min_count": "2"},
     "rho_1": {"rho_1_where": "position > 1"},

@@ -19,6 +19,7 @@ DEFAULT = "trajectories"
 GENERAL = "Token Trails"
 """The heading of the pages that are not of an analysis."""
 ICONS = {
+    "age_of_acquisition": "cake",
     "clusters": "category",
     "compare": "stacked_line_chart",
     "events": "flag",

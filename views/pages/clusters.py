@@ -8,18 +8,17 @@ import streamlit as st
 
 from queries import Clusters, QueryError, Rho1, Store
 from queries.analyses.base import store_call
-from queries.analyses.clusters import COMPARED, MOST, TIE, Compared
+from queries.analyses.clusters import COMPARED, GIVEN, Compared
 from queries.analyses.rho_1 import CATEGORIES, CHANGED
 from queries.charts import analyses, curves, theme
+from queries.stats.cluster_number import DEPTH, FLOOR, MOST
 from views import answers, selected_groups
 from views.selected_groups import SelectedGroup
 from views.widgets import figure, group_panel, token_table, training_axis
 from views.widgets.figure import Figure, script_of
 
 TRAJECTORIES, RHO_1 = "by their trajectories", "by Rho-1's four categories"
-STABLE = "the largest stable number"
-SEPARATE, PARTLY = 0.2, 0.1
-"""Stability minus that of a Gaussian cloud, above which clusters are separate, or partly so."""
+FOUND = "as many as there are"
 CATEGORY_TITLES = {
     "H->L": "H→L, falls",
     "L->L": "L→L, stays low",
@@ -36,7 +35,7 @@ class Request:
 
     where: str
     k: int | None
-    """None for the largest stable number."""
+    """None for as many as there are."""
     compared: Compared
     axis: str
 
@@ -88,13 +87,13 @@ def _cluster_options() -> tuple[Compared, int | None]:
     )
     number = st.selectbox(
         "Number of clusters",
-        [STABLE, *map(str, range(2, MOST + 1))],
+        [FOUND, *map(str, range(2, MOST + 1))],
         key="n_clusters",
         bind="query-params",
         persist_state="session",
         width=230,
     )
-    return compared, None if number == STABLE else int(number)
+    return compared, None if number == FOUND else int(number)
 
 
 def _fit_option() -> bool:
@@ -152,42 +151,45 @@ def _clusters(store: Store, request: Request) -> None:
 
 def _stability(found: Clusters) -> None:
     n = len(found.frame)
-    if found.stability.empty:
+    if found.verdict == GIVEN:
         st.markdown(
-            f"**{n} clusters**, as requested; their stability was not tested. To see whether other "
-            f"text would give the same clusters, select *{STABLE}*."
+            f"**{n} clusters**, as requested; whether there are any was not tested. To see whether "
+            f"other text would give the same clusters, select *{FOUND}*."
         )
         return
-    row = found.stability[found.stability["k"] == n].iloc[0]
-    st.markdown(_verdict(n, row["stability"], row["cloud_stability"]))
+    st.markdown(_verdict(found, n))
     with st.expander("How the number was chosen"):
         figure.show(
             Figure(
-                "Stability of each number of clusters",
+                "Stability and gaps of each number of clusters",
                 analyses.stability(found.stability, n),
                 found.stability,
                 script_of(found, "stability"),
-                "The source documents are split in halves, the tokens of each half are clustered, "
-                "and further tokens are assigned to the clusters of either half: 1 if both agree, "
-                f"0 by chance. The largest number within {TIE} of the best is used.",
+                "Above: the source documents are split in halves, the tokens of each half are "
+                "clustered, and further tokens are assigned to the clusters of either half: 1 if "
+                f"both agree, 0 by chance; at least {FLOOR:g} is needed. Below: tokens half-way "
+                "between the two centres that are least separate, for one at the sparser of them; "
+                f"below {DEPTH:g} and below normal curves of the same covariance is needed. The "
+                "largest number that has all three is used.",
                 found.language,
             ),
             "stability",
         )
 
 
-def _verdict(n: int, stability: float, cloud: float) -> str:
-    more = stability - cloud
-    if more > SEPARATE:
-        verdict = "so these clusters are more than a partition of one cloud."
-    elif more > PARTLY:
-        verdict = "so some of these clusters are separate, and others are regions of one cloud."
-    else:
-        verdict = "so these are regions of one cloud: useful to describe it, but not separate."
+def _verdict(found: Clusters, n: int) -> str:
+    if n == 1:
+        why = found.verdict.partition("; ")[2]
+        return (
+            f"**No clusters: a continuum.** For no number from 2 to {MOST} are there separate "
+            f"clusters: {why}. To divide the continuum nevertheless, select a number."
+        )
+    row = found.stability[found.stability["k"] == n].iloc[0]
     return (
         f"**{n} clusters.** Refitted on other documents, assignments agree with an adjusted Rand "
-        f"index of **{stability:.2f}** (1: identical, 0: chance). A Gaussian cloud without "
-        f"clusters reaches {cloud:.2f}, {verdict}"
+        f"index of **{row['stability']:.2f}** (1: identical, 0: chance). Between any two centres "
+        f"there are at most {row['gap']:.2f} times as many tokens as at the sparser of them; among "
+        f"normal curves with the same covariance, {row['null_gap']:.2f} times."
     )
 
 
@@ -311,11 +313,11 @@ def _categories(store: Store, where: str, log: bool, axis: str) -> None:
     means = answers.rho_1_means(store, where, log)
     over = "the log of the step" if log else "the step"
     st.markdown(
-        f"A line is fitted to each token's losses against {over}. If it falls by more than "
-        f"{CHANGED} nats, the token is **H→L**; if it rises by more, **L→H**. Otherwise it is "
-        "**L→L** if the line ends at or below the group's mean loss, and **H→H** if above. This is "
-        "a rule of thumb (Lin et al. 2024): a straight line says little about a loss that falls "
-        "and rises again, and the thresholds do not come from the data."
+        f"A line is fitted to each token's losses over {over}. If it falls by more than {CHANGED} "
+        "nats, the token is **H→L**; if it rises by more, **L→H**. Otherwise it is **L→L** if its "
+        "own loss at the last checkpoint is at most the group's mean loss there, and **H→H** if it "
+        "is higher. This is a rule of thumb (Lin et al. 2024): a straight line says little about "
+        "a loss that falls and rises again, and the thresholds do not come from the data."
     )
     _category_means(store, found, means, axis)
     _category_sizes(found)

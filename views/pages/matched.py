@@ -27,7 +27,7 @@ def page(store: Store) -> None:
     st.title("Matched comparison")
     st.caption(
         "A group differs from all other tokens in many ways: rare words are learned late, whatever "
-        "they mean. Here it is compared with control tokens that are equally rare, equally hard at "
+        "they name. Here it is compared with control tokens that are equally rare, equally hard at "
         "the start, equally far into their doc, or similar in any other covariate."
     )
     with st.container(border=True):
@@ -58,8 +58,9 @@ def _covariates(store: Store) -> tuple[tuple[str, ...], int]:
             bind="query-params",
             persist_state="session",
             accept_new_options=True,
-            help="Columns of the tokens, initial_loss (at the first checkpoint), or any SQL "
-            "expression over the columns, such as length(token_str): type one.",
+            help="Columns of the tokens, initial_loss (the level of a token's loss over the first "
+            "third of the checkpoints), or any SQL expression over the columns, such as "
+            "length(token_str): type it.",
         )
         bins = st.number_input(
             "Bins per numeric covariate",
@@ -81,12 +82,18 @@ def _findings(store: Store, found: Matched) -> None:
     """The difference at the last checkpoint, and the tokens to which it applies."""
     last = found.difference.iloc[-1]
     before = _difference_in_words(last["before"], last["before_low"], last["before_high"])
+    if last["verdict"]:
+        st.markdown(
+            f"At step {store.steps[-1]:,} the group's mean loss is **{before}** that of the rest. "
+            f"Of matched tokens it {last['verdict'].replace('cannot tell:', 'cannot be told:')}."
+        )
+        return
     after = _difference_in_words(last["difference"], last["low"], last["high"])
     st.markdown(
-        f"At step {store.steps[-1]:,}, the group's mean loss is **{before[0]}** that of the rest "
-        f"({before[1]}). For the tokens that have controls, it is **{after[0]}** that of their "
-        f"controls ({after[1]}). The second difference excludes what the covariates above "
-        "explain, but not what other covariates would explain."
+        f"At step {store.steps[-1]:,} the group's mean loss is **{before}** that of the rest. For "
+        f"the tokens that have controls it is **{after}** that of their controls. The second "
+        "number excludes what the covariates above explain, but not what other covariates would "
+        f"explain.{_not_detected(last)}"
     )
     n = int(found.trajectories["n_tokens"].iloc[0])
     if not found.n_unmatched:
@@ -103,12 +110,17 @@ def _findings(store: Store, found: Matched) -> None:
         st.caption(without)
 
 
-def _difference_in_words(difference: float, low: float, high: float) -> tuple[str, str]:
-    """The difference and its band."""
+def _difference_in_words(difference: float, low: float, high: float) -> str:
     way = "below" if difference < 0 else "above"
     band = "no band" if pd.isna(low) else f"95% band {signed(low, 3)} to {signed(high, 3)}"
     unclear = ", which includes zero" if low <= 0 <= high else ""
-    return f"{abs(difference):.3f} nats {way}", band + unclear
+    return f"{abs(difference):.3f} nats {way} ({band}{unclear})"
+
+
+def _not_detected(last: pd.Series) -> str:
+    if not last["low"] <= 0 <= last["high"]:
+        return ""
+    return f" Less than {last['detectable']:.3f} nats would usually not be detected here."
 
 
 def _curves(store: Store, found: Matched, axis: str) -> None:
@@ -152,7 +164,7 @@ def _difference(store: Store, found: Matched, axis: str) -> None:
     frame = training_axis.placed(store, pd.concat(groups, ignore_index=True), axis)
     figure.show(
         Figure(
-            "Difference from the controls",
+            "Difference to the controls",
             curves.relative(frame, "difference", "difference (nats)", 0, axis),
             found.difference,
             script_of(found, "difference"),
@@ -165,7 +177,7 @@ def _difference(store: Store, found: Matched, axis: str) -> None:
 
 
 def _balance(found: Matched) -> None:
-    st.subheader("Effect of matching")
+    st.subheader("Effect of the matching")
     figure.show(
         Figure(
             "Balance of the covariates",

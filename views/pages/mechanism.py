@@ -8,15 +8,12 @@ import streamlit as st
 from queries import Mechanism, QueryError, Store
 from queries.analyses.mechanism import GAIN, GROUP, LOSSES, SCORE
 from queries.charts import analyses, curves, theme
-from queries.report.numbers import signed
 from views import answers
 from views.widgets import figure, group_panel, region, training_axis
 from views.widgets.figure import Figure, script_of
-from views.widgets.region import Region
 
 TITLES = {LOSSES[0]: "first time", LOSSES[1]: "repeated", GAIN: "gain on repeats"}
-SMALL = 0.02
-"""A change of a score from 0 to 1 that is too small to date; a head has about 0.01 by chance."""
+_WAYS = {"before": "earlier", "after": "later"}
 COMMAND = "python -m ingest run SOURCE --text TEXT --store DIR --probes"
 
 
@@ -44,10 +41,10 @@ def page(store: Store) -> None:
     except QueryError as error:
         st.error(str(error), icon=":material/error:")
         return
-    lags = _lags(store, group, baseline, between, len(probes))
-    _findings(lags)
+    leads, variants = answers.leads(store, group, baseline, between, len(probes))
+    _findings(leads)
     _curves(store, found, axis, minus)
-    _lag_chart(found, lags)
+    _lead_chart(found, variants)
 
 
 def _baseline(store: Store) -> tuple[bool, str | None]:
@@ -61,17 +58,6 @@ def _baseline(store: Store) -> tuple[bool, str | None]:
         help="Removes what all tokens have in common.",
     )
     return minus, group_panel.one(store, "Baseline", "baseline", "not_copyable") if minus else None
-
-
-def _lags(
-    store: Store, group: str, baseline: str | None, between: Region, n_probes: int
-) -> pd.DataFrame:
-    """The leads and lags of the probes; none, and a message, with too few checkpoints."""
-    try:
-        return answers.lags(store, group, baseline, between, n_probes)
-    except QueryError as error:
-        st.info(str(error), icon=":material/info:")
-        return pd.DataFrame()
 
 
 def _without_probes(store: Store) -> None:
@@ -100,69 +86,50 @@ def _without_probes(store: Store) -> None:
 # ---- which changes first
 
 
-def _findings(lags: pd.DataFrame) -> None:
-    for lead in lags.to_dict("records"):
+def _findings(leads: pd.DataFrame) -> None:
+    for lead in leads.to_dict("records"):
         st.markdown(f"- **{_title(lead['probe'])}**: {_sentence(lead)}")
     st.caption(
-        "A score says where a head attends, and a lead says that something came first in this one "
-        "run: neither proves a cause. Two curves that each change once always have some lag. If a "
-        "curve changes more than once, restrict the window to one change."
+        "A score says where a head looks, and a lead says that something came first in this one "
+        "run: neither proves a cause. If a curve changes more than once, restrict the window to "
+        "one change."
     )
 
 
 def _sentence(lead: dict[Any, Any]) -> str:
-    """Which changes first, by the half-way points."""
-    if _is_small(lead["probe"], lead["probe_change"]):
-        return f"it changes by less than {SMALL}, so the order cannot be determined."
+    """Which changes first, with the half-way points if there are any."""
+    reason = lead["verdict"].removeprefix("cannot tell: ")
+    unknown = f"cannot tell which changes first: {reason}."
     if pd.isna(lead["lead"]):
-        return "it or the group never changes, so there is no order."
+        return unknown
     places = (
         f"half-way at step {lead['half_way_probe']:,.0f}; the group is half-way at step "
         f"{lead['half_way_group']:,.0f}"
     )
-    if pd.isna(lead["lead_low"]):
-        return f"{places}, {_factor(-lead['lead'])}. The noise is too large for an interval."
-    low, high = signed(lead["lead_low"]), signed(lead["lead_high"])
-    interval = f"95% interval in log10 step: {low} to {high}"
-    if lead["lead_low"] <= 0 <= lead["lead_high"]:
-        return f"{places}. Noise alone could put either first ({interval})."
-    way = "before" if lead["lead"] > 0 else "after"
-    sentence = f"{places}. It changes {way} the group, {_factor(lead['lead'])} ({interval})."
-    if lead["lag_low"] > 0 > lead["lead"] or lead["lag_high"] < 0 < lead["lead"]:
-        sentence += " The increments say the opposite: check the curves before you trust either."
-    return sentence
+    sign, way = (1, "before") if lead["lead"] > 0 else (-1, "after")
+    low, high = sorted(10 ** (sign * lead[end]) for end in ("low", "high"))
+    factor = f"{10 ** abs(lead['lead']):.2f} times {_WAYS[way]}"
+    interval = f"95% intervals reach from {low:.2f} to {high:.2f}"
+    if reason != lead["verdict"]:
+        return f"{places}, {factor} ({interval}); {unknown}"
+    return f"{places}, so it changes {way} the group: {factor} ({interval})."
 
 
-def _factor(lead: float) -> str:
-    """A difference of log10 steps as a factor between the steps."""
-    return f"{10 ** abs(lead):.2f} times {'earlier' if lead > 0 else 'later'}"
-
-
-def _is_small(probe: str, change: float) -> bool:
-    return probe.startswith(SCORE) and abs(change) < SMALL
-
-
-def _lag_chart(found: Mechanism, lags: pd.DataFrame) -> None:
-    if lags.empty:
-        return
-    small = [
-        _is_small(probe, change)
-        for probe, change in zip(lags["probe"], lags["probe_change"], strict=True)
-    ]
-    known = lags[~pd.Series(small, index=lags.index)].dropna(subset=["lead", "lag"], how="all")
-    if known.empty:
+def _lead_chart(found: Mechanism, variants: pd.DataFrame) -> None:
+    if variants.empty:
         return
     st.subheader("Which changes first?")
     figure.show(
         Figure(
-            "Leads and lags of the probes",
-            analyses.leads(known.assign(probe=known["probe"].map(_title))),
-            lags,
-            script_of(found, "lags"),
-            "By half-way points: how much later the group is half-way from its start to its most "
-            "distant value. By increments: the shift at which the steps of both curves correlate "
-            "best. Intervals show the effect of noise on the answer, not whether another run would "
-            "give it.",
+            "Leads of the probes",
+            analyses.leads(variants.assign(probe=variants["probe"].map(_title))),
+            variants,
+            script_of(found, "variants"),
+            "How many times later the group is half-way, measured in five ways: where the curve "
+            "crosses the middle of its levels before and after, and where a logistic step fits "
+            "best, on a level or a line, in the whole window and in its inner half. A probe or the "
+            "group leads only if all five intervals agree. They show the effect of noise on the "
+            "answer, not whether another run would give it.",
             found.language,
         ),
         "leads",

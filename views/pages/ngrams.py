@@ -17,9 +17,9 @@ def page(store: Store) -> None:
     """Draw the page."""
     st.title("N-grams")
     st.caption(
-        "Models first learn how frequent tokens are (unigrams), then which token follows which "
-        "(bigrams), and then move beyond both (Chang and Bergen 2022). Here each token's loss is "
-        "compared with that of n-gram models."
+        "Models first learn how frequent tokens are (unigrams), then loosely which token follows "
+        "which (bigrams), and then move beyond both (Chang and Bergen 2022). Here each token's "
+        "loss is compared with that of n-gram models."
     )
     with st.container(border=True):
         where = group_panel.one(store, "Tokens", "where", "all_tokens")

@@ -16,9 +16,9 @@ FORMATS = {
     "size": "%.2f",
     "noise_ratio": "%.1f",
     "p_value": "%.2g",
-    "p_usual": "%.2g",
+    "p_placebo": "%.2g",
     "expected": "%.2f",
-    "expected_usual": "%.2f",
+    "expected_placebo": "%.2f",
 }
 
 

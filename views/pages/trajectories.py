@@ -12,6 +12,7 @@ from queries.analyses.compare import By
 from queries.catalog import sql_scripts
 from queries.charts import curves
 from queries.charts.theme import TOKENS_SEEN
+from queries.stats.time_series.events import p_text
 from views import answers, selected_groups
 from views.widgets import figure, group_panel, region, training_axis
 from views.widgets.figure import Figure
@@ -24,6 +25,7 @@ EVENTS = {
     "fastest_fall": "fastest fall",
     "plateau": "plateau",
     "change_point": "change point",
+    "largest_rise": "largest rise",
 }
 BANDS = (
     "Bands are 95% intervals of the mean that treat source documents as the sampled unit, because "
@@ -313,8 +315,9 @@ def _event_table(store: Store, groups: Sequence[GroupCurve], display: Display) -
         st.info("No event stands out from the noise.")
         return
     st.caption("Events: select a row to zoom into it.")
+    shown = events.assign(p=events["p_value"].map(p_text))
     event = st.dataframe(
-        events[["group", "kind", "first", "peak", "last", "size", "noise_ratio", "p_value"]],
+        shown[["group", "kind", "first", "peak", "last", "size", "noise_ratio", "p", "verdict"]],
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
@@ -322,7 +325,6 @@ def _event_table(store: Store, groups: Sequence[GroupCurve], display: Display) -
         column_config={
             "size": st.column_config.NumberColumn("size (nats)", format="%.3f"),
             "noise_ratio": st.column_config.NumberColumn("times the noise", format="%.1f"),
-            "p_value": st.column_config.NumberColumn("p", format="%.2g"),
         },
     )
     for at in event["selection"]["rows"][:1]:

@@ -6,12 +6,14 @@ import pandas as pd
 import streamlit as st
 
 from queries import QueryError, Store
+from queries.analyses.explain import FALSE_RATE
 from queries.catalog import sql_scripts
 from queries.charts import changes
 from queries.charts.theme import LINEAR, SYMLOG
 from queries.groups.templates import ChangedBetween, Rows, Template, TokenTypes, to_json
 from queries.report.numbers import signed
 from queries.stats.changes import Zoom
+from queries.stats.two_way import Claim
 from views import answers, selected_groups
 from views.selected_groups import SelectedGroup
 from views.widgets import figure, group_panel, region, token_table
@@ -24,6 +26,11 @@ WIDE = 20
 """A region whose last step is this many times its first one gets a symlog axis."""
 DRAWN = 5
 """Trajectories of each list in the chart."""
+CLAIMS: dict[Claim, str] = {
+    "both": "other documents and words",
+    "documents": "other documents",
+    "types": "other words in these documents",
+}
 LISTS = {"decreased": "Most decreased", "increased": "Most increased", "random": "Random"}
 
 
@@ -249,8 +256,20 @@ def _leaderboard(store: Store, selected: Region) -> None:
         persist_state="session",
     ):
         return
+    claim = st.segmented_control(
+        "A difference would also hold for",
+        CLAIMS,
+        default="both",
+        required=True,
+        format_func=CLAIMS.__getitem__,
+        key="explain_claim",
+        bind="query-params",
+        persist_state="session",
+        help="A single token type says nothing about other words, and a single document nothing "
+        "about other documents: they can be compared only if they are what the claim is about.",
+    )
     try:
-        found = answers.explain(store, selected).frame
+        found = answers.explain(store, selected, claim=claim).frame
     except QueryError as error:
         st.error(str(error), icon=":material/error:")
         return
@@ -264,13 +283,29 @@ def _leaderboard(store: Store, selected: Region) -> None:
     shown = (found[found["kind"].isin(kinds)] if kinds else found).reset_index(drop=True)
     selected_row = _leaderboard_table(shown)
     st.caption(
-        f"{len(found):,} groups, most significant first. q: the expected share of false positives "
-        "among the rows up to this one. Groups overlap: a row says where a change is seen, not "
-        "why. Select a row to show its group on Trajectories."
+        f"{_tested(found)} q: the expected share of false positives among the rows up to this one. "
+        "Groups overlap: a row says where a change is seen, not why. Select a row to show its "
+        "group on Trajectories."
     )
     if selected_row is not None:
         row = shown.iloc[selected_row]
         selected_groups.offer(SelectedGroup(str(row["clause"]), name=str(row["token_group"])))
+
+
+def _tested(found: pd.DataFrame) -> str:
+    """How many groups were tested, and what could have been seen if none is claimed."""
+    tested = found[found["verdict"] == ""]
+    untested = len(found) - len(tested)
+    text = f"{len(tested):,} groups were tested, most significant first."
+    if untested:
+        text += f" {untested:,} could not be: the reason is in the last column."
+    if len(tested) and not (tested["q_value"] < FALSE_RATE).any():
+        text += (
+            " None differs with q below 0.05. Differences below "
+            f"{tested['detectable'].median():.2f} nats (median over groups) would usually not be "
+            "detected."
+        )
+    return text
 
 
 def _leaderboard_table(shown: pd.DataFrame) -> int | None:
@@ -285,6 +320,10 @@ def _leaderboard_table(shown: pd.DataFrame) -> int | None:
         "rest_change": st.column_config.NumberColumn("change of the rest", format="%+.3f"),
         "n_tokens": "tokens",
         "n_docs": "source documents",
+        "n_docs_effective": st.column_config.NumberColumn("effective documents", format="%.1f"),
+        "n_types_effective": st.column_config.NumberColumn("effective types", format="%.1f"),
+        "detectable": st.column_config.NumberColumn("detectable (nats)", format="%.3f"),
+        "verdict": "verdict",
     }
     event = st.dataframe(
         shown[list(columns)],
@@ -322,19 +361,30 @@ def _overlap(
             "k_second": "n second",
             "shared": "shared",
             "expected": st.column_config.NumberColumn("by chance", format="%.2f"),
-            "p_value": st.column_config.NumberColumn("p (chance)", format="%.2g"),
-            "expected_usual": st.column_config.NumberColumn("usual", format="%.2f"),
-            "p_usual": st.column_config.NumberColumn("p (usual)", format="%.2g"),
-            "n_regions": None,
+            "p_value": None,
+            "expected_placebo": st.column_config.NumberColumn("in placebos", format="%.2f"),
+            "p_placebo": st.column_config.NumberColumn("p (placebos)", format="%.2g"),
+            "needed": st.column_config.NumberColumn("needed for p < 0.05", format="%d"),
+            "n_placebos": None,
+            "verdict": None,
         },
     )
     st.caption(
-        "By chance: the tokens that two random lists of these sizes would share. Usual: the same "
-        "if each token changed in the second region as it does in other regions of its width, "
-        "because some tokens always change more. p: the probability of sharing as many or more."
+        "By chance: the tokens that two random lists of these sizes would share. Some tokens "
+        "always change more, and noise moves them back, so lists overlap everywhere. In placebos: "
+        "the mean of pairs of regions with the same widths and gap elsewhere in the run. p: the "
+        f"rank among the placebos. {_placebos(shared)}"
     )
     if first[1] == second[0]:
         st.caption(
             f"Both regions contain step {second[0]:,}, whose noise alone makes tokens change and "
             "change back. To avoid this, start the second region one step later."
         )
+
+
+def _placebos(shared: pd.DataFrame) -> str:
+    row = shared.iloc[0]
+    if row["verdict"]:
+        return f"There is no p here: {row['verdict']}."
+    n = int(row["n_placebos"])
+    return f"With {n} placebos, no p can be below {1 / (n + 1):.2g}."

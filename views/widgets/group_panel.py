@@ -9,12 +9,13 @@ import streamlit as st
 from queries import QueryError, Store
 from queries.charts.curves import as_group
 from queries.charts.theme import look
+from queries.stats.bands import cannot_tell
 from views import answers, selected_groups
 from views.selected_groups import SelectedGroup
 from views.widgets import group_dialog
 
 FEW_DOCS = 10
-"""Source documents below which a band is not reliable."""
+"""Effective source documents below which a band is wide."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class GroupCurve:
     color: str
     dash: list[int]
     frame: pd.DataFrame
-    """Its trajectory: checkpoint, mean_loss, low, high, n_tokens, n_docs."""
+    """Its trajectory, as `Store.trajectory`."""
 
     def styled(self, frame: pd.DataFrame) -> pd.DataFrame:
         """`frame` with the group's title, colour and dashes."""
@@ -69,7 +70,7 @@ def one(store: Store, label: str, parameter: str, default: str) -> str | None:
     except QueryError as error:
         text.error(str(error), icon=":material/error:")
         return None
-    facts = _facts(group.clause, preview.n_tokens, preview.n_docs)
+    facts = _facts(group.clause, preview.n_tokens, preview.n_docs, preview.n_docs_effective)
     text.markdown(f"{label}: **{_escaped(group.title(store))}**  \n{facts}")
     return group.clause
 
@@ -97,7 +98,8 @@ def _row(
         text.markdown(f"**{_escaped(title)}**")
         text.error(str(error), icon=":material/error:")
         return None
-    facts = _facts(group.clause, int(frame["n_tokens"].iloc[0]), int(frame["n_docs"].iloc[0]))
+    n_tokens, n_docs = int(frame["n_tokens"].iloc[0]), int(frame["n_docs"].iloc[0])
+    facts = _facts(group.clause, n_tokens, n_docs, float(frame["n_docs_effective"].iloc[0]))
     text.markdown(f"**{_escaped(title)}**{_badge(place, groups)}  \n{facts}")
     return GroupCurve(title, group.clause, selected, dash, frame)
 
@@ -122,13 +124,13 @@ def _badge(place: int, groups: list[SelectedGroup]) -> str:
     return "  :gray-badge[baseline]" if place == 0 and len(groups) > 1 else ""
 
 
-def _facts(group: str, n_tokens: int, n_docs: int) -> str:
+def _facts(group: str, n_tokens: int, n_docs: int, effective: float) -> str:
     docs = f"{n_docs:,} source document{'' if n_docs == 1 else 's'}"
     counts = f":gray[{n_tokens:,} tokens in {docs}]"
-    if n_docs < 2:
-        counts += " · :orange[a band needs at least two source documents]"
-    elif n_docs < FEW_DOCS:
-        counts += " · :orange[too few source documents for a reliable band]"
+    if verdict := cannot_tell(effective):
+        counts += f" · :orange[no band, {verdict}]"
+    elif effective < FEW_DOCS:
+        counts += f" · :orange[only {effective:.1f} effective source documents: a wide band]"
     clause = selected_groups.shortened(group, 110).replace("`", "'")
     return f"`{clause}` · {counts}"
 

@@ -1,20 +1,26 @@
--- grain: one row per checkpoint: mean loss of the group over the baseline's, with a 95 % band paired
--- by source document; no band where either is in one source only
+-- grain: one row per checkpoint: mean loss of the group over the baseline's, with a 95% band paired
+-- by source document; no band where either has fewer than 4 effective documents
 create macro ratio(token_group, baseline) as table
 with paired as (
     select
         checkpoint,
         first.mean_loss as first_mean,
         second.mean_loss as second_mean,
-        coalesce(first.influence, 0) as first_influence,
-        coalesce(second.influence, 0) as second_influence
-    from group_influence(token_group) as first
-    full join group_influence(baseline) as second using (checkpoint, source)
+        first.n_tokens as first_tokens,
+        second.n_tokens as second_tokens,
+        coalesce(first.n, 0) as first_n,
+        coalesce(second.n, 0) as second_n,
+        coalesce(first.left_out, 0) as first_left,
+        coalesce(second.left_out, 0) as second_left
+    from leave_one_out(token_group) as first
+    full join leave_one_out(baseline) as second using (checkpoint, source)
 ),
 scaled as (
     select
-        *,
-        max(first_mean) over one_step / max(second_mean) over one_step as first_over_second
+        * exclude (second_left),
+        max(first_mean) over one_step / max(second_mean) over one_step * second_left as second_left,
+        first_n / max(first_tokens) over one_step ** 2
+        + second_n / max(second_tokens) over one_step ** 2 as token_variance
     from paired
     window one_step as (partition by checkpoint)
 ),
@@ -22,19 +28,37 @@ errors as (
     select
         checkpoint,
         any_value(first_mean) / any_value(second_mean) as ratio,
-        sqrt(
-            count(*) / (count(*) - 1)
-            * sum((first_influence - first_over_second * second_influence) ** 2)
-        ) / any_value(second_mean) as standard_error,
-        case when count(first_mean) > 1 and count(second_mean) > 1 then count(*) - 1 end as degrees
+        (count(*) - 1) / count(*) as jackknife,
+        sqrt(jackknife * sum((first_left - second_left) ** 2)) / any_value(second_mean) as standard_error,
+        jackknife * sum(first_left ** 2) as first_variance,
+        jackknife * sum(second_left ** 2) as second_variance,
+        sum(first_n) ** 2 / sum(first_n ** 2) as first_effective,
+        sum(second_n) ** 2 / sum(second_n ** 2) as second_effective,
+        sum(token_variance) ** 2 / sum(token_variance ** 2) - 1 as paired_degrees,
+        least(first_effective, second_effective) as effective
     from scaled
     group by checkpoint
+),
+freedom as (
+    select
+        *,
+        least(
+            paired_degrees,
+            (first_variance + second_variance) ** 2 / nullif(
+                first_variance ** 2 / nullif(first_effective - 1, 0)
+                + second_variance ** 2 / nullif(second_effective - 1, 0),
+                0
+            )
+        ) as degrees
+    from errors
 )
 select
     checkpoint,
     ratio,
     ratio - quantile * standard_error as low,
-    ratio + quantile * standard_error as high
-from errors
-left join t_quantiles on degrees_of_freedom = degrees
+    ratio + quantile * standard_error as high,
+    effective as n_docs_effective,
+    cannot_tell(effective) as verdict
+from freedom
+left join t_quantiles on tenths = tenths(degrees, effective)
 order by checkpoint

@@ -1,11 +1,12 @@
--- grain: one row per checkpoint: the group's mean loss in nats with the 95 % band of
+-- grain: one row per checkpoint: the group's mean loss in nats with the 95% band of
 -- queries/stats/bands.py; the group is the name of a view of tokens
 create macro trajectory(token_group) as table
 with errors as (
     select
         checkpoint, mean_loss, n_tokens, n_docs,
-        sqrt(n_docs / (n_docs - 1) * sum(influence ** 2)) as standard_error
-    from group_influence(token_group)
+        sum(n) ** 2 / sum(n ** 2) as effective,
+        sqrt((n_docs - 1) / n_docs * sum(left_out ** 2)) as standard_error
+    from leave_one_out(token_group)
     group by checkpoint, mean_loss, n_tokens, n_docs
 )
 select
@@ -15,7 +16,9 @@ select
     mean_loss - quantile * standard_error as low,
     mean_loss + quantile * standard_error as high,
     n_tokens,
-    n_docs
+    n_docs,
+    effective as n_docs_effective,
+    cannot_tell(effective) as verdict
 from errors
-left join t_quantiles on degrees_of_freedom = n_docs - 1
+left join t_quantiles on tenths = tenths(effective - 1, effective)
 order by checkpoint

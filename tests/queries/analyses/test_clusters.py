@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from queries import QueryError, Store, clusters
-from queries.analyses.clusters import log_bins, most_stable
+from queries.analyses.clusters import GIVEN, log_bins
 from tests.queries.support.simulated import blank_store, with_losses
 
 CLUSTERS = 4
@@ -51,7 +51,8 @@ def test_planted_clusters_and_their_number_are_recovered(truth_and_store, found)
     assert len(found.frame) == CLUSTERS
     assert adjusted_rand_score(truth, found.members["cluster"]) >= 0.9
     line = found.stability.set_index("k").loc[CLUSTERS]
-    assert line["stability"] > 0.95 > line["cloud_stability"] + 0.1
+    assert line["stability"] > 0.95 and line["gap"] < min(0.4, line["null_gap"])
+    assert line["accepted"] and found.verdict == ""
     assert found.frame["n_tokens"].is_monotonic_decreasing
     assert found.frame["n_tokens"].sum() == len(truth)
 
@@ -59,7 +60,7 @@ def test_planted_clusters_and_their_number_are_recovered(truth_and_store, found)
 def test_a_given_number_is_taken_and_level_is_another_question(truth_and_store):
     truth, store = truth_and_store
     given = clusters(store, k=CLUSTERS)
-    assert given.stability.empty
+    assert given.stability.empty and given.verdict == GIVEN
     assert adjusted_rand_score(truth, given.members["cluster"]) >= 0.9
     by_level = clusters(store, k=2, compared="level")
     means = store.matrix.rows(np.arange(len(truth))).mean(axis=1)
@@ -68,15 +69,19 @@ def test_a_given_number_is_taken_and_level_is_another_question(truth_and_store):
     assert adjusted_rand_score(truth, by_level.members["cluster"]) < 0.2
 
 
-def test_tokens_without_clusters_are_no_more_stable_than_a_cloud(tmp_path):
+def test_a_continuum_is_one_cluster_and_can_be_divided_nevertheless(tmp_path):
     n_tokens = blank_store(tmp_path / "cloud", sources=20)
     rng = np.random.default_rng(1)
     waves = np.linalg.qr(rng.normal(0, 1, (12, 4)))[0].T
     losses = 5 + rng.normal(0, 0.5, (n_tokens, 4)) @ waves * 2
     store = with_losses(tmp_path / "cloud", losses)
-    stability = clusters(store, compared="level").stability
-    assert (stability["stability"] - stability["cloud_stability"]).max() < 0.35
-    assert (stability["stability"] - stability["cloud_stability"]).mean() < 0.1
+    found = clusters(store, compared="level")
+    assert found.verdict.startswith("no clusters: a continuum; ")
+    assert found.frame[["cluster", "n_tokens", "share"]].values.tolist() == [[1, n_tokens, 1]]
+    assert found.features.empty and (found.members["cluster"] == 1).all()
+    assert not found.stability["accepted"].any() and len(found.typical) > 5
+    assert found.means["mean_loss"].tolist() == pytest.approx(losses.mean(axis=0).tolist())
+    assert len(clusters(store, compared="level", k=3).frame) == 3
 
 
 def test_means_and_shapes_are_those_of_the_members(truth_and_store, found):
@@ -137,13 +142,6 @@ def test_bins_are_of_equal_width_in_log_step():
     assert weights.shape == (6, 4)
     assert weights[2:5, 2].tolist() == pytest.approx([1 / 3] * 3)
     np.testing.assert_allclose(weights.sum(axis=0), 1)
-
-
-def test_the_largest_number_as_stable_as_any_is_most_stable(found):
-    assert (
-        most_stable(found.stability.assign(stability=[0.9, 0.95, 0.96, 0.2, 0.94, 0.92, 0.1])) == 6
-    )
-    assert most_stable(found.stability.assign(stability=[0.1, 0.8, 0.7, 0.2, 0.3, 0.5, 0.1])) == 3
 
 
 @pytest.mark.parametrize(

@@ -92,22 +92,29 @@ def test_curves_are_the_losses_the_highest_score_of_each_layer_and_the_group(pro
 
 @pytest.mark.parametrize("between", [(None, None), (30, 3000)])
 def test_a_planted_lead_is_found_where_the_baseline_leaves_out_what_all_learn(probed, between):
-    lags = mechanism(probed, GROUP, f"not ({GROUP})", between=between).lags.set_index("probe")
-    assert list(lags.index) == [
+    found = mechanism(probed, GROUP, f"not ({GROUP})", between=between)
+    leads = found.leads.set_index("probe")
+    assert list(leads.index) == [
         "repeat_gain",
         "prefix_matching_layer_0",
         "prefix_matching_layer_1",
     ]
     for name in ("repeat_gain", "prefix_matching_layer_1"):
-        line = lags.loc[name]
+        line = leads.loc[name]
         assert line["lead"] == pytest.approx(LEAD, abs=0.02)
-        assert 0 < line["lead_low"] <= LEAD <= line["lead_high"]
-        assert line["lag"] == pytest.approx(LEAD, abs=0.04)
+        assert 0 < line["low"] <= LEAD <= line["high"]
+        assert line["verdict"] == "probe leads"
         assert line["half_way_probe"] == pytest.approx(10**2.6, rel=0.05)
         assert line["half_way_group"] == pytest.approx(10 ** (2.6 + LEAD), rel=0.05)
-    assert lags.loc["prefix_matching_layer_1", "probe_change"] == pytest.approx(0.5, abs=0.01)
-    assert lags.loc["prefix_matching_layer_0", "probe_change"] < 0.01
-    assert lags["group_change"].to_numpy() == pytest.approx(-2, abs=0.1)
+    assert leads.loc["prefix_matching_layer_1", "probe_change"] == pytest.approx(0.5, abs=0.01)
+    small = leads.loc["prefix_matching_layer_0"]
+    assert small["verdict"] == "cannot tell: the score changes by less than 0.02"
+    assert small["probe_change"] < 0.01 and np.isnan(small["lead"])
+    assert leads["group_change"].to_numpy() == pytest.approx(-2, abs=0.1)
+    assert found.variants["probe"].value_counts().to_dict() == {
+        "repeat_gain": 5,
+        "prefix_matching_layer_1": 5,
+    }
 
 
 def test_without_scores_there_are_the_losses_alone(tmp_path, probed):
@@ -115,7 +122,7 @@ def test_without_scores_there_are_the_losses_alone(tmp_path, probed):
     losses = np.column_stack([np.full(25, 6.0), 6 - np.arange(25) / 10])
     write_probes(root, list(range(25)), losses, None)
     found = mechanism(Store(root), "true")
-    assert found.lags["probe"].tolist() == ["repeat_gain"]
+    assert found.leads["probe"].tolist() == ["repeat_gain"]
     assert set(found.curves["curve"]) == {"loss_first", "loss_second", "repeat_gain", "group"}
 
 
@@ -124,11 +131,11 @@ def test_a_store_without_probes_gets_a_sentence_that_says_how_to_get_them(store)
         mechanism(store)
 
 
-def test_too_few_checkpoints_have_curves_and_no_lags(probed):
+def test_too_few_checkpoints_have_curves_and_no_leads(probed):
     found = mechanism(probed, GROUP, between=(STEPS[0], STEPS[5]))
     assert found.curves["checkpoint"].nunique() == 6
-    with pytest.raises(QueryError, match=r"6 checkpoints .* expected at least 20"):
-        _ = found.lags
+    assert found.leads["verdict"][0] == "cannot tell: fewer than 30 checkpoints (6)"
+    assert found.variants.empty
 
 
 def test_where_no_checkpoint_is_left_it_is_said_where_they_are(probed):
@@ -138,14 +145,28 @@ def test_where_no_checkpoint_is_left_it_is_said_where_they_are(probed):
         mechanism(probed, GROUP, between=(5000, None))
 
 
-def test_the_command_gives_lags_curves_and_a_picture(probed, tmp_path, capsys):
+def test_the_command_gives_leads_curves_and_a_picture(probed, tmp_path, capsys):
     asked = ["mechanism", str(probed.path), GROUP, f"not ({GROUP})"]
     assert main(asked) == 0
     assert capsys.readouterr().out.startswith("probe,probe_change,group_change,half_way_probe")
+    assert main([*asked, "--show", "variants"]) == 0
+    assert capsys.readouterr().out.startswith("probe,window,baseline,lead,low,high\n")
     assert main([*asked, "--show", "curves"]) == 0
     assert capsys.readouterr().out.startswith("checkpoint,curve,value,low,high\n")
     picture = tmp_path / "m.svg"
     assert main([*asked, "--format", "svg", "--output", str(picture)]) == 0
     for words in ("highest prefix-matching score", "loss on repeated tokens", "layer"):
         assert words in picture.read_text()
-    assert main(["mechanism", str(probed.path), "true", "--first", "3000"]) == 2
+    assert main(["mechanism", str(probed.path), "true", "--first", "5000"]) == 2
+
+
+@pytest.mark.parametrize("first", [None, 300, 700, 1000, 1200])
+def test_the_demo_cannot_tell_whether_its_head_or_copying_comes_first(demo, first):
+    """The numbers of docs/methods.md."""
+    found = mechanism(demo, "copyable", "not_copyable", between=(first, None))
+    lead = found.leads.set_index("probe").loc["prefix_matching_layer_1"]
+    assert lead["verdict"].startswith("cannot tell: ")
+    if first == 1000:
+        assert lead["low"] < lead["lead"] < 0 < lead["high"]
+        assert lead[["half_way_probe", "half_way_group"]].round().tolist() == [1662, 1567]
+        assert (found.variants["high"] < 0).tolist() == [True] * 3 + [False] * 2

@@ -1,4 +1,4 @@
-"""Overlap of two regions' lists: counts by plain SQL, and both nulls on stores with known truth."""
+"""Overlap of two regions' lists: counts by plain SQL, and placebos on stores with known truth."""
 
 import numpy as np
 import pandas as pd
@@ -6,12 +6,10 @@ import pytest
 from scipy import stats
 
 from queries import GroupError, QueryError, Store, StoreError, overlap
-from queries.analyses.overlap import usual_regions
 from tests.queries.support.simulated import blank_store, with_losses
 from tests.queries.support.stores import build_store
 
-REGIONS = [(20 * i, 20 * i + 10) for i in range(30)]
-"""Pairs of checkpoints that no other pair has."""
+PAIRS = [((10 * i, 10 * i + 20), (10 * i + 30, 10 * i + 50)) for i in range(0, 55, 2)]
 
 
 def line(frame: pd.DataFrame, first: str, second: str) -> pd.Series:
@@ -66,24 +64,15 @@ def test_types_are_compared_by_their_mean_change(store, plain):
     assert line(found, "increased", "increased")["expected"] == pytest.approx(9 / len(means))
 
 
-def test_other_regions_share_no_checkpoint_and_the_nearest_come_first():
-    steps = np.arange(0, 200, 10)
-    found = usual_regions(steps, (100, 120), (60, 90))
-    assert found == [(130, 150), (160, 180), (30, 50), (0, 20)]
-    assert usual_regions(steps, (0, 100), (0, 10)) == []
-    assert len(usual_regions(np.arange(500), (100, 102), (110, 112))) == 20
-
-
 @pytest.mark.parametrize(("k", "min_count"), [(30, None), (12, 2)])
-def test_noise_is_as_usual_but_not_as_chance_has_it(restless, k, min_count):
-    pairs = [(REGIONS[i], REGIONS[(7 * i + 11) % 30]) for i in range(30)]
-    frames = [overlap(restless, a, b, k=k, min_count=min_count).frame for a, b in pairs if a != b]
-    found = pd.concat(frames)
-    assert (found["p_value"] < 0.05).mean() > 0.2
-    assert (found["p_usual"] < 0.05).mean() <= 0.075  # of 120
-    assert (found["p_usual"] < 0.25).mean() == pytest.approx(0.2, abs=0.1)
-    gap = found["shared"] - found["expected_usual"]
+def test_noise_is_as_in_placebos_but_not_as_chance_has_it(restless, k, min_count):
+    found = pd.concat([overlap(restless, *pair, k=k, min_count=min_count).frame for pair in PAIRS])
+    assert found["n_placebos"].min() > 40
+    assert (found["p_value"] < 0.05).mean() > 0.1
+    assert (found["p_placebo"] < 0.05).mean() <= 0.05
+    gap = found["shared"] - found["expected_placebo"]
     assert abs(gap.mean()) < 3 * gap.std() / np.sqrt(len(gap))
+    assert (found["verdict"] == "").all()
 
 
 def test_types_that_move_twice_are_found(tmp_path, restless):
@@ -95,10 +84,28 @@ def test_types_that_move_twice_are_found(tmp_path, restless):
     blank_store(tmp_path / "planted", sources=20, types=400)
     planted = with_losses(tmp_path / "planted", losses)
     found = overlap(planted, (200, 210), (300, 310), k=50).frame
-    assert line(found, "increased", "increased")["p_usual"] < 0.001
-    assert line(found, "increased", "decreased")["p_usual"] > 0.05
+    both = line(found, "increased", "increased")
+    assert both["p_placebo"] == pytest.approx(1 / (both["n_placebos"] + 1))
+    assert both["shared"] >= both["needed"] > both["expected_placebo"]
+    assert line(found, "increased", "decreased")["p_placebo"] > 0.05
     types = overlap(planted, (200, 210), (300, 310), k=8, min_count=2).frame
-    assert line(types, "increased", "increased")["p_usual"] < 0.01
+    assert line(types, "increased", "increased")["p_placebo"] < 0.05
+
+
+def test_placebos_are_the_same_lists_elsewhere(restless):
+    found = overlap(restless, (300, 320), (330, 350), k=40).frame
+    steps = np.array(restless.steps)
+    at = np.searchsorted(steps, [300, 320, 330, 350])
+    counts = []
+    for by in range(-at[0], len(steps) - at[3]):
+        moved = at + by
+        columns = {*range(moved[0], moved[1] + 1), *range(moved[2], moved[3] + 1)}
+        if columns.isdisjoint({*range(at[0], at[1] + 1), *range(at[2], at[3] + 1)}):
+            a, b, c, d = (restless.matrix.column(step) for step in steps[moved])
+            counts.append(len(np.intersect1d(np.argsort(b - a)[:40], np.argsort(d - c)[:40])))
+    fell = line(found, "decreased", "decreased")
+    assert fell["n_placebos"] == len(counts) > 40
+    assert fell["expected_placebo"] == pytest.approx(np.mean(counts))
 
 
 def test_two_runs(folder, store, tmp_path):
@@ -112,10 +119,24 @@ def test_two_runs(folder, store, tmp_path):
         overlap(store, (0, 8), (16, 400), other=unlike)
 
 
-def test_without_another_region_nothing_is_said_of_what_is_usual(store):
+def test_with_few_placebos_it_cannot_tell(store):
     found = overlap(store, (0, 8), (8, 1000), k=5).frame
-    assert found[["expected_usual", "p_usual"]].isna().all(axis=None)
-    assert (found["n_regions"] == 1).all()
+    assert found[["p_placebo", "needed"]].isna().all(axis=None)
+    assert (found["n_placebos"] == 0).all() and found["expected_placebo"].isna().all()
+    assert (found["verdict"] == "cannot tell: 0 placebo pairs, at least 10 are needed").all()
+
+
+def test_two_runs_are_compared_at_their_common_steps(restless, tmp_path):
+    rows = np.arange(restless.manifest.n_tokens)
+    losses = restless.matrix.rows(rows)[:, ::2]
+    n_tokens = blank_store(tmp_path / "sparse", sources=20, types=400)
+    assert n_tokens == len(rows)
+    sparse = with_losses(tmp_path / "sparse", losses, every=20)
+    found = overlap(restless, (200, 240), (260, 300), other=sparse, k=30).frame
+    alone = overlap(sparse, (200, 240), (260, 300), k=30).frame
+    pd.testing.assert_frame_equal(found, alone)
+    unknown = overlap(restless, (210, 240), (260, 300), other=sparse, k=30).frame
+    assert (unknown["n_placebos"] == 0).all()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from queries import GroupError, Store, in_context_score, position_slope, positions
 from queries.analyses.positions import position_edges
+from queries.stats.bands import t_quantile
 from tests.queries.support.simulated import blank_store, with_losses
 from tests.queries.support.stores import PlainSql
 
@@ -64,7 +65,19 @@ def test_slopes_are_those_of_least_squares_and_bands_cover_them(sloped: Store) -
     assert abs(found["slope"][0]) < 1e-5
 
 
-def test_a_group_of_one_position_has_no_slope(store: Store) -> None:
+def test_the_standard_error_is_that_of_leaving_out_each_source(sloped):
+    frame = position_slope(sloped).frame
+    x, source = np.log2(sloped.evaluate("position").to_numpy()), sloped.source_of_row
+    losses = sloped.matrix.rows(np.arange(len(x)))[:, 1:].astype(float)
+    kept = [source != s for s in range(50)]
+    moved = [np.polyfit(x[k], losses[k], 1)[0] for k in kept] - frame["slope"].to_numpy()[1:]
+    error = np.sqrt(49 / 50 * (moved**2).sum(axis=0))
+    free = t_quantile(frame["n_docs_effective"][0] - 1)
+    reach = (frame["high"] - frame["slope"]).to_numpy()[1:]
+    np.testing.assert_allclose(reach, free * error, rtol=1e-4)
+
+
+def test_a_group_of_one_position_has_no_slope(store):
     with pytest.raises(GroupError, match="have position 3: widen"):
         position_slope(store, where="position = 3")
     with pytest.raises(GroupError, match="expected at least 1"):

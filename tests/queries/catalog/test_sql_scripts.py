@@ -42,7 +42,8 @@ def test_differences_and_ratios(store: Store, baseline: str, how: str) -> None:
         getattr(store, how)(group, baseline).assign(token_group=f"group_{n}")
         for n, group in enumerate(GROUPS.values(), 1)
     ]
-    same(theirs, pd.concat(frames)[["token_group", "checkpoint", how, "low", "high"]])
+    columns = ["token_group", "checkpoint", how, "low", "high", "n_docs_effective", "verdict"]
+    same(theirs, pd.concat(frames)[columns])
 
 
 @needs_command_line

@@ -146,10 +146,13 @@ def test_a_leaderboard_shows_two_standard_errors_of_its_first_rows(demo: Store) 
     assert shown["low"].tolist() == pytest.approx(low.tolist())
 
 
-def test_an_overlap_is_drawn_next_to_both_expectations(demo: Store) -> None:
+def test_an_overlap_is_next_to_placebos_and_chance(demo: Store) -> None:
     rows = queries.overlap(demo, (1380, 1640), (1660, 1920)).frame
     shown = data(specification(analyses.overlap(rows)), "pair", "n")
-    for column, name in (("shared", "shared"), ("expected_usual", "usual")):
+    for column, name in (
+        ("shared", "shared"),
+        ("expected_placebo", "in placebo regions, on average"),
+    ):
         assert shown[shown["tokens"] == name]["n"].tolist() == rows[column].tolist()
 
 
@@ -157,7 +160,9 @@ def test_matching_is_shown_before_and_after(demo: Store) -> None:
     found = queries.matched(demo, "copyable")
     spec = specification(found.chart())
     both = data(spec, "difference").set_index("token_group")["difference"]
-    assert both["after matching"].tolist() == found.difference["difference"].tolist()
+    known = found.difference["difference"].notna()
+    after = both["after matching"].astype(float)
+    assert after.dropna().tolist() == found.difference["difference"][known].tolist()
     assert both["before matching"].tolist() == found.difference["before"].tolist()
     shown = data(specification(analyses.balance(found.balance)), "size", "side")
     after = shown[shown["side"] == "after matching"]["signed"]
@@ -191,16 +196,14 @@ def test_each_panel_of_a_stack_is_a_chart_of_its_own(demo: Store) -> None:
 
 
 def test_panels_of_a_stack_have_their_own_names(demo: Store) -> None:
-    found = queries.mechanism(demo)
+    found = queries.mechanism(demo, between=(1000, None))
     spec = specification(found.chart())  # a warning would fail the test
     assert [panel["width"] for panel in spec["vconcat"]] == [theme.WIDTH] * 3
     names = [param["name"] for param in spec["params"]]
     assert len(names) == len(set(names)) == 3
-    assert (
-        data(specification(analyses.leads(found.lags)), "by")["probe"]
-        .isin(found.lags["probe"])
-        .all()
-    )
+    drawn = data(specification(analyses.leads(found.variants)), "by")
+    assert drawn["probe"].tolist() == ["prefix_matching_layer_1"] * 5
+    assert drawn["lead_factor"].to_numpy() == pytest.approx(10 ** found.variants["lead"])
 
 
 def test_ngrams_are_reference_lines_above_their_correlations(demo: Store) -> None:

@@ -50,9 +50,9 @@ def test_events_and_explain(capsysbinary: pytest.CaptureFixture[bytes], demo: St
     equal(got, events(demo).frame)
     got = printed(capsysbinary, "events", demo.path, "copyable", "not_copyable")
     equal(got, events(demo, "copyable", "not_copyable").frame)
-    options = ("--min-count", 50, "--min-docs", 12)
+    options = ("--min-count", 50, "--claim", "documents", "--fdr", "by")
     got = printed(capsysbinary, "explain", demo.path, 1380, 1640, *options)
-    equal(got, explain(demo, (1380, 1640), min_count=50, min_docs=12).frame)
+    equal(got, explain(demo, (1380, 1640), min_count=50, claim="documents", fdr="by").frame)
 
 
 def test_type_changes(

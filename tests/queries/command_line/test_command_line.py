@@ -62,7 +62,11 @@ def check_equal(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
             got = ours[name].to_numpy(values.dtype)  # CSV has as many digits as the type needs
             np.testing.assert_allclose(got, values, rtol=1e-12, atol=1e-12)
         else:
-            assert ours[name].fillna("").tolist() == values.fillna("").tolist()
+            assert _texts(ours[name]) == _texts(values)
+
+
+def _texts(values: pd.Series) -> list[object]:
+    return values.astype(object).where(values.notna(), "").tolist()
 
 
 @pytest.mark.parametrize("kind", TABLES)

@@ -1,6 +1,5 @@
 """The commands of groups and regions print what `Store` returns; so do their charts."""
 
-import io
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +9,7 @@ from queries import Store
 from queries.__main__ import main
 from queries.charts import curves
 from queries.charts.render import specification
+from tests.queries.support.catalogs import read_csv
 
 
 def printed(capsysbinary: pytest.CaptureFixture[bytes], *arguments: object) -> pd.DataFrame:
@@ -17,7 +17,7 @@ def printed(capsysbinary: pytest.CaptureFixture[bytes], *arguments: object) -> p
     status = main([str(a) for a in arguments])
     output, error = capsysbinary.readouterr()
     assert status == 0, error.decode()
-    return pd.read_csv(io.BytesIO(output))
+    return read_csv(output.decode())
 
 
 def test_relative_statistics(

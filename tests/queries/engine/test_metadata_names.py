@@ -33,7 +33,7 @@ MACROS = [
     "ratio('later_ones', 'word_start')",
     "in_context_score()",
     f"zoom({FIRST}, {LAST})",
-    "group_influence('later_ones')",
+    "leave_one_out('later_ones')",
     "(select loss_at(row, 400) as loss_400 from tokens order by row)",
 ]
 ONE_STORE = [analysis for analysis in ANALYSES if not analysis.of_runs]

@@ -14,6 +14,8 @@ def test_counts_and_sample(store: Store) -> None:
         "select count(*) as n, count(distinct source) as d from tokens where is_word_start"
     )
     assert (found.n_tokens, found.n_docs) == (truth["n"][0], truth["d"][0])
+    of_band = store.trajectories({"g": "word_start"})["n_docs_effective"][0]
+    assert found.n_docs_effective == pytest.approx(of_band)
     assert len(found.sample) == 4
     assert set(found.sample["row"]) <= set(store.members("word_start").tolist())
     assert found.sample.equals(preview(store, "word_start", k=4).sample)

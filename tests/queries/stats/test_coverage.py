@@ -1,11 +1,11 @@
-"""What share of the 95 % bands cover the truth, in thousands of stores made up so that it is known.
+"""What share of the 95% bands cover the truth, in thousands of stores made up so that it is known.
 
 The losses are like real ones where it matters: skewed; alike within a source document by its level,
 by a gap of its own between the groups, and by a drift along its text; documents of unequal length,
 whose tokens are of the group more or less often.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -90,7 +90,7 @@ def by_token(text: Text) -> Band:
     """The band of a mean that takes tokens for independent."""
     mean = text.losses.mean(axis=0)
     reach = 1.96 * text.losses.std(axis=0, ddof=1) / np.sqrt(len(text.losses))
-    return Band(mean, mean - reach, mean + reach)
+    return replace(mean_band(text.first), low=mean - reach, high=mean + reach)
 
 
 def test_bands_of_means_cover_the_truth_in_93_to_97_percent_of_stores(texts):
@@ -112,10 +112,11 @@ def test_bands_that_take_tokens_for_independent_do_not(texts):
     assert covered([by_token(t) for t in texts], FIRST) < 0.85
 
 
-def test_a_few_documents_that_hold_most_of_the_tokens_cost_some_percent():
-    """The limit that `queries.stats.bands` names: lengths whose log has a deviation of 1."""
+def test_a_few_documents_that_hold_most_of_the_tokens_cost_the_plain_band_some_percent():
+    """Lengths whose log has a deviation of 1: the jackknife still covers."""
     texts = make_texts(Design(40, 1.0, 0.1))
-    assert 0.90 <= covered([mean_band(t.first) for t in texts], FIRST) < 0.93
+    assert covered([mean_band(t.first, "cr1") for t in texts], FIRST) < 0.93
+    assert 0.925 <= covered([mean_band(t.first) for t in texts], FIRST) <= 0.98
 
 
 def test_pairing_narrows_the_band_of_a_difference_where_sources_share_their_level():

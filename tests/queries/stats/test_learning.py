@@ -83,6 +83,16 @@ def test_planted_categories_are_recovered(planted, log):
     assert lines.loc["L->H", "mean_end"] - lines.loc["L->H", "mean_start"] > 2
 
 
+def test_tokens_that_stay_are_told_apart_by_their_own_last_loss(tmp_path):
+    """A jump at the last checkpoint leaves the line low, but not the loss there."""
+    n_tokens = blank_store(tmp_path / "jump", sources=2)
+    losses = np.ones((n_tokens, 41))
+    losses[::2, -1] = 3
+    tokens = rho_1(with_losses(tmp_path / "jump", losses)).members
+    assert tokens["end"].max() < losses[:, -1].mean()
+    assert set(tokens["category"][::2]) == {"H->H"} and set(tokens["category"][1::2]) == {"L->L"}
+
+
 def test_the_line_is_that_of_least_squares(planted):
     """The steps are even here, but for the ends, which stand for half as much of the axis."""
     losses = planted.matrix.rows(np.arange(planted.manifest.n_tokens)).astype(float)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from queries import QueryError
+from queries.stats.bands import t_quantile
 from queries.stats.smoothing import weights
 from tests.queries.support.stores import STEPS
 
@@ -69,10 +69,14 @@ def test_the_band_of_a_smoothed_mean_is_that_of_smoothed_losses(store, plain):
     source = long.groupby("row")["source"].first()
     got = store.trajectories({"g": "is_word_start"}, smooth=0.4)
     np.testing.assert_allclose(got["mean_loss"], smooth.mean(), rtol=1e-9)
-    totals = (smooth - smooth.mean()).groupby(source).sum() / len(smooth)
-    n = len(totals)
-    error = np.sqrt(n / (n - 1) * (totals**2).sum())
-    reach = stats.t.ppf(0.975, n - 1) * error
+    by_source = smooth.groupby(source).agg(["sum", "size"])
+    counts = by_source.xs("size", axis=1, level=1).to_numpy(float)
+    sums = by_source.xs("sum", axis=1, level=1).to_numpy()
+    left = (smooth.to_numpy().sum(axis=0) - sums) / (len(smooth) - counts)
+    n = len(counts)
+    error = np.sqrt((n - 1) / n * ((left - smooth.to_numpy().mean(axis=0)) ** 2).sum(axis=0))
+    effective = counts[:, 0].sum() ** 2 / (counts[:, 0] ** 2).sum()
+    reach = t_quantile(effective - 1) * error
     np.testing.assert_allclose((got["high"] - got["low"]) / 2, reach, rtol=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Bands: the cluster-robust formula written out by hand over the members in the long format."""
+"""The plain bands: the cluster-robust formula by hand over the members in the long format."""
 
 from collections.abc import Callable
 
@@ -28,7 +28,7 @@ def by_hand(design: np.ndarray, y: np.ndarray, source: np.ndarray) -> tuple[floa
 
 def test_band_of_a_mean_is_the_sandwich_of_an_intercept(store, plain):
     clause = "not is_word_start or position < 9"
-    band = store.trajectories({"g": clause}).set_index("checkpoint")
+    band = store.trajectories({"g": clause}, method="cr1").set_index("checkpoint")
     for checkpoint, members in plain.members(clause).groupby("checkpoint"):
         y = members["loss"].to_numpy(dtype=np.float64)
         mean, error = by_hand(np.ones((len(y), 1)), y, members["source"].to_numpy())
@@ -39,7 +39,7 @@ def test_band_of_a_mean_is_the_sandwich_of_an_intercept(store, plain):
 
 @pytest.mark.parametrize("second", ["not is_word_start", "position > 3", "doc < 6"])
 def test_band_of_a_difference_is_the_sandwich_of_a_dummy(store, plain, second):
-    band = store.difference("is_word_start", second).set_index("checkpoint")
+    band = store.difference("is_word_start", second, method="cr1").set_index("checkpoint")
     both = [plain.members(c).assign(first=c == "is_word_start") for c in ("is_word_start", second)]
     for checkpoint in store.steps:
         members = [b[b["checkpoint"] == checkpoint] for b in both]
@@ -92,7 +92,7 @@ def weighted_mean(members: pd.DataFrame, weight: pd.Series) -> float:
 
 @pytest.mark.parametrize("second", ["not is_word_start", "true", "position > 3"])
 def test_band_of_a_ratio_is_that_of_weighting_the_sources(store, plain, second):
-    band = store.ratio("is_word_start", second).set_index("checkpoint")
+    band = store.ratio("is_word_start", second, method="cr1").set_index("checkpoint")
     both = [plain.members(c).groupby("checkpoint") for c in ("is_word_start", second)]
     for checkpoint in STEPS:
         one, two = (members.get_group(checkpoint) for members in both)
@@ -105,7 +105,7 @@ def test_band_of_a_ratio_is_that_of_weighting_the_sources(store, plain, second):
 
 
 def test_change_since_a_checkpoint_is_the_mean_of_the_tokens_changes(store, plain):
-    band = store.change("is_word_start", 16).set_index("checkpoint")
+    band = store.change("is_word_start", 16, method="cr1").set_index("checkpoint")
     frame = plain.connection.sql("select * from facts where is_word_start order by row").df()
     for checkpoint, members in frame.groupby("checkpoint"):
         y = members["loss"].to_numpy(float) - members["at_16"].to_numpy(float)
@@ -113,11 +113,11 @@ def test_change_since_a_checkpoint_is_the_mean_of_the_tokens_changes(store, plai
         reach = stats.t.ppf(0.975, members["source"].nunique() - 1) * error
         got = band.loc[checkpoint, ["low", "change", "high"]]
         np.testing.assert_allclose(got, [mean - reach, mean, mean + reach], rtol=1e-7, atol=1e-12)
-    assert (band.loc[16] == 0).all()
+    assert (band.loc[16, ["change", "low", "high"]] == 0).all()
 
 
 def test_a_group_over_itself_is_one(store):
-    np.testing.assert_allclose(store.ratio("true", "true").drop(columns="checkpoint"), 1)
+    np.testing.assert_allclose(store.ratio("true", "true")[["ratio", "low", "high"]], 1)
 
 
 def test_relative_statistics_of_one_source_have_no_band(store):
@@ -138,3 +138,8 @@ def test_a_change_since_a_checkpoint_that_is_not_there_names_the_nearest(store):
         store.change("true", 9)
     with pytest.raises(GroupError, match="selects none"):
         store.change("row < 0", 8)
+
+
+def test_a_method_that_is_none_is_refused(store):
+    with pytest.raises(QueryError, match="there is no band 'cr9': expected cv3 or cr1"):
+        store.trajectories({"g": "true"}, method="cr9")

@@ -26,8 +26,8 @@ def blank_store(root: Path, sources: int, types: int = 0, seed: int = 0) -> int:
     return len(tokens)
 
 
-def with_losses(root: Path, losses: np.ndarray) -> Store:
+def with_losses(root: Path, losses: np.ndarray, every: int = 10) -> Store:
     """The store with losses, float (tokens, checkpoints) in nats, at the steps 0, 10, 20, …"""
     for column in range(losses.shape[1]):
-        add_checkpoint(root, 10 * column, losses[:, column])
+        add_checkpoint(root, every * column, losses[:, column])
     return Store(root)

@@ -33,7 +33,7 @@ STEPS = (0, 1, 2, 4, 8, 16, 400, 1000)
 
 
 def build_store(
-    root: Path, sources: int = 5, steps: tuple[int, ...] = STEPS, seed: int = 0, longest: int = 40
+    root: Path, sources: int = 8, steps: tuple[int, ...] = STEPS, seed: int = 0, longest: int = 40
 ) -> Path:
     """A store of random tokens and losses; each source is one to three docs. Returns `root`."""
     rng = np.random.default_rng(seed)

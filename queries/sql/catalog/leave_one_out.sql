@@ -1,7 +1,7 @@
 -- grain: one row per checkpoint and source document with a member of the group (a view of tokens);
--- influence is what the source adds to the mean's error: its summed residuals / n_tokens, in nats.
+-- left_out is by how much the mean falls without that source, in nats (NULL if it is the only one).
 -- Sums by doc first, since DuckDB 2.0 joins and groups by an integer several times faster.
-create macro group_influence(token_group) as table
+create macro leave_one_out(token_group) as table
 with members as (
     select m."row", m.doc from query_table(token_group) as m
 ),
@@ -27,7 +27,7 @@ means as (
     group by all
 )
 select
-    checkpoint, source, mean_loss, n_tokens, n_docs,
-    (total - n * mean_loss) / n_tokens as influence
+    checkpoint, source, mean_loss, n_tokens, n_docs, n::double as n,
+    (total - n * mean_loss) / nullif(n_tokens - n, 0) as left_out
 from sums
 join means using (checkpoint)

@@ -1,0 +1,1 @@
+"""Trajectories as time series: their noise, their events, and which of two moves first."""
