@@ -202,8 +202,8 @@ def read_group(path: Path) -> NamedGroup:
 def save_group(folder: Path, group: NamedGroup, overwrite: bool = False) -> NamedGroup:
     """Write the group's file, completely or not at all; returns the group as read back.
 
-    The title becomes one line, and blanks around the description's lines are removed; the clause
-    keeps every character except the blanks around it. Raises GroupError for an invalid name or one
+    The title becomes one line, and spaces around the description's lines are removed; the clause
+    keeps every character except the spaces around it. Raises GroupError for an invalid name or one
     in use (unless `overwrite`), an empty clause, and a folder that cannot be written.
     """
     check_name(group.name)

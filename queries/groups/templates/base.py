@@ -42,7 +42,7 @@ def literals(texts: Iterable[str]) -> str:
 
 
 def shown(text: str) -> str:
-    """The text in double quotes, so that blanks and line ends are visible."""
+    """The text in double quotes, so that spaces and line ends are visible."""
     return json.dumps(text, ensure_ascii=False)
 
 
