@@ -94,7 +94,7 @@ def matched(
     matches on its first three quarters, with scores drawn towards the mean of their side by their
     reliability (`stats.matching` has the sources). The first third itself is compared only if mean
     losses are steady there, each quarter by matches on others; in a run from scratch they fall, and
-    `verdict` says that nothing can be told there.
+    `verdict` says why there is no comparison.
 
     With strata s, n_s of the group's n matched tokens in each, and the controls' mean loss y_s, the
     control curve is sum n_s y_s / n, plus the regression within strata on the numeric covariates.

@@ -107,7 +107,7 @@ def _matched(reader: Reader, pair: Pair) -> tuple[str, ...]:
     last = found.difference.iloc[-1]
     if last["verdict"]:
         why = last["verdict"].removeprefix("cannot tell: ")
-        return (f"Whether they differ from equally rare tokens cannot be told: {why}.",)
+        return (f"Whether they differ from equally rare tokens cannot be determined: {why}.",)
     n = pair.first.size.n_tokens
     band = numbers.band(last["low"], last["high"])
     left_out = f" ({found.n_unmatched:,} of {n:,} have none)" if found.n_unmatched else ""

@@ -139,7 +139,7 @@ def overlap(shared: pd.DataFrame, first: Region, second: Region) -> list[str]:
 def _compared(line: dict[Hashable, Any]) -> str:
     if line["verdict"]:
         why = line["verdict"].removeprefix("cannot tell: ")
-        return f"Whether that is unusual cannot be told here: {why}."
+        return f"Whether that is unusual cannot be determined here: {why}."
     pairs = count(line["n_placebos"], "pair")
     text = (
         f"In {pairs} of regions with the same widths and gap elsewhere in the run, such lists "

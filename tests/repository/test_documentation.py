@@ -28,6 +28,8 @@ PAGES = {
         "CONTRIBUTING.md",
         "docs/app.md",
         "docs/architectures.md",
+        "docs/calibration.md",
+        "docs/gpu.md",
         "docs/ingest.md",
         "docs/queries.md",
         "docs/groups.md",
