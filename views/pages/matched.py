@@ -85,7 +85,7 @@ def _findings(store: Store, found: Matched) -> None:
     if last["verdict"]:
         st.markdown(
             f"At step {store.steps[-1]:,} the group's mean loss is **{before}** that of the rest. "
-            f"Of matched tokens it {last['verdict'].replace('cannot tell:', 'cannot be compared:')}."
+            f"Matched tokens: {last['verdict']}."
         )
         return
     after = _difference_in_words(last["difference"], last["low"], last["high"])

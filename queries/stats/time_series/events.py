@@ -180,7 +180,7 @@ def walk_memory(n: int) -> float:
 
 def _reference(n: int, nulls: tuple[noises.Null, ...], factor: float) -> Reference:
     largest = np.stack([null.largest for null in nulls])
-    # Short lags get less of the error: there, no change can be distinguished from a heavy tail's outlier.
+    # Short lags get less of the error: there, a change looks like an outlier of a heavy tail.
     short = np.array(noises.lags(n)) < SHORT
     often, seldom = (np.quantile(largest, 1 - p, axis=1).max(axis=0) for p in (0.025, 0.01))
     weights = np.where(short, seldom, often)
