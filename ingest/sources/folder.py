@@ -18,7 +18,7 @@ from ingest.sources.checkpoint_files import (
 )
 from ingest.sources.other_layouts import without_weights
 from ingest.sources.revisions import Checkpoint, Naming, Revision, number_checkpoints
-from ingest.sources.settling import wait_until_whole
+from ingest.sources.settling import is_being_written, wait_until_whole
 from ingest.sources.source import Weights
 
 
@@ -36,6 +36,11 @@ class Folder:
         return find_checkpoints(self.root, naming)
 
     def weights(self, checkpoint: Checkpoint) -> Weights:
+        if is_being_written(checkpoint.path):
+            raise CheckpointError(
+                f"{checkpoint.revision} is still being written, so it is not checked here: `run` "
+                "waits for it up to ten minutes"
+            )
         return _weights_in(checkpoint.path, checkpoint.revision)
 
     def final(self) -> tuple[str, Weights] | None:

@@ -235,6 +235,11 @@ def _agreement(draw: Callable[[], tuple[np.ndarray, ...]], k: int) -> float:
     found = []
     for pair in range(_HALVES):
         one, two, further = draw()
+        if min(len(one), len(two)) < k:
+            raise QueryError(
+                f"half of the source documents hold {min(len(one), len(two))} tokens of the group, "
+                "too few to choose a number of clusters: widen the group, or give the number"
+            )
         centres = [_fitted(half, k, pair, n_init=3).cluster_centers_ for half in (one, two)]
         labels = [_nearest(further, c) for c in centres]
         found.append(adjusted_rand_score(*labels))
@@ -342,6 +347,7 @@ def _profile(
     lines = pd.concat([_lines(c, rows, member, source) for c in groups], ignore_index=True)
     enough = lines[["n_docs", "rest_docs"]].min(axis=1) >= min(min_docs, int(source.max()) + 1)
     lines = lines[enough & (lines["n_tokens"] >= min_count) & lines["standard_error"].gt(0)]
+    lines = lines[lines["degrees"] > 0]
     lines = lines.drop_duplicates(["n_tokens", "n_docs", "mean_change"])
     z = lines["difference"] / lines["standard_error"]
     p_value = 2 * stats.t.sf(z.abs(), lines["degrees"])
