@@ -41,7 +41,12 @@ class Folder:
                 f"{checkpoint.revision} is still being written, so it is not checked here: `run` "
                 "waits for it up to ten minutes"
             )
-        return _weights_in(checkpoint.path, checkpoint.revision)
+        try:
+            return _weights_in(checkpoint.path, checkpoint.revision)
+        except OSError as error:  # a broken link, a file without permission
+            raise CheckpointError(
+                f"{checkpoint.revision} cannot be read ({error}): copy the checkpoint again"
+            ) from error
 
     def final(self) -> tuple[str, Weights] | None:
         """Hugging Face's Trainer saves the finished model in the folder itself."""

@@ -72,5 +72,5 @@ def _is_whole_file(path: Path) -> bool:
 
 def _age(folder: Path) -> float:
     """Seconds since the last change in the folder."""
-    times = [p.stat().st_mtime for p in (folder, *folder.iterdir())] if folder.is_dir() else []
+    times = [p.lstat().st_mtime for p in (folder, *folder.iterdir())] if folder.is_dir() else []
     return time.time() - max(times, default=0.0)
