@@ -116,18 +116,29 @@ def run_command(
 
         python -m ingest run EleutherAI/pythia-14m --max 50 --text wikitext-2 --store build/pythia
     """
-    from ingest.run import print_report, run, run_many
+    from ingest.run import print_report, print_shared, run, run_many
 
     if len(sources) == 1 and len(options.variants) < 2:
         return print_report(store, run(sources[0], text, store, options))
-    reports = run_many(sources, text, store, options)
-    return max([print_report(each, report) for each, report in reports])
+    reports, status = {}, 0
+    for each, report in run_many(sources, text, store, options):
+        status = max(status, print_report(each, report))
+        reports[Path(str(each)).name] = report
+    print_shared(reports)
+    return status
 
 
 @app.command("plan", rich_help_panel="Score", epilog=EPILOG)
 @takes_run_options(only_plan=True)
 def plan_command(
-    source: Annotated[str, typer.Argument(help=SourceHelp, metavar="SOURCE", show_default=False)],
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help=f"{SourceHelp}. Several sources, such as seeds of one recipe, are also compared",
+            metavar="SOURCE",
+            show_default=False,
+        ),
+    ],
     options: RunOptions,
     text: Annotated[
         str | None,
@@ -142,16 +153,18 @@ def plan_command(
 
     python -m ingest plan stanford-crfm/battlestar-gpt2-small-x49 --max 50
     """
-    from ingest.plan import describe, describe_cost, make_plan
+    from ingest.plan import describe, describe_cost, make_plans, run_trial, shared
 
-    plan = make_plan(source, options.naming, options.selection)
-    print(describe(plan, options.prefetch), flush=True)
-    if text:
-        from ingest.run import refuse_unusable
-        from ingest.trial import run_trial
+    plans = make_plans(sources, options)
+    for plan, source, own in plans:
+        print(describe(plan, options.prefetch), flush=True)
+        if text:
+            from ingest.run import refuse_unusable
 
-        refuse_unusable(options)
-        print(describe_cost(plan, run_trial(source, text, options)))
+            refuse_unusable(options)
+            print(describe_cost(plan, run_trial(source, text, own)))
+    for finding in shared([plan for plan, _, _ in plans]):
+        print(f"runs: {finding}")
     return 0
 
 

@@ -26,17 +26,20 @@ def _option(
     flag: str | None = None,
     only_run: bool = False,
     recorded: bool = False,
+    may_change: bool = False,
     **typer_arguments: Any,
 ) -> Any:
     """A field with its command-line option: `flag`, or else the field's name with dashes.
 
     `only_run` options are not offered by `plan`. A `recorded` option decides the losses: its value
-    is an entry of the manifest, and a store with another value is refused.
+    is an entry of the manifest, and a store with another value is refused, unless it `may_change`:
+    then the entry says whether any run had it.
     """
     metadata = {
         "flag": flag,
         "only_run": only_run,
         "recorded": recorded,
+        "may_change": may_change,
         "typer": {"help": help, "rich_help_panel": panel, **typer_arguments},
     }
     return field(default=default, metadata=metadata)
@@ -110,6 +113,15 @@ class RunOptions:
         False, CHECKPOINTS, "Keep downloads in the Hub's cache", only_run=True
     )
     column: str = _option("text", TEXT, "Column that holds the text", metavar="NAME")
+    document_column: str | None = _option(
+        None,
+        TEXT,
+        "Column that names the source documents, the sampled unit of bands, although rows may "
+        "share a name in it",
+        show_default="see docs/ingest.md",
+        metavar="NAME",
+        recorded=True,
+    )
     split: str | None = _option(
         None,
         TEXT,
@@ -168,7 +180,11 @@ class RunOptions:
         metavar="NAME",
     )
     trust_remote_code: bool = _option(
-        False, MODEL, "Run Python code that comes with a checkpoint. It can do anything you can do"
+        False,
+        MODEL,
+        "Run Python code that comes with a checkpoint. It can do anything you can do",
+        recorded=True,
+        may_change=True,
     )
     dtype: Literal["float32", "bfloat16", "float16"] = _option(
         "float32", MODEL, "Precision of the model. The head and the softmax are always in float32"
@@ -269,12 +285,13 @@ class RecordedOption:
     name: str
     flag: str
     default: Any
+    may_change: bool
 
 
 def recorded_options() -> list[RecordedOption]:
     """All options that are entries of the manifest, in order."""
     found = [f for f in fields(RunOptions) if f.metadata["recorded"]]
-    return [RecordedOption(f.name, _flag(f), f.default) for f in found]
+    return [RecordedOption(f.name, _flag(f), f.default, f.metadata["may_change"]) for f in found]
 
 
 def takes_run_options(

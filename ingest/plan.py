@@ -1,27 +1,47 @@
-"""What a run would score, and what to know about it: sizes, duplicates, gaps. Downloads nothing."""
+"""What a run would score, and what to know about it: sizes, duplicates, gaps, and from a short
+trial, time and disk space. Downloads no weights.
 
+Torch takes seconds to import, and only a trial needs it, so the trial's functions import it.
+"""
+
+import hashlib
+import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import islice, pairwise
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from ingest.audit import Parts, audit
-from ingest.errors import CheckpointError
+import numpy as np
+
+from ingest.errors import CheckpointError, IngestError
+from ingest.options import RunOptions
+from ingest.sources.audit import Parts, audit, audit_runs
 from ingest.sources.checkpoint_files import tensor_digests
+from ingest.sources.folder import Folder
 from ingest.sources.open import open_source
 from ingest.sources.revisions import Checkpoint, Naming
 from ingest.sources.selection import Selection, select
+from ingest.sources.settling import is_being_written
 from ingest.sources.source import Source, Weights
+from store.layout import Layout
 
-if TYPE_CHECKING:  # torch takes seconds to import, and only a trial needs it
-    from ingest.trial import Trial
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from ingest.model.batches import DeviceWindows
+    from ingest.prepare import PreparedRun
+    from ingest.text.corpus import Corpus
 
 _REQUESTS_AT_ONCE = 8  # the Hub limits the rate of requests
 _GAP = 1.5  # times the usual spacing on both sides
 _NEIGHBOURS = 3
+_SECONDS = 5.0  # of a trial
+_WINDOWS = 64
+_ATTEMPTS = 3
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -56,6 +76,27 @@ def make_plan(source: str | Path, naming: Naming, selection: Selection) -> Plan:
         return Plan(opened.name, found, len(published), schedule, final.result())
 
 
+def make_plans(sources: list[str], options: RunOptions) -> list[tuple[Plan, str, RunOptions]]:
+    """A plan for each run: each source, or each variant in it, with its own options.
+
+    Raises IngestError as make_plan does.
+    """
+    plans = []
+    for source in sources:
+        for variant in options.variants or (None,):
+            own = replace(options, variant=variant)
+            plan = make_plan(source, own.naming, own.selection)
+            if len(sources) * len(options.variants or (None,)) > 1:
+                plan = replace(plan, source=" ".join([source, *([variant] if variant else [])]))
+            plans.append((plan, source, own))
+    return plans
+
+
+def shared(plans: list[Plan]) -> list[str]:
+    """What several runs have in common, a sentence each."""
+    return audit_runs({p.source: _parts(p, tensors=False) for p in plans}) if plans[1:] else []
+
+
 def _weights(source: Source, checkpoint: Checkpoint) -> Weights | CheckpointError:
     try:
         return source.weights(checkpoint)
@@ -79,7 +120,18 @@ def describe(plan: Plan, at_once: int) -> str:
     return "\n".join(lines)
 
 
-def describe_cost(plan: Plan, trial: "Trial") -> str:
+@dataclass(frozen=True)
+class Trial:
+    """What a part of the text showed: rates per token, and on which device."""
+
+    n_tokens: int
+    bytes_per_token: float
+    tokens_per_second: float
+    device: str
+    attention: str
+
+
+def describe_cost(plan: Plan, trial: Trial) -> str:
     """Disk space for the losses, and time, as lines of text."""
     n = sum(isinstance(w, Weights) for _, w in plan.selected)
     each = trial.n_tokens * trial.bytes_per_token
@@ -102,10 +154,16 @@ def warnings(plan: Plan) -> list[str]:
     ]
 
 
-def _parts(plan: Plan) -> list[Parts]:
+def _parts(plan: Plan, tensors: bool = True) -> list[Parts]:
     """Tensors are compared where the files are on this machine."""
     return [
-        Parts(c, w.sha256, dict(w.files), tensor_digests(c.path), dict(w.small))
+        Parts(
+            c,
+            w.sha256,
+            dict(w.files),
+            tensor_digests(c.path) if tensors else {},
+            small=dict(w.small),
+        )
         for c, w in plan.selected
         if isinstance(w, Weights)
     ]
@@ -168,3 +226,121 @@ def _size(n_bytes: float) -> str:
     power = min(max(len(str(int(n_bytes))) - 1, 0) // 3, len(_UNITS) - 1)
     value = n_bytes / 1_000**power
     return f"{value:,.0f} {_UNITS[power]}" if value >= 10 else f"{value:,.1f} {_UNITS[power]}"
+
+
+def run_trial(source: str | Path, text: str | Path, options: RunOptions) -> Trial:
+    """Score a part of the text for some seconds, and write a loss file to a temporary folder.
+
+    For a folder, uses the first checkpoint that can be scored. For a repository, which is not
+    downloaded, uses random weights in the shape of its configuration: the speed is the same.
+    Raises IngestError for unusable input, and if no model can score the text.
+    """
+    from ingest.prepare import prepare
+    from ingest.scoring import best_device
+
+    opened = open_source(source, store=None)
+    prepared = prepare(opened, text, options)
+    device = options.device or best_device()
+    model, speed = _scoring_model(opened, prepared, options, device)
+    size = _bytes_per_token(prepared.corpus, model)
+    return Trial(prepared.corpus.n_tokens, size, speed, device, prepared.manifest.attention)
+
+
+def _scoring_model(
+    source: Source, prepared: "PreparedRun", options: RunOptions, device: str
+) -> "tuple[PreTrainedModel, float]":
+    """The first model that scores, at the third attempt at most, and its tokens per second."""
+    from ingest.scoring import failure_reason
+
+    problem: CheckpointError | None = None
+    for checkpoint, model in islice(_trial_models(source, prepared, options, device), _ATTEMPTS):
+        try:
+            return model, _speed(model, prepared.corpus, options)
+        except Exception as error:  # a model's code may raise any class
+            problem = CheckpointError(failure_reason(checkpoint, error))
+    raise IngestError(f"there is no estimate of disk space and time, since {problem}") from problem
+
+
+def _trial_models(
+    source: Source, prepared: "PreparedRun", options: RunOptions, device: str
+) -> "Iterator[tuple[Checkpoint, PreTrainedModel]]":
+    """Those of a folder that can be loaded (`plan` warns about the others); else a random one."""
+    from ingest.model.resident_model import ResidentModel
+    from ingest.sources.prefetch import read_weights
+
+    here = prepared.checkpoints if isinstance(source, Folder) else []
+    for checkpoint in (c for c in here if not is_being_written(c.path)):
+        resident = ResidentModel(
+            options.dtype, device, options.attention, options.compile, options.trust_remote_code
+        )
+        try:
+            model = resident.load(replace(read_weights(checkpoint), tensors=None))
+        except CheckpointError:
+            continue
+        yield checkpoint, model
+    yield prepared.checkpoints[0], _random_model(source, prepared, options, device)
+
+
+def _random_model(
+    source: Source, prepared: "PreparedRun", options: RunOptions, device: str
+) -> "PreTrainedModel":
+    from transformers import AutoModelForCausalLM
+
+    from ingest.model.configuration import first_config
+    from ingest.model.resident_model import DTYPES
+
+    with source.described(prepared.checkpoints) as described:
+        config = first_config(described, options.trust_remote_code)
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(
+        config,
+        dtype=DTYPES[options.dtype],
+        attn_implementation=options.attention,
+        trust_remote_code=options.trust_remote_code,
+    )
+    return model.eval().to(device)
+
+
+def _speed(model: "PreTrainedModel", corpus: "Corpus", options: RunOptions) -> float:
+    """Tokens per second, on windows from all over the text."""
+    from ingest.model.batches import DeviceWindows
+
+    spacing = max(len(corpus.windows) // _WINDOWS, 1)
+    windows = DeviceWindows(corpus.windows[::spacing], model.device, corpus.first[::spacing])
+    if model.device.type != "cpu":  # whose libraries choose and load code on first use
+        _scored_in_time(model, windows, options)
+    started = time.perf_counter()
+    return _scored_in_time(model, windows, options) / (time.perf_counter() - started)
+
+
+def _scored_in_time(model: "PreTrainedModel", windows: "DeviceWindows", options: RunOptions) -> int:
+    """How many tokens were scored in some seconds."""
+    import torch
+
+    from ingest.model.kernel import score
+    from ingest.model.memory import Budget
+
+    losses = torch.empty(windows.n_rows, device=model.device)
+    started, scored = time.perf_counter(), 0
+    for n_rows in score(model, windows, losses, Budget(options.batch_tokens), options.precision):
+        scored += n_rows
+        if time.perf_counter() - started > _SECONDS:
+            break
+    losses[:1].cpu()  # waits for the device
+    return scored
+
+
+def _bytes_per_token(corpus: "Corpus", model: "PreTrainedModel") -> float:
+    """From the first rows of the text. Losses are noise, which does not compress."""
+    from ingest.output.outcomes import Outcome
+    from ingest.output.tables import ROW_GROUP
+    from ingest.output.writer import write_losses
+
+    tokens = corpus.tokens.slice(0, ROW_GROUP)
+    noise = np.random.default_rng(0).gamma(2.0, 1.5, tokens.num_rows).astype(np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        layout = Layout(Path(folder))
+        names = sorted(name for name, _ in model.named_parameters())
+        samples = tuple((n, hashlib.sha256(n.encode()).hexdigest()[:16]) for n in names)
+        outcome = Outcome(Checkpoint(1, "trial", Path(folder), 1, tensor_samples=samples))
+        write_losses(layout, outcome, tokens, noise)
+        return layout.loss_file(1).stat().st_size / len(noise)

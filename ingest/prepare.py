@@ -62,7 +62,9 @@ def prepare_all(sources: list[tuple[Source, RunOptions]], text: str | Path) -> l
     the sources do not turn the text into the same tokens.
     """
     options = sources[0][1]
-    opened = open_text(text, options.column, options.split, options.limit_docs)
+    opened = open_text(
+        text, options.column, options.split, options.limit_docs, options.document_column
+    )
     described = [_describe(source, own) for source, own in sources]
     _refuse_different(described)
     corpus = build_corpus(opened.documents, described[0].tokenizer, described[0].convention)

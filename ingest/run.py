@@ -1,13 +1,12 @@
 """Score every checkpoint of a source on every token of a text, into a store; resume by skipping."""
 
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
-from ingest.audit import Parts, shared_shards
 from ingest.errors import IngestError, first_line
 from ingest.model.resident_model import refuse_compile
 from ingest.options import RunOptions
@@ -19,12 +18,14 @@ from ingest.output.outcomes import (
     duplicates,
     known_outcomes,
     read_outcomes,
+    scored_parts,
     write_outcomes,
 )
 from ingest.output.writer import open_store
 from ingest.prepare import PreparedRun, prepare, prepare_all
 from ingest.probes.probe_file import ProbeFile, probe_scored
 from ingest.scoring import best_device, score_checkpoints
+from ingest.sources.audit import Parts, audit_runs, shared_parts
 from ingest.sources.open import is_repository, open_source
 from ingest.sources.revisions import Checkpoint, parse_revision
 from ingest.sources.source import Source
@@ -38,7 +39,7 @@ class Report:
     `tried`: outcomes of the checkpoints that it tried to score. `skipped`: how many were scored
     before. `duplicates`: checkpoints of the store that equal an earlier one. `moved`: checkpoints
     that were scored at another commit than the one their revision now has. `probes`: the store's
-    probes, if they were requested.
+    probes, if they were requested. `parts`: the weights of all checkpoints that are scored.
     """
 
     tried: list[Outcome]
@@ -47,6 +48,7 @@ class Report:
     duplicates: dict[int, Duplicate]
     moved: list[Checkpoint]
     probes: ProbeFile | None = None
+    parts: list[Parts] = field(default_factory=list)
 
     @property
     def failed(self) -> list[Outcome]:
@@ -92,8 +94,10 @@ def fill(source: Source, prepared: PreparedRun, store: str | Path, options: RunO
         source.tidy([])
         if shard and is_url(store):  # shards may have overwritten what others had recorded
             known = _reconcile(layout, mirror, prepared, tried)
-    equal = duplicates(known[number] for number in sorted(known))
-    return Report(tried, len(share) - len(todo), prepared.corpus.n_tokens, equal, moved, probes)
+        ordered = [known[number] for number in sorted(known)]
+        parts = scored_parts(layout, ordered)
+    skipped, n_tokens = len(share) - len(todo), prepared.corpus.n_tokens
+    return Report(tried, skipped, n_tokens, duplicates(ordered), moved, probes, parts)
 
 
 def _open(
@@ -271,11 +275,7 @@ def print_report(store: str | Path, report: Report) -> int:
     )
     for number, duplicate in report.duplicates.items():
         print(f"warning: checkpoint {number} {duplicate}", file=sys.stderr)
-    shards = [
-        Parts(o.checkpoint, o.weights_sha256, dict(o.checkpoint.weight_digests))
-        for o in report.tried
-    ]
-    for finding in shared_shards(shards):
+    for finding in shared_parts(report.parts):
         print(f"warning: {finding}", file=sys.stderr)
     for moved in report.moved:
         print(
@@ -287,6 +287,12 @@ def print_report(store: str | Path, report: Report) -> int:
         print(f"failed: {outcome.error}", file=sys.stderr)
     unprobed = _print_unprobed(report.probes)
     return 1 if report.failed or unprobed else 0
+
+
+def print_shared(reports: Mapping[str, Report]) -> None:
+    """Print which of several runs share their initialisation or later weights."""
+    for finding in audit_runs({name: report.parts for name, report in reports.items()}):
+        print(f"runs: {finding}", file=sys.stderr)
 
 
 def _print_unprobed(probes: ProbeFile | None) -> int:

@@ -202,11 +202,14 @@ class Scorer:
             raise
         except Exception as error:
             self._model.distrust()
-            raise CheckpointError(_reason(checkpoint, error)) from error
+            raise CheckpointError(failure_reason(checkpoint, error)) from error
 
 
-def _reason(checkpoint: Checkpoint, error: Exception) -> str:
-    """Torch's own errors mean that the checkpoint has other sizes, or too little memory."""
+def failure_reason(checkpoint: Checkpoint, error: Exception) -> str:
+    """Why an exception kept the checkpoint from being scored.
+
+    Torch's own errors mean that the checkpoint has other sizes, or too little memory.
+    """
     if is_out_of_memory(error):
         return (
             f"{checkpoint.revision} does not fit into memory ({first_line(error)}), even with one "

@@ -70,7 +70,8 @@ def ngram_losses(
       13:359, not checked). After an unknown v, or one that is not in the text, it is q(w).
 
     With `leave_out`, `asked` is `text`, and the counts exclude the token's own source document (the
-    discounts do not); some text must remain for each document.
+    discounts do not). NaN where no text remains: for the bigram model, no token whose context is
+    known.
     """
     size = (
         int(max(text.token.max(), asked.token.max(), text.context.max(), asked.context.max())) + 2
@@ -103,7 +104,8 @@ def _unigram(
 def _interpolated(
     count: np.ndarray, n: np.ndarray | int, n_types: np.ndarray | int, d: float, vocabulary: int
 ) -> np.ndarray:
-    share: np.ndarray = (np.maximum(count - d, 0) + d * n_types / vocabulary) / n
+    with np.errstate(invalid="ignore"):  # 0 / 0 where no text remains
+        share: np.ndarray = (np.maximum(count - d, 0) + d * n_types / vocabulary) / n
     return share
 
 
@@ -129,6 +131,8 @@ def _bigram(
     text: Bigrams, asked: Bigrams, vocabulary: int, size: int, leave_out: bool
 ) -> np.ndarray:
     known = text.context != UNKNOWN
+    if not known.any():
+        return np.full(len(asked.token), np.nan)
     text = Bigrams(text.context[known], text.token[known], text.source[known])
     keys = text.context * size + text.token
     pairs, pair_of, counts = np.unique(keys, return_inverse=True, return_counts=True)

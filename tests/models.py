@@ -1,5 +1,6 @@
 """Tiny real models and tokenizers, made from scratch in a second: what ingest is tested with."""
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -130,6 +131,27 @@ def planted(vocabulary: int, before: int, after: int) -> PreTrainedModel:
         model.lm_head.weight.zero_()
         model.lm_head.weight[after] = 100 * v
     return model
+
+
+def save_second_run(folder: Path, mixed: Path) -> Path:
+    """A run whose first step is that of `mixed`."""
+    shutil.copytree(mixed / "checkpoint-10", folder / "checkpoint-10")
+    shutil.copytree(mixed / "checkpoint-20", folder / "checkpoint-20")
+    model = tiny("gpt2", GPT2Config.from_pretrained(mixed / "checkpoint-20").vocab_size, seed=7)
+    model.save_pretrained(folder / "checkpoint-20", max_shard_size="20KB")
+    return folder
+
+
+def save_mixed_run(folder: Path, tokenizer: PreTrainedTokenizerFast) -> Path:
+    """Four steps in shards; steps 20 and 30 hold the last shard of step 40."""
+    for step in (10, 20, 30, 40):
+        model = tiny("gpt2", len(tokenizer), seed=step)
+        model.save_pretrained(folder / f"checkpoint-{step}", max_shard_size="20KB")
+        tokenizer.save_pretrained(folder / f"checkpoint-{step}")
+    shard = max((folder / "checkpoint-40").glob("*.safetensors")).name
+    for step in (20, 30):
+        shutil.copy(folder / "checkpoint-40" / shard, folder / f"checkpoint-{step}")
+    return folder
 
 
 def save_run(

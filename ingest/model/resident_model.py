@@ -43,6 +43,8 @@ _COMPUTED = re.compile(
     r"|(^|\.)(masked_bias|causal_mask|position_ids|inv_freq|cos_cached|sin_cached|embed_positions"
     r"|embed_positions\.weights|_float_tensor|version)$"
 )
+_WRAPPERS = {"module.": "DistributedDataParallel", "_orig_mod.": "torch.compile"}
+"""How weights' names begin if what a training wrapped around the model was saved -> what it is."""
 ParameterMap = dict[str, torch.Tensor]
 """Name of a tensor in the files -> the model's parameter or buffer that it fills."""
 
@@ -121,6 +123,7 @@ class ResidentModel:
         model = load_model(
             fetched.checkpoint, self._dtype, "cpu", self._attention, self._trust_remote_code
         )
+        _refuse_integers(fetched, config, model)
         self._model, self._parameters = None, {}  # never hold two models on the device
         self._model = _with_own_memory(model).to(self._device)
         self._config = config
@@ -204,6 +207,12 @@ def _refuse_incomplete(
     checkpoint: Checkpoint, model: PreTrainedModel, info: dict[str, Any]
 ) -> None:
     extra = [k for k in info["unexpected_keys"] if not _is_computed(k, model)]
+    for prefix, origin in _WRAPPERS.items():
+        if extra and all(key.startswith(prefix) for key in extra):
+            raise CheckpointError(
+                f"{checkpoint.revision} was saved from inside {origin}, so its weights are called "
+                f"{extra[0]} and so on: remove {prefix} from their names, or save the model itself"
+            )
     faults = {"missing": info["missing_keys"], "misshapen": info["mismatched_keys"], "extra": extra}
     for kind, keys in faults.items():
         if keys:
@@ -212,6 +221,22 @@ def _refuse_incomplete(
                 f"{checkpoint.revision} has {len(keys)} {kind} weights ({names}): its files do not "
                 "belong to its config.json; copy the checkpoint again"
             )
+
+
+def _refuse_integers(
+    fetched: FetchedCheckpoint, config: dict[str, Any] | None, model: PreTrainedModel
+) -> None:
+    """transformers would read integers as numbers, without the scale that belongs to them."""
+    if "quantization_config" in (config or {}):
+        return
+    tensors = fetched.tensors or {}
+    integers = [k for k, t in tensors.items() if not t.is_floating_point()]
+    if found := [k for k in integers if not _is_computed(k, model)]:
+        raise CheckpointError(
+            f"{fetched.checkpoint.revision} has {len(found)} weights of whole numbers "
+            f"({found[0]}), as quantised weights are, but its config.json has no "
+            "quantization_config: give the checkpoint before quantisation"
+        )
 
 
 def _with_fused_activation(model: PreTrainedModel) -> PreTrainedModel:

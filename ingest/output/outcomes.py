@@ -1,6 +1,9 @@
 """What became of each checkpoint: checkpoints.parquet, and what loss files say of themselves."""
 
+import base64
 import hashlib
+import json
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,12 +15,15 @@ import pyarrow.parquet as pq
 
 from ingest.errors import IngestError
 from ingest.output.tables import read_table, write_table
+from ingest.sources.audit import Parts
 from ingest.sources.revisions import Checkpoint
 from store import schema
 from store.layout import Layout
 
 DIGESTS = ("weights_sha256", "losses_sha256")
-"""What a loss file's metadata holds."""
+"""What a loss file's metadata holds of the whole weights and losses."""
+_PARTS = "weight_parts"
+"""What it holds of single files and tensors: their digests, as compressed JSON."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +167,37 @@ def stored_digests(table: pa.Schema) -> dict[str, str | None]:
     """What the metadata of a loss file say: DIGESTS -> value, None if there is none."""
     metadata = table.metadata or {}
     return {name: metadata.get(name.encode(), b"").decode() or None for name in DIGESTS}
+
+
+def file_metadata(outcome: Outcome) -> dict[str, str]:
+    """The metadata of the outcome's loss file, which later runs compare their weights with."""
+    digests = {name: getattr(outcome, name) or "" for name in DIGESTS}
+    checkpoint = outcome.checkpoint
+    parts = json.dumps([dict(checkpoint.weight_digests), dict(checkpoint.tensor_samples)])
+    return {**digests, _PARTS: base64.b64encode(zlib.compress(parts.encode(), 9)).decode()}
+
+
+def scored_parts(layout: Layout, outcomes: Iterable[Outcome]) -> list[Parts]:
+    """The weights of the checkpoints that have loss files, as these describe them."""
+    scored = layout.scored()
+    return [
+        _stored_parts(scored[o.checkpoint.checkpoint], o.checkpoint)
+        for o in outcomes
+        if o.checkpoint.checkpoint in scored
+    ]
+
+
+def _stored_parts(path: Path, checkpoint: Checkpoint) -> Parts:
+    """Files of other writers say nothing of single files and tensors."""
+    found = pq.read_schema(path)
+    digests = stored_digests(found)
+    packed = (found.metadata or {}).get(_PARTS.encode())
+    try:
+        files, tensors = json.loads(zlib.decompress(base64.b64decode(packed or b"")))
+    except (ValueError, zlib.error):
+        files, tensors = {}, {}
+    whole, losses = digests["weights_sha256"], digests["losses_sha256"]
+    return Parts(checkpoint, whole, files, tensors, losses=losses)
 
 
 def _losses_sha256(path: Path) -> str | None:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from ingest.errors import IngestError
 from ingest.options import recorded_options
-from ingest.output.outcomes import DIGESTS, Outcome
+from ingest.output.outcomes import Outcome, file_metadata
 from ingest.output.tables import read_store_manifest, read_table, write_table
 from ingest.sources.revisions import Checkpoint
 from ingest.text.corpus import Corpus
@@ -48,7 +48,7 @@ def open_store(
         found = read_store_manifest(layout)
         _refuse_other(layout.root, found, manifest)
         _restore_text(layout, corpus, manifest)
-        _add_planned(layout, found, manifest)
+        _extend_manifest(layout, found, manifest)
         return
     if layout.scored():
         raise IngestError(
@@ -59,10 +59,13 @@ def open_store(
     write_manifest(manifest, layout.manifest)
 
 
-def _add_planned(layout: Layout, found: Manifest, wanted: Manifest) -> None:
+def _extend_manifest(layout: Layout, found: Manifest, wanted: Manifest) -> None:
+    """Add what this run plans, and the options that may change and that it has."""
     planned = sorted({*(found.planned or ()), *(wanted.planned or ())})
-    if planned and planned != found.planned:
-        write_manifest(replace(found, planned=planned), layout.manifest)
+    changed = {o.name: True for o in recorded_options() if o.may_change and wanted.options[o.name]}
+    extended = replace(found, planned=planned or None, options={**found.options, **changed})
+    if extended != found:
+        write_manifest(extended, layout.manifest)
 
 
 def _half_written(layout: Layout, share: list[Checkpoint] | None) -> list[Path]:
@@ -81,6 +84,7 @@ def _refuse_other(root: os.PathLike[str], found: Manifest, wanted: Manifest) -> 
     pairs += [
         (f"another {o.flag}", o.name, found.options.get(o.name, o.default), wanted.options[o.name])
         for o in recorded_options()
+        if not o.may_change
     ]
     # Last, since several of the others change the tokens as well.
     tokens = (found.token_fingerprint, wanted.token_fingerprint)
@@ -125,10 +129,9 @@ def write_losses(layout: Layout, outcome: Outcome, tokens: pa.Table, losses: np.
     columns += [tokens[name].combine_chunks() for name in schema.REPEATED]
     columns.append(pa.array(losses, pa.float32()))
     table = pa.table(columns, schema=schema.LOSSES)
-    digests = {name: getattr(outcome, name) or "" for name in DIGESTS}
     with whole_file(layout.loss_file(checkpoint)) as temporary:
         pq.write_table(
-            table.replace_schema_metadata(digests),
+            table.replace_schema_metadata(file_metadata(outcome)),
             temporary,
             compression="zstd",
             compression_level=9,

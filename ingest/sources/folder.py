@@ -18,7 +18,7 @@ from ingest.sources.checkpoint_files import (
 )
 from ingest.sources.other_layouts import without_weights
 from ingest.sources.revisions import Checkpoint, Naming, Revision, number_checkpoints
-from ingest.sources.settling import wait_until_whole
+from ingest.sources.settling import is_being_written, wait_until_whole
 from ingest.sources.source import Weights
 
 
@@ -36,7 +36,17 @@ class Folder:
         return find_checkpoints(self.root, naming)
 
     def weights(self, checkpoint: Checkpoint) -> Weights:
-        return _weights_in(checkpoint.path, checkpoint.revision)
+        if is_being_written(checkpoint.path):
+            raise CheckpointError(
+                f"{checkpoint.revision} is still being written, so it is not checked here: `run` "
+                "waits for it up to ten minutes"
+            )
+        try:
+            return _weights_in(checkpoint.path, checkpoint.revision)
+        except OSError as error:  # a broken link, a file without permission
+            raise CheckpointError(
+                f"{checkpoint.revision} cannot be read ({error}): copy the checkpoint again"
+            ) from error
 
     def final(self) -> tuple[str, Weights] | None:
         """Hugging Face's Trainer saves the finished model in the folder itself."""

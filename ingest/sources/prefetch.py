@@ -1,5 +1,6 @@
 """Fetch and read the next checkpoints while one is scored; free those that are scored."""
 
+import hashlib
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from ingest.sources.revisions import Checkpoint
 from ingest.sources.source import Source
 
 Tensors = dict[str, torch.Tensor]
+_SAMPLE = 4_096
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def read_weights(checkpoint: Checkpoint) -> FetchedCheckpoint:
         )
         return FetchedCheckpoint(checkpoint, problem)
     tensors = read_tensors(checkpoint.path)
+    checkpoint = replace(checkpoint, tensor_samples=tensor_samples(tensors or {}))
     if before and before != _state(checkpoint.path):
         problem = CheckpointError(
             f"{checkpoint.revision} changed while it was read, by a running training for example: "
@@ -113,6 +116,24 @@ def read_weights(checkpoint: Checkpoint) -> FetchedCheckpoint:
         )
         return FetchedCheckpoint(checkpoint, problem)
     return FetchedCheckpoint(checkpoint, None, tensors, sha256)
+
+
+def tensor_samples(tensors: Tensors) -> tuple[tuple[str, str], ...]:
+    """Name and digest of up to 4,096 evenly spaced elements of each tensor, in order of name.
+
+    A step of training changes nearly every element, so two tensors that agree in these are equal.
+    Tensors of one repeated value, such as norms before training, are left out: they are equal in
+    unrelated models.
+    """
+    found = []
+    for name, tensor in sorted(tensors.items()):
+        if tensor.layout != torch.strided or not tensor.numel():
+            continue
+        sample = tensor.detach().flatten()[:: max(tensor.numel() // _SAMPLE, 1)].contiguous()
+        content = sample.view(torch.uint8).numpy().tobytes()
+        if content[: tensor.element_size()] * len(sample) != content:
+            found.append((name, hashlib.sha256(content).hexdigest()[:16]))
+    return tuple(found)
 
 
 def _state(folder: Path) -> list[tuple[str, int, int]]:

@@ -52,6 +52,8 @@ class Checkpoint:
     """As the source published it, once the files on this machine were checked against it."""
     weight_digests: tuple[tuple[str, str], ...] = ()
     """Name and sha256 of each weight file on this machine."""
+    tensor_samples: tuple[tuple[str, str], ...] = ()
+    """Name and digest of a sample of each tensor, as `tensor_samples` computes them."""
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,18 @@ def wait_until_whole(checkpoint: Checkpoint) -> None:
     Raises CheckpointError if the files are incomplete and still changing after ten minutes.
     """
     started = time.monotonic()
-    while not is_whole(checkpoint.path) and _age(checkpoint.path) < QUIET:
+    while is_being_written(checkpoint.path):
         if time.monotonic() - started > LONGEST:
             raise CheckpointError(
                 f"{checkpoint.revision} is still being written: run the same command again when "
                 "it is complete"
             )
         time.sleep(POLL)
+
+
+def is_being_written(folder: Path) -> bool:
+    """Are its files incomplete, and did the last of them change within some seconds?"""
+    return not is_whole(folder) and _age(folder) < QUIET
 
 
 def is_whole(folder: Path) -> bool:
@@ -67,5 +72,5 @@ def _is_whole_file(path: Path) -> bool:
 
 def _age(folder: Path) -> float:
     """Seconds since the last change in the folder."""
-    times = [p.stat().st_mtime for p in (folder, *folder.iterdir())] if folder.is_dir() else []
+    times = [p.lstat().st_mtime for p in (folder, *folder.iterdir())] if folder.is_dir() else []
     return time.time() - max(times, default=0.0)

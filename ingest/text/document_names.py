@@ -32,7 +32,8 @@ class SourceDocument:
     name_column: str | None = field(default=None, compare=False)
     """The column that `source` is from."""
     names: dict[str, str] = field(default_factory=dict, compare=False)
-    """What the row has in the columns that may hold its name, in order of preference."""
+    """What the row has in the columns that may hold its name, in order of preference. Empty if the
+    user named the column, which then counts although rows may share a name in it."""
 
 
 def name_column(row: dict[str, Any], column: str, preferred: tuple[str, ...]) -> str | None:
@@ -57,8 +58,11 @@ def free_name(name: str) -> str:
 def with_distinct_names(documents: list[SourceDocument]) -> list[SourceDocument]:
     """The documents, named by the first column that differs in each row, if one does.
 
-    Says so if that is not the preferred column, and warns if there is no such column.
+    Says so if that is not the preferred column, and warns if there is no such column. A column
+    that the user named stays without a word.
     """
+    if all(d.name_column and not d.names for d in documents):
+        return documents
     if not (repeated := _repeated([d.source for d in documents])):
         return documents
     found = next((c for c in _shared_columns(documents) if not _repeated_in(c, documents)), None)

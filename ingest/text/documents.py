@@ -47,21 +47,25 @@ def open_text(
     column: str = "text",
     split: str | None = None,
     limit_docs: int | None = None,
+    document_column: str | None = None,
 ) -> Text:
     """A local file or folder, else `wikitext-2`, `wikitext-103` or `hf:REPO:CONFIG:SPLIT`.
 
-    Blank documents are left out; at most `limit_docs` of the others are read. Raises IngestError,
-    also while documents are read, for anything that cannot be read or holds no text.
+    Blank documents are left out; at most `limit_docs` of the others are read. `document_column`
+    names the source documents. Raises IngestError, also while documents are read, for anything that
+    cannot be read or holds no text.
     """
+    if document_column == column:
+        raise IngestError(f"--document-column {column} is the column of the text: name another")
     path = Path(text)
     dataset = None if path.exists() else named_dataset(str(text), split)
     if dataset:
         dataset = _with_commit(dataset)
-        documents = read_dataset(dataset, column)
+        documents = read_dataset(dataset, column, document_column)
         return Text(dataset.name, dataset.commit, _not_blank(documents, dataset.name, limit_docs))
     if split:
         raise IngestError(f"--split {split} is for texts on the Hub, and {text} is local: omit it")
-    documents = read_texts(path, column)
+    documents = read_texts(path, column, document_column)
     return Text(path.resolve().name, None, _not_blank(documents, str(text), limit_docs))
 
 
@@ -90,11 +94,13 @@ def from_row(
     origin: str,
     column: str,
     names: tuple[str, ...] = NAME_COLUMNS,
+    document_column: str | None = None,
 ) -> SourceDocument:
-    """A document from a row: its text, its name (the first of `names` that the row has), metadata.
+    """A document from a row: its text, its name, metadata.
 
-    `origin` says in messages where the row is from, and `fallback` is the name if there is no
-    other. Raises IngestError if `column` is absent or holds no text.
+    The name is from `document_column`, else from the first of `names` that the row has, else it is
+    `fallback`. `origin` says in messages where the row is from. Raises IngestError if `column` is
+    absent or holds no text, or if the row has nothing in `document_column`.
     """
     if column not in row:
         columns = ", ".join(sorted(row)) or "none"
@@ -108,10 +114,16 @@ def from_row(
             f"{origin}: column {column!r} holds a {type(text).__name__}, expected text: "
             "name another with --column"
         )
-    name = name_column(row, column, names)
+    if document_column is not None and row.get(document_column) is None:
+        raise IngestError(
+            f"{origin} has a row without {document_column!r}, which --document-column names; its "
+            f"columns are {', '.join(sorted(row))}: name one that every row has, or omit it"
+        )
+    name = document_column or name_column(row, column, names)
     metadata = {free_name(k): _scalar(v) for k, v in row.items() if k not in (column, name)}
     source = str(row[name]) if name else fallback
-    return SourceDocument(source, text or "", metadata, name, candidates(row, column, names))
+    others = {} if document_column else candidates(row, column, names)
+    return SourceDocument(source, text or "", metadata, name, others)
 
 
 def _scalar(value: Any) -> Any:
@@ -119,7 +131,9 @@ def _scalar(value: Any) -> Any:
     return json.dumps(value, default=str) if isinstance(value, dict | list) else value
 
 
-def read_texts(path: Path, column: str = "text") -> Iterator[SourceDocument]:
+def read_texts(
+    path: Path, column: str = "text", document_column: str | None = None
+) -> Iterator[SourceDocument]:
     """All documents of a file or folder, in a fixed order.
 
     Raises IngestError at once for a missing path or an unknown file type, and while reading for a
@@ -127,7 +141,8 @@ def read_texts(path: Path, column: str = "text") -> Iterator[SourceDocument]:
     """
     files = _files(path)
     names = Counter(_name(file, path) for file in files)
-    return (document for file in files for document in _read_file(file, path, column, names))
+    columns = (column, document_column)
+    return (document for file in files for document in _read_file(file, path, columns, names))
 
 
 def _files(path: Path) -> list[Path]:
@@ -157,17 +172,28 @@ def _type(file: Path) -> str:
 
 
 def _read_file(
-    file: Path, root: Path, column: str, names: Counter[str]
+    file: Path, root: Path, columns: tuple[str, str | None], names: Counter[str]
 ) -> Iterator[SourceDocument]:
-    """`names` counts the files of each name: `a.txt` and `a.TXT` are two documents."""
+    """`columns` hold the text and the name, `names` counts the files of each name:
+    `a.txt` and `a.TXT` are two documents."""
     name = _name(file, root)
     name += file.suffix if names[name] > 1 else ""
+    column, document_column = columns
     if _type(file) == ".txt":
+        _refuse_no_columns(file, document_column)
         yield SourceDocument(name, _decode(file))
         return
     rows = _jsonl_rows(file) if _type(file) == ".jsonl" else _parquet_rows(file)
     for number, row in enumerate(rows):
-        yield from_row(row, f"{name}:{number}", str(file), column)
+        origin = f"{name}:{number}"
+        yield from_row(row, origin, str(file), column, document_column=document_column)
+
+
+def _refuse_no_columns(text: object, document_column: str | None) -> None:
+    if document_column is not None:
+        raise IngestError(
+            f"{text} has no columns, but --document-column {document_column} names one: omit it"
+        )
 
 
 def _name(file: Path, root: Path) -> str:
@@ -277,18 +303,21 @@ def _with_commit(dataset: Dataset) -> Dataset:
     return replace(dataset, commit=dataset_commit(dataset.repo_id))
 
 
-def read_dataset(dataset: Dataset, column: str) -> Iterator[SourceDocument]:
+def read_dataset(
+    dataset: Dataset, column: str, document_column: str | None = None
+) -> Iterator[SourceDocument]:
     """WikiText's articles, or a document for each row of any other data set, in order.
 
     Raises IngestError if the Hub does not deliver them, and for a missing column.
     """
     rows = _hub_rows(dataset)
     if dataset.is_wikitext:
+        _refuse_no_columns(dataset.name, document_column)
         yield from articles(str(row["text"]) for row in rows)
         return
     for number, row in enumerate(rows):
         name = f"{dataset.split}:{number}"
-        yield from_row(row, name, dataset.name, column, HUB_NAME_COLUMNS)
+        yield from_row(row, name, dataset.name, column, HUB_NAME_COLUMNS, document_column)
 
 
 def _hub_rows(dataset: Dataset) -> Iterator[dict[str, Any]]:

@@ -66,7 +66,10 @@ def ngrams(
     for name, losses in _baselines(store).items():
         values = losses[rows]
         if np.isnan(values).any():
-            raise QueryError(f"{name} has no value for some tokens of `{group}`")
+            raise QueryError(
+                f"{name} has no value for some tokens of `{group}`, as the other documents hold "
+                "too little text: estimate it from another text with `python -m ingest ngrams`"
+            )
         short = name.removesuffix("_loss")
         found = correlation(store.matrix, store.source_of_row, rows, values)
         frame[name] = values.mean()

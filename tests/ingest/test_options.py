@@ -39,18 +39,22 @@ def test_every_option_is_in_the_help_and_plan_has_those_that_it_needs(
 
 def test_recorded_options_are_entries_of_the_manifest() -> None:
     assert [o.name for o in recorded_options()] == [
+        "document_column",
         "max_parts",
         "stride",
         "limit_docs",
         "limit_tokens",
         "precision",
+        "trust_remote_code",
     ]
     assert RunOptions(stride=7).recorded == {
+        "document_column": None,
         "max_parts": None,
         "stride": 7,
         "limit_docs": None,
         "limit_tokens": None,
         "precision": "highest",
+        "trust_remote_code": False,
     }
 
 

@@ -2,27 +2,32 @@
 
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
-from transformers import PreTrainedTokenizerFast
+from transformers import GPT2Model, PreTrainedTokenizerFast
 
 from ingest.__main__ import main
-from ingest.audit import Parts, audit
 from ingest.errors import CheckpointError
-from ingest.plan import Plan, describe, describe_cost, make_plan, warnings
+from ingest.plan import Plan, Trial, describe, describe_cost, make_plan, warnings
+from ingest.sources import settling
+from ingest.sources.audit import Parts, audit
 from ingest.sources.revisions import Checkpoint, Naming
 from ingest.sources.selection import Selection
 from ingest.sources.source import Weights
-from ingest.trial import Trial
 from store.layout import Layout
 from store.manifest import read_manifest
 from tests.ingest.conftest import Ingest
 from tests.ingest.sources.test_selection import MISTRAL
 from tests.ingest.support.hub import Hub, serving, use
-from tests.models import byte_level, tiny
+from tests.ingest.support.processes import ROOT
+from tests.models import byte_level, save_mixed_run, save_run, tiny
 
 REPO = "stanford-crfm/battlestar-gpt2-small-x49"
 PYTHIA = [0, *(2**i for i in range(10)), *range(1_000, 143_001, 1_000)]
@@ -118,17 +123,7 @@ def test_a_folder_is_planned_like_a_repository(run_folder: Path, tmp_path: Path)
 
 @pytest.fixture
 def mixed(tmp_path: Path, bpe: PreTrainedTokenizerFast) -> Path:
-    """Four steps in shards; steps 20 and 30 hold one shard of step 40."""
-    folder = tmp_path / "run"
-    for step in (10, 20, 30, 40):
-        tiny("gpt2", len(bpe), seed=step).save_pretrained(
-            folder / f"checkpoint-{step}", max_shard_size="20KB"
-        )
-        bpe.save_pretrained(folder / f"checkpoint-{step}")
-    shard = max((folder / "checkpoint-40").glob("*.safetensors")).name
-    for step in (20, 30):
-        shutil.copy(folder / "checkpoint-40" / shard, folder / f"checkpoint-{step}")
-    return folder
+    return save_mixed_run(tmp_path / "run", bpe)
 
 
 SHARD = re.compile(
@@ -266,3 +261,132 @@ def test_an_unusable_text_gets_a_sentence(
 ) -> None:
     assert main(["plan", str(run_folder), "--text", str(tmp_path / "gone.txt")]) == 2
     assert "gone.txt does not exist" in capsys.readouterr().err
+
+
+def test_the_trial_says_why_no_model_scores(
+    run_folder: Path, text: Path, ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise AttributeError("no such head")
+
+    monkeypatch.setattr(GPT2Model, "forward", broken)
+    ended = ingest("plan", run_folder, "--text", text)
+    assert ended.status == 2
+    assert ended.error.startswith(
+        "error: there is no estimate of disk space and time, since checkpoint-400 cannot score "
+        "this text: its model raises AttributeError (no such head)"
+    )
+
+
+def test_the_trial_goes_on_after_a_checkpoint_that_fails(
+    run_folder: Path, text: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    forward, calls = GPT2Model.forward, []
+
+    def broken_once(*given: object, **named: object) -> object:
+        calls.append(1)
+        if len(calls) == 1:
+            raise AttributeError("no such head")
+        return forward(*given, **named)
+
+    monkeypatch.setattr(GPT2Model, "forward", broken_once)
+    assert cost(planned(capsys, str(run_folder), "--text", str(text)))
+
+
+def test_a_checkpoint_that_is_being_written_is_named_and_not_read(
+    run_folder: Path, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(settling, "QUIET", 100.0)
+    folder = shutil.copytree(run_folder, tmp_path / "run")
+    path = folder / "checkpoint-0" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    lines = planned(capsys, str(folder), "--text", str(text))
+    assert (
+        "warning: checkpoint-0 is still being written, so it is not checked here: `run` waits for "
+        "it up to ten minutes"
+    ) in lines
+    assert cost(lines)
+
+
+def test_a_plan_without_a_text_does_not_load_torch(run_folder: Path) -> None:
+    code = (
+        "import sys; from ingest.__main__ import main\n"
+        f"assert main(['plan', {str(run_folder)!r}]) == 0\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.fixture
+def seeds(tmp_path: Path, bpe: PreTrainedTokenizerFast) -> Path:
+    """Three runs: a and b begin alike, c does not; all three are equal at step 1."""
+    for name in "abc":
+        save_run(tmp_path / name, bpe, (0, 1, 2))
+        own = tiny("gpt2", len(bpe), seed=ord(name))
+        own.save_pretrained(tmp_path / name / "checkpoint-2")
+    own.save_pretrained(tmp_path / "c" / "checkpoint-0")
+    return tmp_path
+
+
+SHARED = (
+    "{a}, {b} have the same weights at step 0: they share an initialisation, and differ in the "
+    "order of data; if they were to differ in their initialisation, ask who published them",
+    "{a}, {b}, {c} have the same weights at step 1, but not at step 0, so they did not begin from "
+    "their step 0: leave it out with --steps 1:, and do not count them as runs with "
+    "initialisations of their own",
+    "{c}: no other run has the same weights at step 0",
+)
+
+
+def test_runs_that_share_an_initialisation_are_named_by_plan_and_run(
+    seeds: Path, text: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As reported for PolyPythia's decoupled seeds (EleutherAI/pythia, issue 203)."""
+    names = {name: str(seeds / name) for name in "abc"}
+    lines = planned(capsys, *names.values())
+    assert lines[-3:] == [f"runs: {sentence.format(**names)}" for sentence in SHARED]
+    assert main(["run", *names.values(), "--text", str(text), "--store", str(seeds / "s")]) == 0
+    error = capsys.readouterr().err
+    for sentence in SHARED:
+        assert f"runs: {sentence.format(a='a', b='b', c='c')}\n" in error
+
+
+def test_runs_that_differ_only_in_the_sign_of_zeros_are_equal_by_their_losses(
+    seeds: Path, text: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, zero in (("a", 0.0), ("b", -0.0)):
+        path = seeds / name / "checkpoint-0" / "model.safetensors"
+        bias = {"transformer.h.0.attn.c_attn.bias": torch.full((48,), zero)}
+        save_file(load_file(path) | bias, path, metadata={"format": "pt"})
+    stores = [str(seeds / name) for name in "ab"]
+    assert main(["run", *stores, "--text", str(text), "--store", str(seeds / "s")]) == 0
+    assert "runs: a, b have the same losses at step 0, 1: " in capsys.readouterr().err
+
+
+def test_variants_of_different_initialisations_are_said_to_be_so(
+    seeds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(seeds / "c" / "checkpoint-1")
+    names = [str(seeds / name) for name in "ac"]
+    assert planned(capsys, *names)[-1] == (
+        f"runs: {', '.join(names)} have different weights at step 0: each has its own start"
+    )
+
+
+def test_equal_shards_and_tensors_are_found_across_a_resumed_run(
+    mixed: Path, text: Path, tmp_path: Path, ingest: Ingest, run_folder: Path
+) -> None:
+    line = ("run", mixed, "--text", text, "--store", tmp_path / "s")
+    assert ingest(*line, "--steps", "10:20").error == ""
+    assert ingest(*line, "--steps", "30:30").error.count("the same model-") == 1
+    assert SHARD.fullmatch(ingest(*line).error.removeprefix("warning: "))
+    single = shutil.copytree(run_folder, tmp_path / "single")
+    one, two = (single / f"checkpoint-{n}" / "model.safetensors" for n in (10, 400))
+    name = "transformer.h.0.mlp.c_fc.weight"
+    save_file({**load_file(one), name: load_file(two)[name]}, one, metadata={"format": "pt"})
+    line = ("run", single, "--text", text, "--store", tmp_path / "t")
+    assert ingest(*line, "--steps", "0:10").error == ""
+    assert ingest(*line).error.startswith(
+        f"warning: checkpoint-10, checkpoint-400 have 1 equal tensors ({name}, …), but the others "
+        "differ: unless these were frozen for that time, copy the checkpoints again"
+    )

@@ -17,6 +17,7 @@ from store.layout import Layout
 from tests.ingest.conftest import LONG_STEPS, Ingest, LongRun
 from tests.ingest.output.test_kill import assert_same
 from tests.ingest.support.processes import SETTINGS
+from tests.models import byte_level
 
 MISSING = importlib.util.find_spec("ray") is None
 
@@ -148,3 +149,15 @@ def test_without_ray_there_is_a_sentence(
     ended = ingest(*long_run(tmp_path / "s"), "--engine", "ray")
     assert ended.status == 2
     assert "--engine ray needs Ray: `pip install -r requirements-cluster.lock`" in ended.error
+
+
+def test_actors_refuse_another_tokenizer(
+    run_folder: Path, long_run: LongRun, ingest: Ingest, tmp_path: Path
+) -> None:
+    source = shutil.copytree(run_folder, tmp_path / "run")
+    byte_level(290).save_pretrained(source / "checkpoint-30")
+    line = ["run", str(source), *long_run(tmp_path / "s")[2:]]
+    ended = ingest(*line, "--steps", "20:40", "--engine", "ray")
+    assert ended.status == 1
+    assert "failed: checkpoint-30 comes with another tokenizer than the run's" in ended.error
+    assert list(Layout(tmp_path / "s").scored()) == [20, 40]

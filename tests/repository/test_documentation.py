@@ -18,6 +18,7 @@ import ingest.__main__
 import queries.__main__
 from queries import Store
 from queries.analyses.registry import ANALYSES
+from tests.models import byte_level, save_mixed_run, save_second_run
 from tests.queries.support.catalogs import COMMAND_LINE
 
 ROOT = Path(__file__).parents[2]
@@ -83,6 +84,18 @@ def test_every_command_runs(
     monkeypatch.chdir(clone)
     for command in commands:
         assert output(clone, command, capsys) or "--output" in command
+
+
+def test_the_audit_that_is_shown_is_what_plan_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "build").mkdir()
+    mixed = save_mixed_run(tmp_path / "build" / "mixed", byte_level())
+    save_second_run(tmp_path / "build" / "second", mixed)
+    monkeypatch.chdir(tmp_path)
+    (shown,) = (b for b in blocks("text", "docs/ingest.md") if b.startswith("$ "))
+    command, printed = shown.removeprefix("$ ").split("\n", 1)
+    assert output(tmp_path, command, capsys) == printed
 
 
 def test_the_python_runs(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:

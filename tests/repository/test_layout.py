@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CODE = ("ingest", "queries", "store", "views", "tests")
 LIMIT = 16
-"""Entries per folder, without `__init__` and `__main__`: a listing for one glance."""
+"""Entries per folder, `__init__` and `__main__` included: a listing for one glance."""
 COLLECTIONS = {
     "queries/groups": "a .sql file per named group, next to the package that reads them",
     "queries/questions": "a .sql file per question",
@@ -21,9 +21,8 @@ COLLECTIONS = {
 
 
 def entries(folder: Path) -> list[str]:
-    """Names in a folder, without caches and without the files that every package has."""
-    ignored = {"__init__.py", "__main__.py", "__pycache__"}
-    return sorted(p.name for p in folder.iterdir() if p.name not in ignored)
+    """Names in a folder, without caches."""
+    return sorted(p.name for p in folder.iterdir() if p.name != "__pycache__")
 
 
 def folders() -> Iterator[Path]:

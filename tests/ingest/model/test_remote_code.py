@@ -7,6 +7,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from store.layout import Layout
+from store.manifest import read_manifest
 from tests.ingest.conftest import Ingest
 from tests.models import save_run
 
@@ -70,4 +71,21 @@ def test_it_runs_when_it_is_allowed(
     assert ingest("run", *arguments, "--store", store).error == ""
     assert list(Layout(store).scored()) == [1, 2]
     assert mark.exists()
+    assert read_manifest(store / "manifest.json").options["trust_remote_code"] is True
     assert ingest("plan", *arguments).status == 0
+
+
+def test_a_store_says_that_code_was_run_from_the_first_run_that_allowed_it(
+    tmp_path: Path, ingest: Ingest, remote: Path, bpe: PreTrainedTokenizerFast, text: Path
+) -> None:
+    """The first run refuses a checkpoint, and its advice must not lead to a refused store."""
+    save_run(remote, bpe, [0])
+    store = tmp_path / "s"
+    assert "--trust-remote-code" in ingest("run", remote, "--text", text, "--store", store).error
+    assert list(Layout(store).scored()) == [0]
+    assert read_manifest(store / "manifest.json").options["trust_remote_code"] is False
+    line = ("run", remote, "--text", text, "--store", store)
+    assert ingest(*line, "--trust-remote-code").status == 0
+    assert ingest(*line).status == 0
+    assert read_manifest(store / "manifest.json").options["trust_remote_code"] is True
+    assert list(Layout(store).scored()) == [0, 1, 2]

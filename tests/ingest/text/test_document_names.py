@@ -7,11 +7,15 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from transformers import PreTrainedTokenizerFast
 
+from ingest.errors import IngestError
 from ingest.text.corpus import Convention, build_corpus
 from ingest.text.documents import open_text
+from store.manifest import read_manifest
+from tests.ingest.conftest import Ingest
 
 DOLMA = [
     {"id": f"d{i}", "text": f"the war {i}", "source": "common-crawl", "added": "2023"}
@@ -92,3 +96,48 @@ def test_spellings_of_different_rows_are_kept_too(docs_of: Any) -> None:
     docs = docs_of([{"text": "the war", "Year": 1}, {"text": "the war", "year": 2}])
     assert docs["Year_capitalized"].to_pylist() == [1, None]
     assert docs["year"].to_pylist() == [None, 2]
+
+
+@pytest.fixture
+def dolma(tmp_path: Path) -> Path:
+    path = tmp_path / "dolma.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in DOLMA))
+    return path
+
+
+def test_a_column_that_the_user_names_counts_although_it_repeats(
+    dolma: Path, run_folder: Path, tmp_path: Path, ingest: Ingest
+) -> None:
+    store = tmp_path / "s"
+    line = ("run", run_folder, "--text", dolma, "--store", store)
+    ended = ingest(*line, "--document-column", "source")
+    assert (ended.status, ended.error) == (0, "")
+    docs = pq.read_table(store / "docs.parquet")
+    assert docs["source"].to_pylist() == ["common-crawl"] * 14
+    assert docs["id"].to_pylist() == [f"d{i}" for i in range(14)]
+    assert read_manifest(store / "manifest.json").options["document_column"] == "source"
+    again = ingest(*line)
+    assert again.status == 2
+    assert "made with another --document-column (document_column source, now None)" in again.error
+
+
+@pytest.mark.parametrize(
+    ("column", "sentence"),
+    [
+        ("page", "has a row without 'page', which --document-column names; its columns are added"),
+        ("text", "--document-column text is the column of the text: name another"),
+    ],
+)
+def test_a_column_that_cannot_name_documents_is_refused(
+    dolma: Path, run_folder: Path, tmp_path: Path, ingest: Ingest, column: str, sentence: str
+) -> None:
+    line = ("run", run_folder, "--text", dolma, "--store", tmp_path / "s")
+    ended = ingest(*line, "--document-column", column)
+    assert ended.status == 2
+    assert sentence in ended.error
+
+
+def test_a_plain_text_has_no_column_that_could_be_named(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("the war")
+    with pytest.raises(IngestError, match=r"a\.txt has no columns, but --document-column id names"):
+        list(open_text(tmp_path, document_column="id").documents)

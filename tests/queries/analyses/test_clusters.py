@@ -8,6 +8,7 @@ from sklearn.metrics import adjusted_rand_score
 from queries import QueryError, Store, clusters
 from queries.analyses.clusters import GIVEN, log_bins
 from tests.queries.support.simulated import blank_store, with_losses
+from tests.queries.support.stores import build_store
 
 CLUSTERS = 4
 STEPS = 30
@@ -174,3 +175,16 @@ def test_two_checkpoints_have_no_shape(tmp_path):
     n_tokens = blank_store(tmp_path / "two", sources=2)
     with pytest.raises(QueryError, match="at least three checkpoints, this store has 2"):
         clusters(with_losses(tmp_path / "two", np.ones((n_tokens, 2))))
+
+
+def test_a_document_with_one_token_of_the_group_gets_a_sentence(tmp_path):
+    store = Store(build_store(tmp_path / "two", sources=2, longest=200))
+    first = int((store.source_of_row == store.source_of_row[0]).sum())
+    with pytest.raises(QueryError, match="hold 1 tokens of the group, too few to choose a number"):
+        clusters(store, where=f"row <= {first}")
+    assert len(clusters(store, where=f"row <= {first}", k=2).frame) == 2
+
+
+def test_one_document_gives_no_evidence_on_groups(tmp_path):
+    found = clusters(Store(build_store(tmp_path / "one", sources=1, longest=200)), k=2)
+    assert len(found.frame) == 2 and found.features.empty

@@ -124,3 +124,11 @@ def test_constant_losses_have_no_correlation(tmp_path: Path) -> None:
     assert np.isnan(
         correlation(store.matrix, store.source_of_row, np.arange(n), np.ones(n)).estimate
     ).all()
+
+
+def test_documents_of_one_token_have_no_bigrams(tmp_path):
+    """No context is known where each token is the first of its document."""
+    store = Store(build_store(tmp_path / "short", sources=5, longest=1))
+    assert losses_of_store(store)["bigram_loss"].isna().all()
+    with pytest.raises(QueryError, match=r"no value for some tokens .* `python -m ingest ngrams`"):
+        ngrams(store)
