@@ -28,6 +28,7 @@ PAGES = {
         "CONTRIBUTING.md",
         "docs/app.md",
         "docs/architectures.md",
+        "docs/calibration.md",
         "docs/ingest.md",
         "docs/queries.md",
         "docs/groups.md",
