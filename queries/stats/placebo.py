@@ -112,10 +112,14 @@ def _tiles(run: np.ndarray, width: int, start: int) -> Iterator[int]:
 def compared(observed: np.ndarray, placebos: np.ndarray) -> Placebos:
     """Are observed counts unusually large among those of the placebo pairs?
 
-    `observed` int64 (lines,), `placebos` int64 (pairs, lines). Counts are standardized by the mean
-    and standard deviation of their line over all pairs. A line's p-value is (1 + pairs with any
-    line as extreme) / (n + 1), so it holds for a reader who looks at all lines (single-step
-    adjustment of Westfall and Young 1993, Resampling-Based Multiple Testing).
+    `observed` int64 (lines,), `placebos` int64 (pairs, lines). Lines with large and small counts
+    are made comparable by Anscombe's square root (1948, Biometrika 35:246), minus its mean and
+    divided by its standard deviation over all pairs, or by that of random counts (1) if this is
+    larger: a line that nearly never shares anything is not extreme with one.
+
+    A line's p-value is (1 + pairs with any line as extreme) / (n + 1), so it holds for a reader who
+    looks at all lines (single-step adjustment of Westfall and Young 1993, Resampling-Based Multiple
+    Testing).
     """
     n, n_lines = len(placebos), len(observed)
     none = np.full(n_lines, np.nan)
@@ -128,9 +132,8 @@ def compared(observed: np.ndarray, placebos: np.ndarray) -> Placebos:
 
 
 def _p_values(observed: np.ndarray, placebos: np.ndarray) -> np.ndarray:
-    every = np.vstack([observed, placebos]).astype(np.float64)
-    spread = every.std(axis=0)
-    z = (every - every.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    every = 2 * np.sqrt(np.vstack([observed, placebos]) + 0.375)
+    z = (every - every.mean(axis=0)) / np.maximum(every.std(axis=0), 1)
     extreme = z[1:].max(axis=1)[:, None] >= z[0] - 1e-9
     p_values: np.ndarray = (1 + extreme.sum(axis=0)) / len(every)
     return p_values

@@ -62,7 +62,9 @@ def test_leaderboards_without_a_group_effect_claim_nothing(spread, types):
 
 @pytest.mark.parametrize("coefficient", [0.0, 0.9])
 def test_overlaps_of_noise_are_not_claimed(coefficient):
-    row = run(partial(made.overlap_trial, coefficient=coefficient, n_checkpoints=60), 40)
+    row = run(
+        partial(made.overlap_trial, coefficient=coefficient, n_checkpoints=60, n_tokens=1_500), 40
+    )
     assert_kept(row, 0.0, 0.075)
 
 
