@@ -59,7 +59,7 @@ def test_the_smallest_rise_parts_spikes_that_are_called_from_those_that_are_not(
             len(of_kind(find_events(STEPS, calm + noise(seed) + size * smallest * shape), "spike"))
             for seed in range(10, 20)
         ]
-        for size in (0.5, 1.5)
+        for size in (0.5, 2)
     ]
     assert sum(called[0]) <= 1 and sum(called[1]) >= 9
 
