@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from ingest.audit import Parts, audit
 from ingest.errors import CheckpointError
+from ingest.sources.audit import Parts, audit
 from ingest.sources.checkpoint_files import tensor_digests
 from ingest.sources.open import open_source
 from ingest.sources.revisions import Checkpoint, Naming

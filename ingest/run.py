@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from ingest.audit import Parts, shared_shards
 from ingest.errors import IngestError, first_line
 from ingest.model.resident_model import refuse_compile
 from ingest.options import RunOptions
@@ -25,6 +24,7 @@ from ingest.output.writer import open_store
 from ingest.prepare import PreparedRun, prepare, prepare_all
 from ingest.probes.probe_file import ProbeFile, probe_scored
 from ingest.scoring import best_device, score_checkpoints
+from ingest.sources.audit import Parts, shared_shards
 from ingest.sources.open import is_repository, open_source
 from ingest.sources.revisions import Checkpoint, parse_revision
 from ingest.sources.source import Source

@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerFast
 
 from ingest.__main__ import main
-from ingest.audit import Parts, audit
 from ingest.errors import CheckpointError
 from ingest.plan import Plan, describe, describe_cost, make_plan, warnings
+from ingest.sources.audit import Parts, audit
 from ingest.sources.revisions import Checkpoint, Naming
 from ingest.sources.selection import Selection
 from ingest.sources.source import Weights
