@@ -178,7 +178,12 @@ def test_all_is_as_before(make: MakeRecorder) -> None:
     model.model.layers[0].eval()
     model.gradient_checkpointing_enable()
     seen: list[bool] = []
-    model.lm_head.register_forward_hook(lambda module, *_: seen.append(module.training))
+
+    def draws(module: nn.Module, *_: object) -> None:
+        seen.append(module.training)
+        torch.rand(1), random.random(), np.random.rand()
+
+    model.lm_head.register_forward_hook(draws)
 
     def state() -> list[object]:
         modules = [(n, m.training, dict(m._forward_hooks)) for n, m in model.named_modules()]
@@ -186,7 +191,7 @@ def test_all_is_as_before(make: MakeRecorder) -> None:
         numbers = [
             torch.get_rng_state().tolist(),
             random.getstate(),
-            np.random.get_state()[1].tolist(),
+            repr(np.random.get_state()),
         ]
         return [modules, flags, numbers, set(vars(model))]
 
@@ -195,7 +200,6 @@ def test_all_is_as_before(make: MakeRecorder) -> None:
         make().record(model, 1)
         assert state() == before
     assert seen and not any(seen)
-    assert model.lm_head.weight.grad is None
 
 
 @pytest.mark.parametrize("wrap", [torch.compile, nn.DataParallel, lambda m: m])
@@ -334,6 +338,8 @@ def _record_in_ddp(rank: int, folder: Path, text: Path, sharded: bool) -> None:
         recorder.record(wrapped, -1)
     except IngestError as error:
         (folder / f"said-{rank}").write_text(str(error))
+    del recorder, wrapped  # a DDP model that outlives its process group may hang
+    distributed.barrier()
     distributed.destroy_process_group()
 
 
@@ -343,8 +349,9 @@ def test_two_processes_share_the_text(
 ) -> None:
     processes = in_processes(_record_in_ddp, tmp_path, text, sharded, n=2)
     for process in processes:
-        process.join(120)
-        assert process.exitcode == 0
+        process.join(60)
+        process.kill()
+    assert [process.exitcode for process in processes] == [0, 0]
     said = [(tmp_path / f"said-{rank}").read_text() for rank in range(2)]
     if sharded:
         assert all("FSDP" in sentence for sentence in said)

@@ -8,7 +8,7 @@ import pytest
 from ingest.verify import compare
 from store.layout import Layout
 from tests.ingest.conftest import Ingest
-from tests.ingest.test_verify import put
+from tests.ingest.output.test_verify import put
 from tests.models import PROSE
 
 
