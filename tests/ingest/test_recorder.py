@@ -172,7 +172,7 @@ def test_resumed_at_a_save_it_records_what_is_missing(
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
 
-def test_all_is_as_before(make: MakeRecorder) -> None:
+def test_all_is_as_before(make: MakeRecorder, tmp_path: Path) -> None:
     model = with_dropout()
     model.train()
     model.model.layers[0].eval()
@@ -200,14 +200,29 @@ def test_all_is_as_before(make: MakeRecorder) -> None:
         make().record(model, 1)
         assert state() == before
     assert seen and not any(seen)
+    make("plain").record(tiny("llama"), 1)
+    assert np.array_equal(losses(tmp_path / "s")[1], losses(tmp_path / "plain")[1])
 
 
-@pytest.mark.parametrize("wrap", [torch.compile, nn.DataParallel, lambda m: m])
+def refuses_to_compile(*_: object) -> Any:
+    raise AssertionError("compiled")
+
+
+def compiled(model: nn.Module) -> Any:
+    return torch.compile(model, backend=refuses_to_compile)
+
+
+def compiled_inside(model: PreTrainedModel) -> PreTrainedModel:
+    model.base_model.compile(backend=refuses_to_compile)
+    return model
+
+
+@pytest.mark.parametrize("wrap", [compiled, compiled_inside, nn.DataParallel, lambda model: model])
 def test_wrapped_models_and_mixed_precision_give_the_same_losses(
     make: MakeRecorder,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    wrap: Callable[[nn.Module], nn.Module],
+    wrap: Callable[[PreTrainedModel], nn.Module],
 ) -> None:
     monkeypatch.setattr(AcceleratorState, "_shared_state", {})  # which an earlier Trainer has set
     make("plain").record(tiny("llama"), 1)
