@@ -12,20 +12,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow.parquet as pq
 import torch
-from torch import distributed, nn
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.trainer_callback import TrainerCallback, TrainerControl, TrainerState
 from transformers.training_args import TrainingArguments
 
-from ingest.errors import IngestError, first_line
+from ingest.errors import IngestError
 from ingest.model.batches import DeviceWindows
 from ingest.model.kernel import looks_ahead, score
 from ingest.model.memory import Budget
+from ingest.model.ranks import n_ranks, on_all_ranks, rank
 from ingest.model.snapshots import model_digest
 from ingest.model.training_model import undisturbed, unwrapped
 from ingest.options import RunOptions
@@ -48,7 +49,6 @@ from store.layout import Layout
 SAME = 1e-5
 """Nats. Losses of a repeated step that differ by no more are the same, up to rounding."""
 _PER_DOUBLING = 4  # log-spaced steps
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -113,11 +113,11 @@ class Recorder:
         `record` does so when it is first called; call this to be refused earlier. Raises
         IngestError for unusable input, and for a store that holds something else.
         """
-        self._began = time.perf_counter()
+        self._began, self._seconds, self._n_recorded = time.perf_counter(), 0.0, 0
         with self._timed():
             standing = unwrapped(model)
             with undisturbed(standing):
-                _on_all_ranks(partial(self._open, standing))
+                on_all_ranks(partial(self._open, standing))
 
     def record(self, model: nn.Module, step: int, tokens_seen: int | None = None) -> None:
         """Score the model as it is now, as checkpoint `step`, after `tokens_seen` training tokens.
@@ -135,12 +135,12 @@ class Recorder:
                 losses = self._losses(standing)
             seconds = round(time.perf_counter() - began, 3)
             outcome = Outcome(checkpoint, n_tokens=len(losses), seconds=seconds)
-            _on_all_ranks(lambda: self._write(outcome, losses) if _rank() == 0 else None)
+            on_all_ranks(lambda: self._write(outcome, losses) if rank() == 0 else None)
             self._n_recorded += 1
 
     def has(self, step: int) -> bool:
         """Are the losses of this step in the store?"""
-        return _on_all_ranks(lambda: step in self._layout.scored())[0]
+        return on_all_ranks(lambda: step in self._layout.scored())[0]
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
@@ -160,7 +160,7 @@ class Recorder:
                 f"{type(model).__name__} sees the tokens that it has to predict (it is an encoder, "
                 "such as BERT): only models that read from left to right can be scored"
             )
-        if _rank() == 0:
+        if rank() == 0:
             with writer_lock(self._layout):
                 open_store(self._layout, prepared.corpus, prepared.manifest)
                 found = [_checkpoint(self._layout.root, n) for n in self._layout.scored()]
@@ -169,21 +169,21 @@ class Recorder:
 
     def _losses(self, model: PreTrainedModel) -> np.ndarray:
         """Losses float32 (tokens,) on every rank, of which each scores every n-th window."""
-        parts = _on_all_ranks(partial(self._share_of_losses, model))
+        parts = on_all_ranks(partial(self._share_of_losses, model))
         assert self._prepared is not None
         corpus = self._prepared.corpus
         counts = np.array([len(w) for w in corpus.windows]) - corpus.first
         rank_of_row = np.repeat(np.arange(len(counts)) % len(parts), counts)
         losses = np.empty(len(rank_of_row), dtype=np.float32)
-        for rank, part in enumerate(parts):
-            losses[rank_of_row == rank] = part
+        for number, part in enumerate(parts):
+            losses[rank_of_row == number] = part
         return losses
 
     def _share_of_losses(self, model: PreTrainedModel) -> np.ndarray:
         before = None if self._unchanged_by_use else model_digest(model)
         self._open(model)
         assert self._prepared is not None
-        corpus, share = self._prepared.corpus, slice(_rank(), None, _n_ranks())
+        corpus, share = self._prepared.corpus, slice(rank(), None, n_ranks())
         if not corpus.windows[share]:
             return np.empty(0, dtype=np.float32)
         if self._windows is None or self._windows.device != model.device:
@@ -206,25 +206,22 @@ class Recorder:
         A loss file is whole at any moment. Its row in checkpoints.parquet is removed before the
         file is replaced, so that a killed process leaves none that describes other losses.
         """
-        step = outcome.checkpoint.checkpoint
+        checkpoint, step = outcome.checkpoint, outcome.checkpoint.checkpoint
         with writer_lock(self._layout):
             known = read_outcomes(self._layout)
-            exists = step in self._layout.scored()
-            if n_bad := int((~np.isfinite(losses)).sum()):
-                error = (
-                    f"step-{step} gives no finite loss on {n_bad:,} of {len(losses):,} tokens: its "
-                    "weights, activations or logits overflow"
-                )
-                self._notice(error)
-                outcome = Outcome(outcome.checkpoint, error=error)
-            elif not exists or self._differs(step, losses):
-                known.pop(step, None)
-                write_outcomes(self._layout, known.values())
+            found = known.get(step) if step in self._layout.scored() else None
+            if problem := _not_finite(step, losses):
+                self._notice(problem)
+                outcome = found or Outcome(checkpoint, error=problem)
+            elif found and not self._differs(step, losses):
+                seen = found.checkpoint.tokens_seen or checkpoint.tokens_seen
+                outcome = replace(found, checkpoint=replace(found.checkpoint, tokens_seen=seen))
+            else:
+                write_outcomes(self._layout, (o for n, o in known.items() if n != step))
                 outcome = replace(outcome, **summarize(losses))
                 tokens = pq.read_table(self._layout.tokens, columns=schema.REPEATED)
                 write_losses(self._layout, outcome, tokens, losses)
-                exists = False
-            if not exists:
+            if outcome != found:
                 write_outcomes(self._layout, (known | {step: outcome}).values())
 
     def _differs(self, step: int, losses: np.ndarray) -> bool:
@@ -327,46 +324,18 @@ def _refuse_place(store: str | Path, text: str | Path) -> None:
         )
 
 
+def _not_finite(step: int, losses: np.ndarray) -> str | None:
+    n_bad = int((~np.isfinite(losses)).sum())
+    if not n_bad:
+        return None
+    return (
+        f"step {step} gives no finite loss on {n_bad:,} of {len(losses):,} tokens: its weights, "
+        "activations or logits overflow"
+    )
+
+
 def _checkpoint(root: Path, step: int, tokens_seen: int | None = None) -> Checkpoint:
     """Raises IngestError for a step that is no whole number."""
     if isinstance(step, bool) or not isinstance(step, int | np.integer) or step < 0:
         raise IngestError(f"step is {step!r}: expected a whole number, 0 or more")
     return Checkpoint(int(step), f"step-{step}", root, int(step), tokens_seen=tokens_seen)
-
-
-def _n_ranks() -> int:
-    available = distributed.is_available() and distributed.is_initialized()
-    return distributed.get_world_size() if available else 1
-
-
-def _rank() -> int:
-    return distributed.get_rank() if _n_ranks() > 1 else 0
-
-
-def _on_all_ranks(task: Callable[[], T]) -> list[T]:
-    """What the task returns on each rank. If it fails on one, all raise IngestError: a rank that
-    went on alone would wait for the others forever."""
-    result: T | None = None
-    problem: Exception | None = None
-    try:
-        result = task()
-    except Exception as error:  # a model's code may raise any class
-        problem = error
-    if _n_ranks() == 1:
-        gathered = [(result, _sentence(problem))]
-    else:
-        gathered = [(None, None)] * _n_ranks()
-        distributed.all_gather_object(gathered, (result, _sentence(problem)))
-    for _, sentence in gathered:
-        if sentence:
-            raise IngestError(sentence) from problem
-    return [found for found, _ in gathered]  # type: ignore[misc]
-
-
-def _sentence(error: Exception | None) -> str | None:
-    if error is None or isinstance(error, IngestError):
-        return None if error is None else str(error)
-    return (
-        f"the losses cannot be recorded ({type(error).__name__}: {first_line(error)}): if memory "
-        "is short, give a smaller context_length"
-    )
