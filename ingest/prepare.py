@@ -1,10 +1,11 @@
 """Everything that a run needs before it reads the first weight: checkpoints, corpus, manifest."""
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from transformers import PretrainedConfig, PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from ingest.errors import IngestError
 from ingest.model.configuration import attention_backend, context_length, first_config
@@ -37,14 +38,15 @@ class PreparedRun:
 
 @dataclass(frozen=True)
 class _DescribedSource:
-    """What a source's small files say."""
+    """What a source's small files say, or a model in memory."""
 
-    source: Source
+    name: str
     checkpoints: list[Checkpoint]
     tokenizer: PreTrainedTokenizerBase
     tokenizer_sha256: str
     config: PretrainedConfig
     convention: Convention
+    attention: str
 
 
 def prepare(source: Source, text: str | Path, options: RunOptions) -> PreparedRun:
@@ -61,15 +63,49 @@ def prepare_all(sources: list[tuple[Source, RunOptions]], text: str | Path) -> l
     The options of the text are those of the first. Raises IngestError for unusable input, and if
     the sources do not turn the text into the same tokens.
     """
-    options = sources[0][1]
-    opened = open_text(
-        text, options.column, options.split, options.limit_docs, options.document_column
-    )
+    options = [own for _, own in sources]
+    opened = _open(text, options[0])
     described = [_describe(source, own) for source, own in sources]
     _refuse_different(described)
+    return _prepare(described, opened, options)
+
+
+def prepare_recording(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    text: str | Path,
+    options: RunOptions,
+) -> PreparedRun:
+    """As `prepare`, for a model in memory: without checkpoints. Raises IngestError as that does."""
+    opened = _open(text, options)
+    tokenizer = copy.deepcopy(tokenizer)  # calls change its settings
+    described = _DescribedSource(
+        options.name or "recorded run",
+        [],
+        tokenizer,
+        tokenizer_sha256(tokenizer),
+        model.config,
+        _convention(tokenizer, model.config, options),
+        str(model.config._attn_implementation),
+    )
+    prepared = _prepare([described], opened, [options])[0]
+    dtype = str(model.dtype).removeprefix("torch.")
+    manifest = replace(prepared.manifest, dtype=dtype, planned=None, recorded=True)
+    return replace(prepared, manifest=manifest)
+
+
+def _open(text: str | Path, options: RunOptions) -> Text:
+    return open_text(
+        text, options.column, options.split, options.limit_docs, options.document_column
+    )
+
+
+def _prepare(
+    described: list[_DescribedSource], opened: Text, options: list[RunOptions]
+) -> list[PreparedRun]:
     corpus = build_corpus(opened.documents, described[0].tokenizer, described[0].convention)
     prepared = []
-    for each, (_, own) in zip(described, sources, strict=True):
+    for each, own in zip(described, options, strict=True):
         _refuse_small_vocabulary(corpus, each.config.get_text_config().vocab_size)
         manifest = _manifest(each, corpus, opened, own)
         check = _tokenizer_check(each, corpus, own)
@@ -84,14 +120,23 @@ def _describe(source: Source, options: RunOptions) -> _DescribedSource:
         tokenizer = load_tokenizer(source.root, described, named, trust)
         config = first_config(described, trust)
         sha256 = tokenizer_sha256(tokenizer)
-    convention = Convention(
+    convention = _convention(tokenizer, config, options)
+    attention = attention_backend(config, options.attention, trust)
+    return _DescribedSource(
+        source.name, checkpoints, tokenizer, sha256, config, convention, attention
+    )
+
+
+def _convention(
+    tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig, options: RunOptions
+) -> Convention:
+    return Convention(
         _context_length(options, context_length(config)),
         None if options.no_bos else bos_id(tokenizer, config),
         options.max_parts,
         options.stride,
         options.limit_tokens,
     )
-    return _DescribedSource(source, checkpoints, tokenizer, sha256, config, convention)
 
 
 def _context_length(options: RunOptions, of_model: int | None) -> int:
@@ -123,7 +168,7 @@ def _refuse_different(described: list[_DescribedSource]) -> None:
         for name, (one, two) in facts.items():
             if one != two:
                 raise IngestError(
-                    f"{first.source.name} and {other.source.name} do not have the same {name} "
+                    f"{first.name} and {other.name} do not have the same {name} "
                     f"({one} and {two}), so their losses could not be compared: run them one by "
                     "one, or give --tokenizer or --context-length for all"
                 )
@@ -143,7 +188,7 @@ def _manifest(
 ) -> Manifest:
     tokenizer, convention = described.tokenizer, described.convention
     return Manifest(
-        model=options.name or described.source.name,
+        model=options.name or described.name,
         text=text.name,
         tokenizer=f"{type(tokenizer).__name__}, {len(tokenizer)} token types",
         tokenizer_sha256=described.tokenizer_sha256,
@@ -151,7 +196,7 @@ def _manifest(
         bos=None if convention.bos_id is None else _token(tokenizer, convention.bos_id),
         bos_id=convention.bos_id,
         dtype=options.dtype,
-        attention=attention_backend(described.config, options.attention, options.trust_remote_code),
+        attention=described.attention,
         n_docs=corpus.docs.num_rows,
         n_tokens=corpus.n_tokens,
         token_fingerprint=schema.fingerprint(corpus.tokens),

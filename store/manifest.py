@@ -39,6 +39,8 @@ class Manifest:
     versions: dict[str, str] = field(default_factory=dict)
     planned: list[int] | None = None
     """The checkpoints that runs set out to score, increasing. Older stores do not say."""
+    recorded: bool = False
+    """Did a training loop write the losses, without saved checkpoints?"""
     format_version: int = FORMAT_VERSION
 
 

@@ -1,6 +1,7 @@
 """Tokenizers: loading one, its digest, and the text of each token."""
 
 import codecs
+import copy
 import functools
 import hashlib
 import json
@@ -56,7 +57,12 @@ def load_tokenizer(
 def tokenizer_sha256(tokenizer: PreTrainedTokenizerBase) -> str:
     """sha256 of a fast tokenizer as JSON, or of a slow one's files: equal ids for equal text."""
     if tokenizer.is_fast:
-        return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+        backend = tokenizer.backend_tokenizer
+        if backend.truncation or backend.padding:  # left by an earlier call, and not used here
+            backend = copy.deepcopy(backend)
+            backend.no_truncation()
+            backend.no_padding()
+        return hashlib.sha256(backend.to_str().encode()).hexdigest()
     digest = hashlib.sha256(type(tokenizer).__name__.encode())
     digest.update(json.dumps(tokenizer.get_vocab(), sort_keys=True).encode())
     with tempfile.TemporaryDirectory() as folder:

@@ -87,6 +87,9 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
     path.write_text(json.dumps({**entries, "of_a_later_version": 1}))
     options = {**MANIFEST.options, "of_a_later_version": 1}
     assert read_manifest(path) == replace(MANIFEST, options=options)
+    del entries["recorded"]  # as an older version wrote it
+    path.write_text(json.dumps(entries))
+    assert read_manifest(path) == MANIFEST
 
 
 @pytest.mark.parametrize(

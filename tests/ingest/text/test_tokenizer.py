@@ -4,7 +4,7 @@ import pytest
 from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
 
-from ingest.text.tokenizer import token_strings
+from ingest.text.tokenizer import token_strings, tokenizer_sha256
 from tests.models import END, byte_fallback, byte_level, metaspace, word_piece
 
 
@@ -45,3 +45,13 @@ def test_word_piece_continuations_lose_their_mark() -> None:
     tokens = tokenizer.tokenize("The congressed")  # how it ends depends on ties in its training
     assert tokens[:2] == ["the", "congress"] and all(t.startswith("##") for t in tokens[2:])
     assert strings(tokenizer, "The congressed") == [t.removeprefix("##") for t in tokens]
+
+
+def test_the_digest_does_not_depend_on_earlier_calls() -> None:
+    tokenizer = byte_level()
+    before = tokenizer_sha256(tokenizer)
+    tokenizer.pad_token = tokenizer.eos_token
+    tokenizer("one two three", truncation=True, max_length=2)
+    tokenizer(["one", "one two"], padding=True)
+    assert tokenizer.backend_tokenizer.padding
+    assert tokenizer_sha256(tokenizer) == before
