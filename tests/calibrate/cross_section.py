@@ -111,7 +111,8 @@ def _error(told: np.ndarray) -> float:
 def lengths(n_docs: int, spread: float, rng: np.random.Generator) -> np.ndarray:
     """Tokens of documents, at least 4, whose log has the standard deviation `spread`."""
     drawn = LENGTH * np.exp(rng.normal(0, spread, n_docs))
-    return np.maximum(drawn, 4).astype(np.int64)
+    lengths: np.ndarray = np.maximum(drawn, 4).astype(np.int64)
+    return lengths
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,8 @@ def in_some(source: np.ndarray, share: float, rng: np.random.Generator) -> np.nd
     """Is each token in the first group? In `share` of the documents, at rates of their own."""
     n_docs = int(source.max()) + 1
     rates = np.where(rng.permutation(n_docs) < np.ceil(share * n_docs), rng.beta(4, 6, n_docs), 0)
-    return rng.random(len(source)) < rates[source]
+    chosen: np.ndarray = rng.random(len(source)) < rates[source]
+    return chosen
 
 
 def summed(losses: np.ndarray, source: np.ndarray, n_docs: int) -> GroupSums:
@@ -482,7 +484,7 @@ def matched_designs() -> list[Design]:
         Design(
             "matched on initial_loss",
             name,
-            partial(matched_trial, **cell),
+            partial(matched_trial, **cell),  # type: ignore[arg-type]
             effect=f"{EFFECT:g} nats in the second half",
             covers=True,
             cost=2,

@@ -71,7 +71,8 @@ def power_law(steps: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def two_power_laws(steps: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return power_law(steps, rng) + power_law(steps, rng)
+    both: np.ndarray = power_law(steps, rng) + power_law(steps, rng)
+    return both
 
 
 def step(steps: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -80,7 +81,8 @@ def step(steps: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def staircase(steps: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return step(steps, rng) + step(steps, rng)
+    both: np.ndarray = step(steps, rng) + step(steps, rng)
+    return both
 
 
 def _logistic(steps: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -106,13 +108,15 @@ SMOOTH: dict[str, Curve] = {
 def spiked(steps: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A power law with a spike of 0.2 nats as in the demo: 1,380 to 1,640, recovered by 2,300."""
     spike = np.interp(steps, [1380, 1640, 1800, 2000, 2300], [0, 0.2, 0.13, 0.09, 0])
-    return 2.2 + 4.4 * (1 + steps / 100) ** -0.8 + spike
+    curve: np.ndarray = 2.2 + 4.4 * (1 + steps / 100) ** -0.8 + spike
+    return curve
 
 
 def jumped(steps: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A slow fall with a jump of 0.66 nats, as of the demo's copyable tokens (1,440 to 2,000)."""
     place = np.log10(1 + steps)
-    return 1.1 + 0.1 * (place[-1] - place) - 0.66 * logistic(place, 3.2, 0.02)
+    curve: np.ndarray = 1.1 + 0.1 * (place[-1] - place) - 0.66 * logistic(place, 3.2, 0.02)
+    return curve
 
 
 def window_steps() -> np.ndarray:

@@ -62,7 +62,7 @@ def _summary(frame: pd.DataFrame) -> Iterator[str]:
     yield "|---" * 8 + "|"
     known = frame[frame["rate"].notna()]
     for (procedure, measure), rows in known.groupby(["procedure", "measure"], sort=False):
-        worst = rows.loc[_distance(rows).idxmax()]
+        worst = rows.iloc[int(_distance(rows).argmax())].to_dict()
         easy = frame[(frame["procedure"] == procedure) & frame["easy"]]
         cells = (
             procedure,

@@ -1,5 +1,6 @@
 """A reduced calibration: each procedure in a hard design or two, with room for chance."""
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -10,7 +11,12 @@ from tests.calibrate import cross_section as made
 from tests.calibrate.cross_section import Design, Outcome, calibrate
 
 
-def run(trial, n_trials: int, covers: bool = False, seed: int = 1) -> pd.Series:
+def run(
+    trial: Callable[[np.random.Generator], Outcome],
+    n_trials: int,
+    covers: bool = False,
+    seed: int = 1,
+) -> pd.Series:
     return calibrate([Design("one", "design", trial, covers=covers)], n_trials, seed).iloc[0]
 
 
@@ -23,7 +29,7 @@ def assert_kept(row: pd.Series, low: float, high: float) -> None:
 @pytest.mark.parametrize("what", ["mean", "difference"])
 @pytest.mark.parametrize(("n_docs", "spread"), [(5, 0.0), (10, 1.0), (30, 1.5)])
 @pytest.mark.parametrize("noise", ["documents and gaps", "t3"])
-def test_bands_cover_the_truth(what, n_docs, spread, noise):
+def test_bands_cover_the_truth(what: str, n_docs: int, spread: float, noise: str) -> None:
     trial = partial(
         made.band_trial, n_docs=n_docs, spread=spread, noise=noise, share=1.0, what=what
     )
@@ -32,7 +38,7 @@ def test_bands_cover_the_truth(what, n_docs, spread, noise):
     assert row["cannot_tell"] <= (0.2 if spread == 0 else 0.7)
 
 
-def test_the_plain_bands_of_unequal_documents_do_not():
+def test_the_plain_bands_of_unequal_documents_do_not() -> None:
     trial = partial(
         made.band_trial,
         n_docs=10,
@@ -45,7 +51,7 @@ def test_the_plain_bands_of_unequal_documents_do_not():
     assert run(trial, 60, covers=True)["rate"] < 0.88
 
 
-def test_simultaneous_bands_claim_little_and_find_what_is_planted():
+def test_simultaneous_bands_claim_little_and_find_what_is_planted() -> None:
     trial = partial(made.everywhere_trial, n_docs=25, spread=1.0, gap=0.1, n_checkpoints=20)
     row = run(trial, 40)
     assert_kept(row, 0.0, 0.075)
@@ -53,7 +59,7 @@ def test_simultaneous_bands_claim_little_and_find_what_is_planted():
 
 
 @pytest.mark.parametrize(("spread", "types"), [(1.5, 0.0), (0.0, 0.3), (1.0, 0.2)])
-def test_leaderboards_without_a_group_effect_claim_nothing(spread, types):
+def test_leaderboards_without_a_group_effect_claim_nothing(spread: float, types: float) -> None:
     trial = partial(made.explain_trial, n_docs=25, spread=spread, types=types, tokens=8_000)
     row = run(trial, 8)
     assert_kept(row, 0.0, 0.075)
@@ -61,18 +67,18 @@ def test_leaderboards_without_a_group_effect_claim_nothing(spread, types):
 
 
 @pytest.mark.parametrize("coefficient", [0.0, 0.9])
-def test_overlaps_of_noise_are_not_claimed(coefficient):
+def test_overlaps_of_noise_are_not_claimed(coefficient: float) -> None:
     row = run(
         partial(made.overlap_trial, coefficient=coefficient, n_checkpoints=60, n_tokens=1_500), 40
     )
     assert_kept(row, 0.0, 0.075)
 
 
-def test_no_gap_appears_where_nothing_is_learned():
+def test_no_gap_appears_where_nothing_is_learned() -> None:
     assert_kept(run(made.matched_trial, 15, covers=True), 0.925, 1.0)
 
 
-def test_a_result_states_its_trials_errors_and_refusals():
+def test_a_result_states_its_trials_errors_and_refusals() -> None:
     answers = iter([Outcome(0.0), Outcome(1.0, 1.0), Outcome(), Outcome(0.0, 0.0)])
     row = run(lambda rng: next(answers), 4)
     assert row["rate"] == pytest.approx(1 / 3) and row["cannot_tell"] == 0.25
@@ -82,12 +88,12 @@ def test_a_result_states_its_trials_errors_and_refusals():
     assert np.isnan(nothing["rate"]) and nothing["cannot_tell"] == 1
 
 
-def test_a_seed_gives_the_same_rates_with_any_number_of_workers():
+def test_a_seed_gives_the_same_rates_with_any_number_of_workers() -> None:
     designs = made.matched_designs()[:2]
     one, two = (calibrate(designs, 4, seed=2, workers=n) for n in (1, 2))
     pd.testing.assert_frame_equal(one, two)
 
 
-def test_all_designs_are_named_once():
+def test_all_designs_are_named_once() -> None:
     names = [(design.procedure, design.name) for design in made.all_designs()]
     assert len(set(names)) == len(names)

@@ -140,7 +140,7 @@ def test_the_demo_spike_and_its_overlap(demo: Store, demo_report: Report) -> Non
     assert "10 are among the 50 that decreased most" in told(demo_report, "after")
 
 
-def test_what_could_have_been_seen_is_said(demo, demo_report):
+def test_what_could_have_been_seen_is_said(demo: Store, demo_report: Report) -> None:
     slope = position_slope(demo).frame.iloc[-1]
     band = f"{signed(slope['low'], 3)} to {signed(slope['high'], 3)}"
     seen = told(demo_report, "position")
@@ -154,7 +154,7 @@ def test_what_could_have_been_seen_is_said(demo, demo_report):
     assert "In 22 pairs of regions with the same widths and gap" in told(demo_report, "after")
 
 
-def test_what_the_demo_does_not_show_is_said(demo_report):
+def test_what_the_demo_does_not_show_is_said(demo_report: Report) -> None:
     missing = " ".join(demo_report.missing)
     for fact in (
         "500th tokens are statistically indistinguishable",

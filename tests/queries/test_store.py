@@ -204,7 +204,7 @@ def test_a_difference_is_first_minus_second(store: Store) -> None:
     np.testing.assert_allclose(turned[["high", "low"]], -found[["low", "high"]], atol=1e-12)
 
 
-def test_a_constant_offset_between_paired_groups_is_known_exactly(tmp_path):
+def test_a_constant_offset_between_paired_groups_is_known_exactly(tmp_path: Path) -> None:
     """Each token's loss is its source's level, plus 1 nat at word starts: nothing else varies."""
     own = build_store(tmp_path / "own", sources=9)
     layout = Layout(own)

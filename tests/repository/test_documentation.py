@@ -189,7 +189,7 @@ def test_the_check_of_named_files_can_fail() -> None:
     assert missing("`queries/store.py`, `queries/stores.py`, `views/`") == ["queries/stores.py"]
 
 
-def test_every_citation_of_a_docstring_is_among_the_sources():
+def test_every_citation_of_a_docstring_is_among_the_sources() -> None:
     sources = PAGES["docs/methods.md"].split("## Sources")[1]
     sources = re.sub(r"\s+", " ", sources).replace("ü", "ue")
     cited = set()

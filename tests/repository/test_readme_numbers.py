@@ -63,7 +63,7 @@ def test_copying(demo: Store, claims: dict[str, str]) -> None:
     last = scores[scores["checkpoint"] == 3000]
     assert (last["value"] > 0.15).sum() == 1
     assert len(last) == 8
-    head = last.loc[last["value"].idxmax(), ["layer", "head"]]
+    head = last.iloc[int(last["value"].argmax())]
     curve = scores[(scores["layer"] == head["layer"]) & (scores["head"] == head["head"])]
     early = curve[curve["checkpoint"] <= 1300]["value"]
     assert early.max() < 0.25 * last["value"].max()

@@ -1,5 +1,7 @@
 """Age of acquisition: exact on sigmoids, a status for every other curve, and in a store."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +16,7 @@ X = np.log10(STEPS)
 CURVE = Sigmoid(upper=9.0, lower=3.0, midpoint=2.2, scale=0.3)
 
 
-def test_a_sigmoid_is_recovered_and_its_crossing_is_exact():
+def test_a_sigmoid_is_recovered_and_its_crossing_is_exact() -> None:
     found = age(X, CURVE.at(X), chance=8.0)
     threshold = (8.0 + CURVE.at(X).min()) / 2
     assert found.status == CROSSED and found.threshold == threshold
@@ -25,20 +27,20 @@ def test_a_sigmoid_is_recovered_and_its_crossing_is_exact():
     assert fitted == pytest.approx((9, 3, 2.2, 0.3), abs=1e-5)
 
 
-def test_half_way_between_the_asymptotes_is_the_midpoint():
+def test_half_way_between_the_asymptotes_is_the_midpoint() -> None:
     wide = np.linspace(-20, 20, 401)
     y = CURVE.at(wide)
     assert age(wide, y, chance=9.0).log10_step == pytest.approx(2.2, abs=1e-6)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_the_share_moves_the_threshold_towards_the_minimum(share):
+def test_the_share_moves_the_threshold_towards_the_minimum(share: float) -> None:
     found = age(X, CURVE.at(X), 9.0, share)
     assert found.threshold == pytest.approx((1 - share) * 9 + share * CURVE.at(X).min())
     assert CURVE.at(np.array([found.log10_step]))[0] == pytest.approx(found.threshold, abs=1e-5)
 
 
-def test_the_scale_is_above_zero_whichever_description_is_found():
+def test_the_scale_is_above_zero_whichever_description_is_found() -> None:
     found = fit(X, CURVE.at(X))
     assert found is not None and found.scale > 0 and found.falls
 
@@ -53,13 +55,13 @@ def test_the_scale_is_above_zero_whichever_description_is_found():
         (np.full(len(X), 5.0), 9.0, NO_FIT),
     ],
 )
-def test_other_curves_have_a_status(y, chance, status):
+def test_other_curves_have_a_status(y: np.ndarray, chance: float, status: str) -> None:
     found = age(X, y, chance)
     assert found.status == status and np.isnan(found.log10_step)
 
 
 @pytest.fixture(scope="module")
-def learner(tmp_path_factory) -> Store:
+def learner(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Two token types, of which the second is learned a decade later; step 0 is far off."""
     root = tmp_path_factory.mktemp("stores") / "learner"
     n_tokens = blank_store(root, sources=6, types=2)
@@ -73,7 +75,7 @@ def learner(tmp_path_factory) -> Store:
     return Store(root)
 
 
-def test_types_of_a_store_have_their_age_and_step_0_is_left_out(learner):
+def test_types_of_a_store_have_their_age_and_step_0_is_left_out(learner: Store) -> None:
     found = age_of_acquisition(learner, vocabulary=403).frame  # ln 403 is 6
     assert found["token_id"].tolist() == [0, 1]
     assert found["log10_step"].to_numpy() == pytest.approx([1.5, 2.5], abs=0.03)
@@ -84,7 +86,7 @@ def test_types_of_a_store_have_their_age_and_step_0_is_left_out(learner):
     assert without["log10_step"].to_numpy() == pytest.approx([1.5, 2.5], abs=0.03)
 
 
-def test_mistakes_get_a_sentence(learner, tmp_path):
+def test_mistakes_get_a_sentence(learner: Store, tmp_path: Path) -> None:
     with pytest.raises(QueryError, match="a vocabulary of 1: expected"):
         age_of_acquisition(learner, vocabulary=1)
     with pytest.raises(QueryError, match="between 0 and 1"):

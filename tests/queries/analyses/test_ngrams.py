@@ -126,7 +126,7 @@ def test_constant_losses_have_no_correlation(tmp_path: Path) -> None:
     ).all()
 
 
-def test_documents_of_one_token_have_no_bigrams(tmp_path):
+def test_documents_of_one_token_have_no_bigrams(tmp_path: Path) -> None:
     """No context is known where each token is the first of its document."""
     store = Store(build_store(tmp_path / "short", sources=5, longest=1))
     assert losses_of_store(store)["bigram_loss"].isna().all()

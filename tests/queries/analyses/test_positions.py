@@ -65,7 +65,7 @@ def test_slopes_are_those_of_least_squares_and_bands_cover_them(sloped: Store) -
     assert abs(found["slope"][0]) < 1e-5
 
 
-def test_the_standard_error_is_that_of_leaving_out_each_source(sloped):
+def test_the_standard_error_is_that_of_leaving_out_each_source(sloped: Store) -> None:
     frame = position_slope(sloped).frame
     x, source = np.log2(sloped.evaluate("position").to_numpy()), sloped.source_of_row
     losses = sloped.matrix.rows(np.arange(len(x)))[:, 1:].astype(float)
@@ -77,7 +77,7 @@ def test_the_standard_error_is_that_of_leaving_out_each_source(sloped):
     np.testing.assert_allclose(reach, free * error, rtol=1e-4)
 
 
-def test_a_group_of_one_position_has_no_slope(store):
+def test_a_group_of_one_position_has_no_slope(store: Store) -> None:
     with pytest.raises(GroupError, match="have position 3: widen"):
         position_slope(store, where="position = 3")
     with pytest.raises(GroupError, match="expected at least 1"):
