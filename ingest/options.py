@@ -63,7 +63,7 @@ def _shard(text: str) -> Shard:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How to select and score checkpoints. What is None is decided from the checkpoints."""
+    """How to select and score checkpoints. Fields left at None follow from the checkpoints."""
 
     steps: StepRange | None = _option(  # noqa: RUF009
         None,

@@ -33,7 +33,7 @@ def trunk_products(precision: Precision, model: PreTrainedModel) -> Iterator[Non
 def float32_products(precision: Precision) -> Iterator[None]:
     """Inside, torch computes products of float32 tensors in float32, or else in TF32.
 
-    torch computes convolutions in TF32 unless it is told otherwise.
+    By default, torch computes convolutions in TF32.
     """
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("highest" if precision == "highest" else "high")

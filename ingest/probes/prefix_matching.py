@@ -21,8 +21,8 @@ from store.schema import LOSS_FIRST, LOSS_SECOND, PREFIX_MATCHING
 class Probe:
     """One value of one checkpoint: a loss in nats, or a head's score from 0 to 1.
 
-    `layer` and `head` count from 0 and are None for losses. A model that gives no attention
-    weights has one score, which is None and belongs to no layer.
+    `layer` and `head` count from 0 and are None for losses. A model without attention weights has
+    one score, without a value and a layer.
     """
 
     probe: str

@@ -296,7 +296,7 @@ def _means(band: Band, steps: np.ndarray, n_tokens: int, n_docs: int) -> pd.Data
 def balance(
     covariates: list[Covariate], rows: np.ndarray, others: np.ndarray, strata: Strata
 ) -> pd.DataFrame:
-    """One row per covariate: feature, measure, before, after, and the means if it is a number.
+    """One row per covariate: covariate, measure, before, after, and the means if it is a number.
 
     The measure of a number is the standardized difference: the difference of the means of group and
     controls over the group's standard deviation (Stuart 2010, Statistical Science 25:1; an absolute
@@ -315,9 +315,9 @@ def balance(
             continue
         even = [np.full(len(v), 1 / len(v)) for v in (one, two, three)]
         before, after = _distance(one, two, *even[:2]), _distance(three, four, even[2], weights)
-        lines.append({"feature": name, "measure": "distance", "before": before, "after": after})
+        lines.append({"covariate": name, "measure": "distance", "before": before, "after": after})
     means = ["group_mean", "rest_mean", "matched_mean", "control_mean"]
-    return pd.DataFrame(lines, columns=["feature", "measure", "before", "after", *means])
+    return pd.DataFrame(lines, columns=["covariate", "measure", "before", "after", *means])
 
 
 def _numbers(name: str, values: tuple[np.ndarray, ...], weights: np.ndarray) -> dict[str, object]:
@@ -327,7 +327,7 @@ def _numbers(name: str, values: tuple[np.ndarray, ...], weights: np.ndarray) -> 
     means = [float(np.nanmean(v)) if not np.isnan(v).all() else np.nan for v in (one, two, three)]
     deviation = float(np.nanstd(one)) or np.nan
     return {
-        "feature": name,
+        "covariate": name,
         "measure": "standardized difference",
         "before": (means[0] - means[1]) / deviation,
         "after": (means[2] - control) / deviation,

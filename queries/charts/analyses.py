@@ -216,10 +216,10 @@ def matched(trajectories: pd.DataFrame, difference: pd.DataFrame) -> alt.VConcat
 
 
 def balance(frame: pd.DataFrame) -> alt.LayerChart:
-    """How similar a group and its controls are: feature, measure, before, after."""
-    long = frame.melt(["feature", "measure"], list(_SIDES), "side", "signed")
+    """How similar a group and its controls are: covariate, measure, before, after."""
+    long = frame.melt(["covariate", "measure"], list(_SIDES), "side", "signed")
     long = long.assign(size=long["signed"].abs(), side=long["side"].map(_SIDES))
-    y = _category("feature").axis(
+    y = _category("covariate").axis(
         domain=False, ticks=False, labelLimit=220, labelOverlap=False, labelFlush=False
     )
     x = alt.X("size:Q", title="size of the difference (standard deviations; of texts, a distance)")
@@ -232,7 +232,7 @@ def balance(frame: pd.DataFrame) -> alt.LayerChart:
         x=x,
         color=theme.color("side", list(_SIDES.values()), [ORANGE, BLUE]),
         tooltip=[
-            alt.Tooltip("feature:N"),
+            alt.Tooltip("covariate:N"),
             alt.Tooltip("measure:N"),
             alt.Tooltip("side:N"),
             alt.Tooltip("signed:Q", title="difference", format="+.3f"),

@@ -1,4 +1,4 @@
-"""The loop: writing beside scoring, failures that stop it, and equal losses that raise an alarm."""
+"""The loop: writing while scoring, failures that stop it, and a warning about equal losses."""
 
 import errno
 import shutil

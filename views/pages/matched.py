@@ -194,10 +194,9 @@ def _balance(found: Matched) -> None:
     numbers = found.balance.dropna(subset=["group_mean"])
     if len(numbers):
         st.dataframe(
-            numbers[["feature", *MEANS]],
+            numbers[["covariate", *MEANS]],
             hide_index=True,
             column_config={
-                "feature": "covariate",
                 **{
                     name: st.column_config.NumberColumn(f"mean, {title}", format="%.2f")
                     for name, title in MEANS.items()

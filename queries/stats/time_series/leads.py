@@ -29,7 +29,7 @@ WIDER = 1.08
 """Times that intervals widen, since the bootstrap's fall short by that in simulations."""
 ZONE = 3.0
 """Widths of the logistic function around its centre within which a curve is moving."""
-BESIDE = 6
+OUTSIDE = 6
 """Checkpoints needed before and after the zone in which the curves move."""
 NAMES = ("first", "second")
 
@@ -106,10 +106,10 @@ def lead(
     fits = [fit_step(place, curve) for curve in curves]
     zone = _zone(fits)
     before, after = int((place < zone[0]).sum()), int((place > zone[1]).sum())
-    if min(before, after) < BESIDE:
+    if min(before, after) < OUTSIDE:
         return Lead.unknown(
             f"{before} checkpoints come before the curves move and {after} after; choose a window "
-            f"with at least {BESIDE} of each"
+            f"with at least {OUTSIDE} of each"
         )
     coefficients = [
         autoregression(curve - fit.fitted) for curve, fit in zip(curves, fits, strict=True)
@@ -236,8 +236,8 @@ def _compared(
 def _inner(place: np.ndarray, zone: tuple[float, float]) -> np.ndarray:
     """The half of the checkpoints before the zone that is nearest to it, the zone, and after."""
     before, after = np.flatnonzero(place < zone[0]), np.flatnonzero(place > zone[1])
-    first = before[-max(len(before) // 2, BESIDE)]
-    last = after[max(len(after) // 2, BESIDE) - 1]
+    first = before[-max(len(before) // 2, OUTSIDE)]
+    last = after[max(len(after) // 2, OUTSIDE) - 1]
     column = np.arange(len(place))
     inside: np.ndarray = (column >= first) & (column <= last)
     return inside

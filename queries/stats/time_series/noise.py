@@ -236,7 +236,7 @@ def _local(residuals: np.ndarray, excluded: np.ndarray, overall: np.ndarray) -> 
 
 
 def _from_both_sides(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Where values (curves, n) are not known, the larger of the nearest known ones beside them."""
+    """Where values (curves, n) are not known, the larger of the nearest known ones."""
     n = values.shape[1]
     column = np.arange(n)
     left = np.maximum.accumulate(np.where(known, column, -1), axis=1)
@@ -409,5 +409,5 @@ def _spread_of(residuals: np.ndarray, excluded: np.ndarray) -> Spread:
 
 
 def _rounding(values: np.ndarray) -> float:
-    """Less than any noise: a made-up curve without noise is told from one with hardly any."""
+    """Less than any noise: it separates a made-up curve without noise from one with hardly any."""
     return 1e-6 * max(float(np.ptp(values)), 1e-3)

@@ -1,4 +1,4 @@
-"""Heads that do more than a product are told from plain ones, and their losses are the model's."""
+"""Heads that do more than a product are recognised, and their losses are the model's."""
 
 import numpy as np
 import pytest

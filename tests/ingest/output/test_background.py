@@ -1,4 +1,4 @@
-"""Work in the background goes on beside the main work, one piece at once, and fails aloud."""
+"""Background tasks run one at a time alongside the main work, and their failures are raised."""
 
 import threading
 import time

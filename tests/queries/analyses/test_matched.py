@@ -1,4 +1,4 @@
-"""Matching removes a planted confound; its bands cover the truth; what it changed is told."""
+"""Matching removes a planted confound; its bands cover the truth; what it changed is reported."""
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -129,7 +129,7 @@ def test_tokens_without_a_control_are_counted_and_left_out(confounded):
 
 def test_texts_and_truths_are_matched_exactly(confounded):
     found = matched(confounded, "rare", on=["token_str", "is_word_start", "initial_loss"])
-    lines = found.balance.set_index("feature")
+    lines = found.balance.set_index("covariate")
     assert lines.loc[["token_str", "is_word_start"], "measure"].tolist() == ["distance"] * 2
     assert lines.loc[["token_str", "is_word_start"], "after"].max() < 1e-9
     assert lines.loc["token_str", "before"] > 0.01

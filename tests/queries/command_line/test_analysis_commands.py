@@ -84,7 +84,7 @@ def test_an_option_with_several_values_has_two_forms(
     asked = ("matched", folder, "position > 3", "--show", "balance")
     one = printed(capsysbinary, *asked, "--on", "doc", "is_word_start", "--bins", 3)
     two = printed(capsysbinary, *asked, "--on", "doc", "--bins", 3, "--on", "is_word_start")
-    assert one["feature"].tolist() == ["doc", "is_word_start"]
+    assert one["covariate"].tolist() == ["doc", "is_word_start"]
     equal(one, two)
 
 
