@@ -81,6 +81,8 @@ def make_plans(sources: list[str], options: RunOptions) -> list[tuple[Plan, str,
 
     Raises IngestError as make_plan does.
     """
+    if len(set(sources)) < len(sources):
+        raise IngestError(f"of {', '.join(sources)}, two are the same: name each source once")
     plans = []
     for source in sources:
         for variant in options.variants or (None,):

@@ -1,6 +1,7 @@
 """Everything that a run needs before it reads the first weight: checkpoints, corpus, manifest."""
 
 import copy
+import hashlib
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -90,8 +91,20 @@ def prepare_recording(
     )
     prepared = _prepare([described], opened, [options])[0]
     dtype = str(model.dtype).removeprefix("torch.")
-    manifest = replace(prepared.manifest, dtype=dtype, planned=None, recorded=True)
+    manifest = replace(
+        prepared.manifest,
+        dtype=dtype,
+        planned=None,
+        recorded=True,
+        shapes_sha256=_shapes_sha256(model),
+    )
     return replace(prepared, manifest=manifest)
+
+
+def _shapes_sha256(model: PreTrainedModel) -> str:
+    """There are no files whose configuration could be compared when a recording goes on."""
+    shapes = [(name, tuple(p.shape)) for name, p in model.named_parameters()]
+    return hashlib.sha256(repr((type(model).__name__, shapes)).encode()).hexdigest()
 
 
 def _open(text: str | Path, options: RunOptions) -> Text:

@@ -66,7 +66,7 @@ class Overhead:
 
     def __str__(self) -> str:
         return (
-            f"recording the losses of {self.n_recorded} checkpoints took {self.seconds:,.1f} s, "
+            f"recording {self.n_recorded} checkpoints took {self.seconds:,.1f} s, "
             f"{self.share:.1%} of the training time"
         )
 
@@ -76,7 +76,8 @@ class Recorder:
 
     `text`, `tokenizer` and `context_length` are as in `ingest run`, and so are the `options`, of
     which those of the text, `name`, `precision` and `batch_tokens` are used. `notice` is called
-    with a sentence about anything unusual. A model in another store, or another text, is refused.
+    with a sentence about anything unusual. A store with another text, or of a
+    model of another class or with other shapes, is refused.
 
     Among several processes (torch.distributed), all must make the same calls, with equal weights.
     """
@@ -93,6 +94,11 @@ class Recorder:
     ) -> None:
         """Nothing is read or written yet. Raises IngestError for an unusable place."""
         _refuse_place(store, text)
+        if not isinstance(tokenizer, PreTrainedTokenizerBase):
+            raise IngestError(
+                f"the tokenizer is a {type(tokenizer).__name__}: expected one of transformers, "
+                "such as AutoTokenizer.from_pretrained gives"
+            )
         self._layout, self._text, self._tokenizer = Layout(Path(store)), text, tokenizer
         self._options = replace(options or RunOptions(), context_length=context_length)
         self._notice = notice
@@ -334,8 +340,16 @@ def _not_finite(step: int, losses: np.ndarray) -> str | None:
     )
 
 
+def _is_count(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        return False
+    return 0 <= int(value) < 2**63
+
+
 def _checkpoint(root: Path, step: int, tokens_seen: int | None = None) -> Checkpoint:
-    """Raises IngestError for a step that is no whole number."""
-    if isinstance(step, bool) or not isinstance(step, int | np.integer) or step < 0:
-        raise IngestError(f"step is {step!r}: expected a whole number, 0 or more")
+    """Raises IngestError for a step or a number of tokens that is not a count."""
+    if not _is_count(step):
+        raise IngestError(f"step is {step!r}: expected an integer from 0 to 2^63 - 1")
+    if tokens_seen is not None and not _is_count(tokens_seen):
+        raise IngestError(f"tokens_seen is {tokens_seen!r}: expected an integer, 0 or more")
     return Checkpoint(int(step), f"step-{step}", root, int(step), tokens_seen=tokens_seen)

@@ -21,6 +21,10 @@ def unwrapped(model: nn.Module) -> PreTrainedModel:
 
     Raises IngestError for a model whose weights are spread over processes (FSDP), and for others.
     """
+    if not isinstance(model, nn.Module):
+        raise IngestError(
+            f"the model is a {type(model).__name__}: expected a model of transformers"
+        )
     kinds = {c.__name__ for m in model.modules() for c in type(m).__mro__}
     kinds |= {type(p).__name__ for p in model.parameters()}
     if kinds & _SHARDED or any(hasattr(p, "ds_id") for p in model.parameters()):

@@ -31,6 +31,7 @@ _COMPARED = {
     "bos_id": "another BOS convention",
     "dtype": "another dtype",
     "attention": "another attention backend",
+    "shapes_sha256": "a model of other shapes",
 }
 
 

@@ -77,7 +77,8 @@ def _shared_tensors(parts: list[Parts]) -> Iterator[str]:
     found: dict[tuple[str, ...], list[str]] = defaultdict(list)
     tensors = ((item, p) for p in known for item in p.tensors.items())
     for (name, _), revisions in _groups(tensors).items():
-        distinct = len({p.whole for p in revisions}) > 1
+        # Files that differ only in their metadata are reported with the losses.
+        distinct = len({frozenset(p.tensors.items()) for p in revisions}) > 1
         whole_file = {p.revision for p in revisions} <= in_shards and _same_file(revisions)
         if distinct and len(revisions) < len(known) and not whole_file:
             found[tuple(p.revision for p in revisions)].append(name)

@@ -77,6 +77,11 @@ def overlap(
     rows = store.nonempty_members(where)
     units = _units(rows, store.token_ids[rows], where, min_count)
     frame = overlaps(units, store.matrix, (other or store).matrix, region, second_region, k)
+    if other is None and max(region[0], second_region[0]) < min(region[1], second_region[1]):
+        verdict = (
+            "cannot tell: the regions share checkpoints, so their changes are the same in part"
+        )
+        frame = frame.assign(p_value=np.nan, p_placebo=np.nan, verdict=verdict)
     options = {"where": where, "k": k, "min_count": min_count, "other": other}
     code = python_script(store, overlap, region=region, second_region=second_region, **options)
     return Overlap(frame, code=code)

@@ -112,6 +112,11 @@ def _tried(
 
     found = []
     for one, two, others in splits:
+        if min(len(one), len(two)) < k:
+            raise QueryError(
+                f"half of the source documents hold {min(len(one), len(two))} tokens of the group, "
+                "too few to choose a number of clusters: widen the group, or give the number"
+            )
         labels = [nearest(others, centres(half, k, seed)) for half in (one, two)]
         found.append(adjusted_rand_score(*labels))
     return k, float(np.mean(found)), gap(sample, centres(sample, k, seed))

@@ -158,7 +158,7 @@ def test_brushed_bars_become_a_group(page: Page, app: str) -> None:
 
 def test_a_row_of_the_leaderboard_becomes_a_group(page: Page, app: str) -> None:
     opened(page, f"{app}/zoom?explain=true")
-    link = page.get_by_role("link", name=re.compile("Show “.+” on"))
+    link = page.get_by_role("link", name=re.compile("Show “.+” on")).last
     select_row(page, 1, 0, until=link)
     link.click()
     settled(page)

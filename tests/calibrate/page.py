@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+ANSWERS = 10
 MOST_FALSE = 0.075
 COVERS = (0.925, 0.98)
 LEAST_POWER = 0.8
@@ -28,6 +29,8 @@ times. `make calibrate` runs all of them and writes this page from
   20% is asked in the easy designs. For leads without a planted one, it is the right answer.
 - **Power** is the share of trials in which a planted effect is found. At least 80% is asked for
   effects of the demo's size where noise has an autocorrelation of at most 0.6.
+- **Designs whose rate is not as asked** counts false claims or coverage only; each section also
+  lists missing answers and missing power. A coverage with fewer than 10 answers is not judged.
 - **±** is one Monte Carlo standard error. Even if the true rate is 5%, about one design in eight
   shows more than 7.5% in 100 trials by chance.
 """
@@ -56,7 +59,8 @@ def _summary(frame: pd.DataFrame) -> Iterator[str]:
     """One row per procedure and measure."""
     yield "## Summary\n"
     yield (
-        "| procedure | measure | designs | mean | worst design | its rate | not as asked | "
+        "| procedure | measure | designs | mean | worst design | its rate | "
+        "designs whose rate is not as asked | "
         '"cannot tell" in easy designs, at most |'
     )
     yield "|---" * 8 + "|"
@@ -80,15 +84,25 @@ def _summary(frame: pd.DataFrame) -> Iterator[str]:
 
 def _distance(rows: pd.DataFrame) -> pd.Series:
     """How far a rate is from what is promised: 5% false claims, or 95% coverage."""
-    covers = rows["measure"].eq("coverage")
+    covers, rows = (
+        rows["measure"].eq("coverage"),
+        rows.assign(rate=rows["rate"].where(_answered(rows))),
+    )
     return (rows["rate"] - rows["rate"].where(~covers, 0.95)).abs().where(covers, rows["rate"])
 
 
 def _outside(rows: pd.DataFrame) -> pd.Series:
-    """Is a rate outside of what is asked?"""
+    """Is a rate outside of what is asked? A few answers do not show it."""
     false = rows["measure"].eq("false claims") & (rows["rate"] > MOST_FALSE)
     covers = rows["rate"].between(*COVERS) | rows["rate"].isna()
-    return false | rows["measure"].eq("coverage") & ~covers
+    outside = false | rows["measure"].eq("coverage") & ~covers
+    return outside & _answered(rows)
+
+
+def _answered(rows: pd.DataFrame) -> pd.Series:
+    """Did the procedure answer often enough for its rate to be judged?"""
+    answers = rows["n_trials"] * (1 - rows["cannot_tell"])
+    return (answers >= ANSWERS) | rows["measure"].eq("false claims")
 
 
 def _sections(frame: pd.DataFrame) -> Iterator[str]:

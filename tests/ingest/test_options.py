@@ -44,8 +44,8 @@ def test_recorded_options_are_entries_of_the_manifest() -> None:
         "stride",
         "limit_docs",
         "limit_tokens",
-        "precision",
         "trust_remote_code",
+        "precision",
     ]
     assert RunOptions(stride=7).recorded == {
         "document_column": None,
@@ -53,8 +53,8 @@ def test_recorded_options_are_entries_of_the_manifest() -> None:
         "stride": 7,
         "limit_docs": None,
         "limit_tokens": None,
-        "precision": "highest",
         "trust_remote_code": False,
+        "precision": "highest",
     }
 
 

@@ -294,14 +294,28 @@ def test_other_stores_and_bad_input_are_refused(
 
 
 def test_bad_models_and_steps_are_refused(make: MakeRecorder) -> None:
-    with pytest.raises(IngestError, match="expected a whole number"):
-        make().record(tiny("llama"), 1.5)  # type: ignore[arg-type]
+    for step in (1.5, -1, True, 2**63):
+        with pytest.raises(IngestError, match="expected an integer from 0"):
+            make().record(tiny("llama"), step)  # type: ignore[arg-type]
+    with pytest.raises(IngestError, match="tokens_seen is -3: expected"):
+        make().record(tiny("llama"), 1, tokens_seen=-3)
+    with pytest.raises(IngestError, match="the model is a NoneType: expected"):
+        make().record(None, 1)  # type: ignore[arg-type]
+    with pytest.raises(IngestError, match="the tokenizer is a str: expected"):
+        make(tokenizer="gpt2")
     with pytest.raises(IngestError, match="is a Linear: expected a causal language model"):
         make().record(nn.Linear(2, 2), 1)
     with pytest.raises(IngestError, match="nothing says when"):
         TokenLossCallback(make())
     with pytest.raises(IngestError, match='or "log"'):
         TokenLossCallback(make(), steps="linear")  # type: ignore[arg-type]
+
+
+def test_a_model_of_another_shape_is_refused(make: MakeRecorder, tmp_path: Path) -> None:
+    make().record(tiny("llama"), 1)
+    with pytest.raises(IngestError, match="made with a model of other shapes"):
+        make().record(tiny("llama", 400), 2)
+    assert list(losses(tmp_path / "s")) == [1]
 
 
 class Drifting(LlamaForCausalLM):  # type: ignore[misc]

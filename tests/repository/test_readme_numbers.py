@@ -67,7 +67,7 @@ def test_copying(demo: Store, claims: dict[str, str]) -> None:
     curve = scores[(scores["layer"] == head["layer"]) & (scores["head"] == head["head"])]
     early = curve[curve["checkpoint"] <= 1300]["value"]
     assert early.max() < 0.25 * last["value"].max()
-    assert "does not tell" in text
+    assert "too noisy to tell" in text
     leads = mechanism(demo, GROUPS["copyable"], between=(1000, 2400)).leads
     lead = leads[leads["probe"] == f"prefix_matching_layer_{int(head['layer'])}"].iloc[0]
     assert lead["verdict"].startswith("cannot tell")
@@ -98,6 +98,7 @@ def test_position(demo: Store, claims: dict[str, str]) -> None:
         "50",
         str(len(difference)),
         "100",
+        "95",
         f"{(last['high'] - last['low']) / 2:.2f}",
         "3,000",
         f"{slope['slope']:.3f}",

@@ -191,9 +191,9 @@ def test_no_more_is_read_than_asked_for(
     given: list[str] = []
     from_row = texts.from_row
 
-    def counted(row: Any, *rest: Any) -> Any:
+    def counted(row: Any, *rest: Any, **named: Any) -> Any:
         given.append(row["text"])
-        return from_row(row, *rest)
+        return from_row(row, *rest, **named)
 
     monkeypatch.setattr(texts, "from_row", counted)
     documents = list(open_text(path, limit_docs=2).documents)

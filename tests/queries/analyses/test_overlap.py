@@ -157,3 +157,9 @@ def test_what_cannot_be_compared_gets_a_sentence(store, options, sentence):
 def test_a_group_without_tokens(store):
     with pytest.raises(GroupError, match="selects none"):
         overlap(store, (0, 8), (8, 400), where="false")
+
+
+def test_regions_that_share_checkpoints_are_not_compared(demo: Store) -> None:
+    frame = overlap(demo, (1380, 1640), (1500, 2300)).frame
+    assert frame["verdict"].str.startswith("cannot tell: the regions share checkpoints").all()
+    assert frame[["p_value", "p_placebo"]].isna().all(axis=None)
