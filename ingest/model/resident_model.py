@@ -26,7 +26,7 @@ from ingest.errors import (
 from ingest.model.adapters import base_of, merge, refuse_ambiguous
 from ingest.model.snapshots import model_digest
 from ingest.sources.checkpoint_files import IRRELEVANT_KEYS, is_adapter, weight_files
-from ingest.sources.other_layouts import without_weights
+from ingest.sources.other_layouts import no_weights, without_weights
 from ingest.sources.prefetch import FetchedCheckpoint, Tensors
 from ingest.sources.revisions import Checkpoint
 
@@ -159,6 +159,9 @@ def load_model(
     Raises CheckpointError for unreadable files, and for missing, extra or misshapen weights.
     """
     files = weight_files(checkpoint.path)
+    for path in files:
+        if what := no_weights(path):
+            raise CheckpointError(f"{checkpoint.revision}: {path.name} is {what}")
     if not files:
         names = [p.name for p in checkpoint.path.iterdir()] if checkpoint.path.is_dir() else []
         raise CheckpointError(without_weights(checkpoint.revision, names))
@@ -226,15 +229,15 @@ def _refuse_incomplete(
 def _refuse_integers(
     fetched: FetchedCheckpoint, config: dict[str, Any] | None, model: PreTrainedModel
 ) -> None:
-    """transformers would read integers as numbers, without the scale that belongs to them."""
+    """transformers would read one-byte weights without the scale that belongs to them."""
     if "quantization_config" in (config or {}):
         return
     tensors = fetched.tensors or {}
-    integers = [k for k, t in tensors.items() if not t.is_floating_point()]
+    integers = [k for k, t in tensors.items() if not t.is_floating_point() or t.itemsize == 1]
     if found := [k for k in integers if not _is_computed(k, model)]:
         raise CheckpointError(
-            f"{fetched.checkpoint.revision} has {len(found)} weights of whole numbers "
-            f"({found[0]}), as quantised weights are, but its config.json has no "
+            f"{fetched.checkpoint.revision} has {len(found)} weights of integers or "
+            f"one-byte floats ({found[0]}), as quantised weights are, but its config.json has no "
             "quantization_config: give the checkpoint before quantisation"
         )
 

@@ -5,6 +5,7 @@ Each row: a regular expression for a file or folder in it, what that is, how to 
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 _SAVE = "load it with the code that wrote it, and save it with `model.save_pretrained`"
 _LAYOUTS = (
@@ -35,6 +36,26 @@ _LAYOUTS = (
         "copy that file there",
     ),
 )
+
+_BEGINNINGS = (
+    (
+        b"version https://git-lfs",
+        "a pointer of Git LFS, not weights: run `git lfs pull` in its clone, and run again",
+    ),
+    (b"<!doctype", "a web page, not weights: download it again"),
+    (b"<html", "a web page, not weights: download it again"),
+    (b"<?xml", "an XML document, such as a server's error, not weights: download it again"),
+)
+
+
+def no_weights(path: Path) -> str | None:
+    """What a file is that only has the name of a weight file, and what to do; None for others."""
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(64).lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+    except OSError:  # reading the weights reports it
+        return None
+    return next((what for start, what in _BEGINNINGS if beginning.startswith(start)), None)
 
 
 def describe_other_layout(names: Iterable[str]) -> str | None:

@@ -20,7 +20,11 @@ Weights = dict[str, torch.Tensor]
     [
         (
             lambda w: {k: (9 * v).to(torch.int8) for k, v in w.items()},
-            r"weights of whole numbers \(.*no quantization_config: give the checkpoint before",
+            r"weights of integers or one-byte floats \(.*no quantization_config: give",
+        ),
+        (
+            lambda w: {k: v.to(torch.float8_e4m3fn) for k, v in w.items()},
+            r"weights of integers or one-byte floats \(.*no quantization_config: give",
         ),
         (
             lambda w: {f"module.{k}": v for k, v in w.items()},
@@ -48,6 +52,37 @@ def test_they_are_refused_for_what_they_are(
     (line,) = ended.error.splitlines()
     assert re.search(sentence, line)
     assert list(Layout(tmp_path / "s").scored()) == [10, 400]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
+            "run `git lfs pull`",
+        ),
+        (b"<!DOCTYPE html>\n<html><body>Not found</body></html>", "is a web page, not weights"),
+        (b"\n<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "is an XML document"),
+    ],
+)
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_what_only_has_the_name_of_a_weight_file_is_named(
+    run_folder: Path,
+    text: Path,
+    tmp_path: Path,
+    ingest: Ingest,
+    name: str,
+    content: bytes,
+    sentence: str,
+) -> None:
+    source = shutil.copytree(run_folder, tmp_path / "run")
+    (source / "checkpoint-10" / "model.safetensors").unlink()
+    (source / "checkpoint-10" / name).write_bytes(content)
+    ended = ingest("run", source, "--text", text, "--store", tmp_path / "s")
+    assert ended.status == 1
+    (line,) = ended.error.splitlines()
+    assert sentence in line and name in line
+    assert list(Layout(tmp_path / "s").scored()) == [0, 400]
 
 
 @pytest.mark.parametrize("command", ["run", "plan"])
