@@ -81,7 +81,7 @@ class Reference:
         """
         above = (self._possible(memory) >= weighted).sum(axis=1).max(initial=0)
         share = (1 + above) / (1 + self.largest.shape[1])
-        return float(min(1.0, self.factor * (share + EXCLUDED)))
+        return round(float(min(1.0, self.factor * (share + EXCLUDED))), 6)
 
     def critical(self, memory: float) -> float:
         """The ratio over weight beyond which the p-value is under 0.05."""
