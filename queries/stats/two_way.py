@@ -11,8 +11,9 @@ suggests. The standard error here is the larger of two, each for sampling in bot
 - by variance components, from all tokens: what random effects of documents, of types, and of
   occurrences would do to a group of this make-up. Few clusters can look more alike than they are.
 
-With few effective clusters the group's own variance says little, and the p-value is that of the
-t distribution with their number less 1 as degrees of freedom. Below `FEWEST` there is none.
+The p-value is that of the t distribution. Degrees of freedom are those of the larger error: the
+number of effective clusters less 1 for the first, Satterthwaite's for the second. With fewer
+effective clusters than `FEWEST` there is none.
 """
 
 from dataclasses import dataclass

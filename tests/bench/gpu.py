@@ -48,6 +48,7 @@ from ingest.run import fill
 from ingest.scoring import best_device
 from ingest.sources.folder import Folder
 from ingest.sources.revisions import Checkpoint
+from tests.bench.ingest import batches
 from tests.bench.large import train_tokenizer
 
 TEXT = Path("data/demo/text/addresses.parquet")
@@ -224,7 +225,7 @@ class _BareLoop:
         self, model: PreTrainedModel, mode: Mode, windows: list[np.ndarray], n_tokens: int
     ) -> None:
         self._model, self._mode = model, mode
-        self._batches = [ids.to(model.device) for ids in _padded(windows, n_tokens)]
+        self._batches = [ids.to(model.device) for ids, _ in batches(windows, n_tokens)]
 
     @torch.inference_mode()
     def run(self) -> None:
@@ -247,18 +248,6 @@ class _BareLoop:
         return torch.nn.functional.cross_entropy(
             logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none"
         )
-
-
-def _padded(windows: list[np.ndarray], n_tokens: int) -> Iterator[torch.Tensor]:
-    """Batches of ids int64 (windows, longest), padded with -100, which the loss ignores."""
-    ordered = sorted(windows, key=len, reverse=True)
-    while ordered:
-        n = max(n_tokens // len(ordered[0]), 1)
-        batch, ordered = ordered[:n], ordered[n:]
-        ids = torch.full((len(batch), len(batch[0])), -100)
-        for line, window in zip(ids, batch, strict=True):
-            line[: len(window)] = torch.from_numpy(window)
-        yield ids
 
 
 def _rate(way: Callable[[], object], n_tokens: int) -> float:

@@ -158,13 +158,13 @@ def _ours(source: Folder, plan: PreparedRun, store: Path, options: RunOptions) -
 
 def _bare(model: PreTrainedModel, plan: PreparedRun) -> Callable[[], int]:
     """With the fastest of several batch sizes; windows are sorted by length, as ours are."""
-    ready = {n: _batches(plan.corpus.windows, n) for n in (512, 1_024, 4_096)}
+    ready = {n: batches(plan.corpus.windows, n) for n in (512, 1_024, 4_096)}
     best = _best(ready, lambda n: _forward(model, ready[n][:: max(len(ready[n]) // 3, 1)]))
     print(f"  bare: batches of {best:,} tokens")
     return lambda: _forward(model, ready[best])
 
 
-def _batches(windows: list[np.ndarray], budget: int) -> list[tuple[torch.Tensor, int]]:
+def batches(windows: list[np.ndarray], budget: int) -> list[tuple[torch.Tensor, int]]:
     """Batches of ids, padded with -100 (ignored by the loss), each with its number of tokens."""
     ordered = sorted(windows, key=len, reverse=True)
     batches = []
