@@ -185,6 +185,10 @@ class Store:
         """`members`; raises GroupError if there are none."""
         return self._nonempty_members(self.groups.resolve(group))
 
+    def words_where(self, clause: str) -> pd.DataFrame:
+        """source, word of the words that meet a condition over `words`. Raises GroupError."""
+        return clauses.words(self._database, clause)
+
     # What groups are made of, and what else is known of tokens and checkpoints.
 
     @property

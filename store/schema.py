@@ -47,6 +47,10 @@ DOCS = pa.schema(
     ]
 )
 
+# A column of docs.parquet after those, before metadata: the character of the source document at
+# which the doc's text starts. Older stores do not have it.
+TEXT_START = pa.field("text_start", pa.int32())
+
 CHECKPOINTS = pa.schema(
     [
         ("checkpoint", pa.int64()),

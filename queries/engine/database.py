@@ -21,6 +21,7 @@ from queries.engine.clauses import message_of, objection, place
 from queries.errors import QueryError, StoreError
 from queries.stats.bands import LARGEST, t_quantile
 from store.layout import Layout
+from store.schema import TEXT_START
 
 TIME_LIMIT = 60.0
 """Seconds; the time limit of one query."""
@@ -51,6 +52,8 @@ class Database:
             ("engine/load_checkpoints", layout.checkpoints),
         ):
             self._connection.execute(sql.read(name), {"path": literal(path)})
+        if TEXT_START.name not in self._connection.table("doc_rows").columns:
+            self._connection.execute(sql.read("engine/add_text_start"))
         self._has_probes, self._probe_error = layout.probes.exists(), ""
         if self._has_probes:
             self._load_probes(layout.probes)
@@ -361,10 +364,13 @@ def literal(path: Path) -> str:
 # They refer to token_rows, doc_rows, checkpoints and loss_files (the loss files' rows with
 # file_row_number), which each of the two creates in its own way.
 
-VIEWS = ("engine/tokens", "engine/docs", "catalog/losses", "catalog/loss_rows")
+VIEWS = (
+    *("engine/tokens", "engine/docs", "catalog/losses", "catalog/loss_rows"),
+    *("catalog/doc_texts", "catalog/words"),
+)
 RELATIONS = {
-    *("checkpoints", "doc_rows", "docs", "loss_files", "loss_rows", "losses", "probes"),
-    *("t_quantiles", "token_rows", "tokens", "tokens_500th", "tokens_50th"),
+    *("checkpoints", "doc_rows", "doc_texts", "docs", "loss_files", "loss_rows", "losses"),
+    *("probes", "t_quantiles", "token_rows", "tokens", "tokens_500th", "tokens_50th", "words"),
 }
 """Tables and views, whose names a group may not have."""
 MACROS = (
