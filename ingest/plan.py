@@ -316,18 +316,16 @@ def _speed(model: "PreTrainedModel", corpus: "Corpus", options: RunOptions) -> f
 
 def _scored_in_time(model: "PreTrainedModel", windows: "DeviceWindows", options: RunOptions) -> int:
     """How many tokens were scored in some seconds."""
-    import torch
-
-    from ingest.model.kernel import score
+    from ingest.model.kernel import score, unscored
     from ingest.model.memory import Budget
 
-    losses = torch.empty(windows.n_rows, device=model.device)
+    scores = unscored(windows, options.predictions)
     started, scored = time.perf_counter(), 0
-    for n_rows in score(model, windows, losses, Budget(options.batch_tokens), options.precision):
+    for n_rows in score(model, windows, scores, Budget(options.batch_tokens), options.precision):
         scored += n_rows
         if time.perf_counter() - started > _SECONDS:
             break
-    losses[:1].cpu()  # waits for the device
+    scores[0, :1].cpu()  # waits for the device
     return scored
 
 
