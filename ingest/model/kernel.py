@@ -35,7 +35,9 @@ def token_losses(
     Token i + 1 is predicted from tokens 0 … i, so a window has length - 1 rows; or length - first
     if `first`, int64 (windows,), gives the index of its first scored token. Raises as `score` does.
     """
-    return token_scores(model, windows, budget, first, precision, predictions=False)[0]
+    losses: np.ndarray
+    (losses,) = token_scores(model, windows, budget, first, precision, predictions=False)
+    return losses
 
 
 def token_scores(
@@ -137,9 +139,7 @@ class _Forward:
             return logit_scores(logits, batch.position, batch.targets, self.predictions)
         hidden = output[0].flatten(0, 1)[batch.position]
         with float32_products(self.precision):
-            return head_scores(
-                hidden, self.head, batch.targets, self.predictions, self.compiled
-            )
+            return head_scores(hidden, self.head, batch.targets, self.predictions, self.compiled)
 
 
 @contextmanager
