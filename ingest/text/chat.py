@@ -128,7 +128,7 @@ def _apply(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, Any]], o
     if tokenizer.chat_template is None:
         raise IngestError(
             "the tokenizer has no chat template, which --chat needs: name a tokenizer that has one "
-            "with --tokenizer, or put its chat_template.jinja beside tokenizer.json"
+            "with --tokenizer, or put a chat_template.jinja into its folder"
         )
     try:
         template = tokenizer.get_chat_template()
