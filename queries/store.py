@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, cached_property
 from itertools import chain
@@ -35,6 +36,7 @@ from store.manifest import Manifest, ManifestError, read_manifest
 
 EngineName = Literal["matrix", "spark"]
 State = Literal["same", "new checkpoints", "replaced"]
+_UNLISTED = 10 * 10**9  # ns; a killed ingest leaves loss files that have no row
 
 
 class Store:
@@ -494,7 +496,22 @@ class StoreFiles:
         """Compare with the disk: "new checkpoints" were added, or a known file was "replaced"."""
         if self._read_stamps() != self._stamps:
             return "replaced"
-        return "same" if self._layout.scored().keys() == self.losses.keys() else "new checkpoints"
+        found = self._layout.scored()
+        new = [path for step, path in found.items() if step not in self.losses]
+        return "new checkpoints" if new and self._are_listed(new) else "same"
+
+    @property
+    def last_scored(self) -> float:
+        """When the last checkpoint's losses were written, in seconds since 1970."""
+        *_, last = self.losses.values()
+        stamp = _stamp(last)
+        return stamp[1] / 1e9 if stamp else 0.0
+
+    def _are_listed(self, new: list[Path]) -> bool:
+        """A loss file gets its row in checkpoints.parquet just after it was written."""
+        newest = max((stamp[1] for stamp in map(_stamp, new) if stamp), default=0)
+        listed = _stamp(self._layout.checkpoints)
+        return (listed is not None and listed[1] >= newest) or time.time_ns() - newest > _UNLISTED
 
     def _read_stamps(self) -> list[tuple[int, int] | None]:
         """Of the files that are written once: the text's files and the checkpoints' known ones."""

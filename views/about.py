@@ -8,7 +8,7 @@ import streamlit as st
 
 from queries import QueryError, Store
 from queries.engine import remote
-from queries.store import State
+from views import follow
 from views.answers import open_store, version_of
 
 WORDS = (
@@ -67,7 +67,7 @@ def describe(store: Store) -> None:
             help=WORDS,
         )
         _warn(store)
-        _offer_reopening(store.files.state())
+        follow.describe(store)
         if store.functions_changed:
             _offer_reload(store)
 
@@ -90,16 +90,6 @@ def _warn(store: Store) -> None:
             f"Step {int(first['checkpoint']):,} has exactly the same weights as step "
             f"{int(first['duplicate_of']):,}{more}: one of them was published under a wrong name"
         )
-
-
-def _offer_reopening(state: State) -> None:
-    """New checkpoints are shown on request; a replaced store has to be opened again."""
-    if state == "new checkpoints":
-        st.info("New checkpoints were scored after this store was opened.")
-        st.button("Show new checkpoints", on_click=version_of.clear, key="show_new")
-    elif state == "replaced":
-        st.warning("This store's files changed after it was opened: what is shown is out of date.")
-        st.button("Open it again", on_click=version_of.clear, key="show_new")
 
 
 def _offer_reload(store: Store) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ingest.text.chat import Message
 from store import schema
 
 # Columns that may hold a document's name, in order of preference.
@@ -30,6 +31,9 @@ class SourceDocument:
     source: str
     text: str
     metadata: dict[str, Any] = field(default_factory=dict)
+    messages: tuple[Message, ...] = ()
+    """The conversation, if the document is one. Then `text` holds the contents only, since a chat
+    template makes the text that the model sees."""
     name_column: str | None = field(default=None, compare=False)
     """The column that `source` is from."""
     names: dict[str, str] = field(default_factory=dict, compare=False)
