@@ -100,7 +100,11 @@ def simultaneous_difference(
         y=theme.loss("everywhere_low", title),
         y2="everywhere_high:Q",
     )
-    layers = [band, *_lines(frame, axis, "difference", title, True), theme.rule_at(0)]
+    lines = _lines(frame, axis, "difference", title, True)
+    if frame["low"].isna().all():
+        lines = lines[1:]  # an empty band would have an infinite extent
+    wide = [] if frame["everywhere_low"].isna().all() else [band]
+    layers = [*wide, *lines, theme.rule_at(0)]
     return theme.overlay(layers, BELOW, _described(frame, title))
 
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 from queries import sql
 from queries.engine.clauses import message_of, objection, place
 from queries.engine.measures import NO_PREDICTIONS
+from queries.engine.sql_errors import SqlError, explained
 from queries.errors import QueryError, StoreError
 from queries.stats.bands import LARGEST, t_quantile
 from store.layout import Layout
@@ -235,9 +236,9 @@ class Database:
             found = message_of(error, query)
             if not self._has_predictions and _is_about_predictions(str(error)):
                 raise QueryError(NO_PREDICTIONS) from error
-            # An error of a Python function is reported without DuckDB's words around it.
-            where = f"; {place(query, found.at)}" if found.at is not None else ""
-            raise QueryError(found.text.rpartition("QueryError: ")[2] + where) from error
+            where = f" ({place(query, found.at)})" if found.at is not None else ""
+            sides = ("", "") if found.at is None else (query[: found.at], query[found.at :])
+            raise SqlError(explained(found.text, *sides) + where, found.at) from error
 
     def _check_select(self, query: str) -> None:
         try:
