@@ -137,7 +137,7 @@ def import_command(
         ),
     ] = None,
     store: Annotated[
-        Path | None, typer.Option(help="Folder to write; it must not exist", metavar="DIR")
+        str | None, typer.Option(help="Folder to write; it must not exist", metavar="DIR")
     ] = None,
     format: Annotated[
         str | None,
@@ -203,9 +203,9 @@ def import_command(
         return command.list_formats()
     if path is None:
         raise typer.BadParameter("PATH is missing: name the file or folder to import")
-    if sniff:
-        return command.sniff(path, format)
     given = command.options(map, unit, tokens, checkpoints, array, pieces, rank_from)
+    if sniff:
+        return command.sniff(path, given, format)
     return command.run(path, store, given, format, name, text)
 
 

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class Imported:
         )
 
 
-def find_format(found: Preview, name: str | None = None) -> tuple[Format, str]:
+def find_format(found: Preview, name: str | None, columns: Mapping[str, str]) -> tuple[Format, str]:
     """The format, and why. Raises IngestError for an unknown name, and for files of none."""
     if name is not None:
         if name not in FORMATS:
@@ -61,6 +61,9 @@ def find_format(found: Preview, name: str | None = None) -> tuple[Format, str]:
     for each in FORMATS.values():
         if reason := each.recognise(found):
             return each, reason
+    if (named := columns.get("loss")) in found.record:
+        kind = "nested" if isinstance(found.record[str(named)], list) else "long"
+        return FORMATS[kind], f"the column of losses is {named}, named with --map"
     held = f"; its columns are {', '.join(found.record)}" if found.record else ""
     raise IngestError(
         f"{found.files[0]} is in no format that is recognised{held}: name its columns with --map "
@@ -83,7 +86,7 @@ def import_results(
     began = time.perf_counter()
     _refuse_existing(store)
     found = preview(path)
-    chosen, _ = find_format(found, format)
+    chosen, _ = find_format(found, format, options.columns)
     results = chosen.read(found, options)
     with _staged(store) as layout:
         tables, checkpoints = _write_all(layout, results, options)
@@ -96,11 +99,6 @@ def import_results(
 
 
 def _refuse_existing(store: Path) -> None:
-    if "://" in str(store):
-        raise IngestError(
-            f"--store {store} is a URL: import into a folder, and publish it with "
-            "`python -m ingest push`"
-        )
     if store.exists() and (not store.is_dir() or any(store.iterdir())):
         raise IngestError(f"{store} exists already: name another --store, or delete it")
 
@@ -229,7 +227,7 @@ def _manifest(
 
 
 def _float16(results: Results) -> list[str]:
-    if results.dtype not in ("float16", "halffloat"):
+    if results.dtype != "float16":
         return []
     digits = "the losses have its precision: about 3 significant digits"
     if results.unit == "probability":

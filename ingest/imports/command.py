@@ -70,10 +70,10 @@ def list_formats() -> int:
     return 0
 
 
-def sniff(path: Path, format: str | None) -> int:
+def sniff(path: Path, given: ImportOptions, format: str | None) -> int:
     """Print what `path` is taken for, and why."""
     found = preview(path)
-    chosen, reason = find_format(found, format)
+    chosen, reason = find_format(found, format, given.columns)
     files = f"{len(found.files):,} {found.kind} files" if len(found.files) > 1 else "one file"
     print(f"{path}: {chosen.name}, {chosen.title} ({files}): {reason}")
     return 0
@@ -81,7 +81,7 @@ def sniff(path: Path, format: str | None) -> int:
 
 def run(
     path: Path,
-    store: Path | None,
+    store: str | None,
     given: ImportOptions,
     format: str | None,
     name: str | None,
@@ -90,7 +90,12 @@ def run(
     """Import, and print what was imported and what was assumed."""
     if store is None:
         raise IngestError("--store is missing: name the folder to write, or give --sniff")
-    imported = import_results(path, store, given, format, name, text)
+    if "://" in store:
+        raise IngestError(
+            f"--store {store} is a URL: import into a folder, and publish it with "
+            "`python -m ingest push`"
+        )
+    imported = import_results(path, Path(store), given, format, name, text)
     for note in imported.notes:
         print(f"note: {note}", file=sys.stderr)
     print(f"{store}: {imported}")

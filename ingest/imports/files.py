@@ -73,7 +73,9 @@ def _first_record(path: Path, kind: str) -> Mapping[str, Any]:
         return next(iter(records(path)), {})
     if kind in (".parquet", ".csv", ".tsv"):
         for table in tables(path, None):
-            return cast(dict[str, Any], table.slice(0, 1).to_pylist()[0]) if table.num_rows else {}
+            if table.num_rows:
+                return cast(dict[str, Any], table.slice(0, 1).to_pylist()[0])
+        raise IngestError(f"{path} has no rows: there are no losses in it")
     return {}
 
 
@@ -110,7 +112,7 @@ def tables(path: Path, columns: Iterable[str] | None, rows: int = ROWS) -> Itera
     try:
         if kind_of(path) == ".parquet":
             with pq.ParquetFile(path) as parquet:
-                _refuse_missing(path, wanted, parquet.schema_arrow.names)
+                refuse_missing(path, wanted, parquet.schema_arrow.names)
                 for batch in parquet.iter_batches(rows, columns=wanted):
                     yield pa.Table.from_batches([batch])
         elif kind_of(path) in (".csv", ".tsv"):
@@ -118,7 +120,7 @@ def tables(path: Path, columns: Iterable[str] | None, rows: int = ROWS) -> Itera
         else:
             found = iter(records(path))
             while some := list(islice(found, rows)):
-                _refuse_missing(path, wanted, list(some[0]))
+                refuse_missing(path, wanted, list(some[0]))
                 names = wanted if wanted is not None else list(some[0])
                 yield pa.table({n: _column([r.get(n) for r in some], path, n) for n in names})
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
@@ -136,7 +138,7 @@ def _csv(path: Path, wanted: list[str] | None) -> Iterator[pa.Table]:
             null_values=["", "NaN", "nan"], strings_can_be_null=False, column_types=_csv_types(path)
         ),
     ) as reader:
-        _refuse_missing(path, wanted, reader.schema.names)
+        refuse_missing(path, wanted, reader.schema.names)
         for batch in reader:
             table = pa.Table.from_batches([batch])
             yield table if wanted is None else table.select(wanted)
@@ -154,7 +156,8 @@ def _delimiter(path: Path) -> str:
     return max(",\t; ", key=lambda c: (header.count(c) > 0, -",\t; ".index(c)))
 
 
-def _refuse_missing(path: Path, wanted: list[str] | None, found: list[str]) -> None:
+def refuse_missing(path: Path, wanted: Iterable[str] | None, found: Iterable[str]) -> None:
+    """Raises IngestError for a column that a file does not have."""
     for name in wanted or []:
         if name not in found:
             raise IngestError(

@@ -56,6 +56,16 @@ class _Keys:
             return np.zeros(len(batch), np.int64)
         return _numbers(batch.doc, self.docs, batch, "doc")
 
+    def sort_docs(self) -> np.ndarray:
+        """Number docs anew if their names are integers, which then give the order of docs.
+
+        Other docs keep the order in which they appear. Returns the new number of each old one.
+        """
+        names = list(self.docs)
+        if all(isinstance(name, int) for name in names):
+            self.docs = {name: number for number, name in enumerate(sorted(names))}
+        return np.array([self.docs[name] for name in names])
+
     def of_types(self, batch: Batch) -> np.ndarray:
         """What identifies each token's type, int64 (n,): its id, else a number of its text."""
         if batch.token_id is not None:
@@ -147,9 +157,8 @@ class _Table:
     def tokens(self) -> Tokens:
         """Raises IngestError for a token that is there twice, or missing."""
         joined = {name: _joined([p[name] for p in self.parts]) for name in self.parts[0]}
+        joined["doc"] = self.keys.sort_docs()[joined["doc"]]
         order = np.lexsort((joined["position"], joined["doc"]))
-        if (order == np.arange(len(order))).all():
-            order = np.arange(len(order))
         names = [str(name) for name in self.keys.docs]
         self._refuse_gaps(joined["doc"][order], joined["position"][order], order, names)
         self.columns = {

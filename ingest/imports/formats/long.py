@@ -10,7 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.errors import IngestError
-from ingest.imports.files import checkpoint_of, floats, integers, kind_of, tables
+from ingest.imports.files import (
+    checkpoint_of,
+    floats,
+    integers,
+    kind_of,
+    refuse_missing,
+    tables,
+)
 from ingest.imports.results import Batch, Format, ImportOptions, Preview, Results, Unit
 
 TABLES = (".parquet", ".csv", ".tsv", ".jsonl")
@@ -74,6 +81,7 @@ def unit_of(name: str, given: Unit | None) -> Unit:
 def read(found: Preview, options: ImportOptions) -> Results:
     """Results with batches. Rows may be in any order if there is a column of positions."""
     names = columns(found.record, options.columns)
+    refuse_missing(found.files[0], names.values(), found.record)
     if "loss" not in names:
         raise IngestError(
             f"{found.files[0]} has no column of losses; its columns are "
@@ -83,7 +91,7 @@ def read(found: Preview, options: ImportOptions) -> Results:
     written = next((f"decimal numbers ({k})" for k, v in kinds.items() if found.kind in v), None)
     return Results(
         unit_of(names["loss"], options.unit),
-        written or str(pq.read_schema(found.files[0]).field(names["loss"]).type),
+        written or type_name(pq.read_schema(found.files[0]).field(names["loss"]).type),
         batches=lambda: batches(found, options, names),
         n_losses=_n_rows(found.files),
     )
@@ -121,6 +129,11 @@ def _batch(
         is_word_start=None if starts is None else starts.to_numpy(zero_copy_only=False),
         **cast(dict[str, Any], texts | measures),
     )
+
+
+def type_name(kind: pa.DataType) -> str:
+    """float16 for Arrow's halffloat, and so on."""
+    return f"float{kind.bit_width}" if pa.types.is_floating(kind) else str(kind)
 
 
 def text(values: pa.Array) -> pa.Array:

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from ingest.errors import IngestError
 from ingest.imports.documents import Document, batches_of
-from ingest.imports.files import checkpoint_of, floats, integers, tables
-from ingest.imports.formats.long import text, unit_of
+from ingest.imports.files import checkpoint_of, floats, integers, refuse_missing, tables
+from ingest.imports.formats.long import text, type_name, unit_of
 from ingest.imports.results import Format, ImportOptions, Preview, Results, Unit
 from ingest.imports.token_table import read_tokens
 
@@ -66,6 +66,7 @@ def columns(record: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, st
 def read(found: Preview, options: ImportOptions) -> Results:
     """Results with batches. A row without a doc's name is the document of its number."""
     names = columns(found.record, options.columns)
+    refuse_missing(found.files[0], names.values(), found.record)
     if "loss" not in names:
         raise IngestError(
             f"{found.files[0]} has no column of losses; its columns are "
@@ -156,7 +157,7 @@ def type_of(found: Preview, name: str) -> str:
     if found.kind != ".parquet":
         return "decimal numbers (JSON)"
     column = pq.read_schema(found.files[0]).field(name).type
-    return str(column.value_type if hasattr(column, "value_type") else column)
+    return type_name(column.value_type if hasattr(column, "value_type") else column)
 
 
 FORMAT = Format("nested", "a table with a row per document, and lists", recognise, read)
