@@ -252,8 +252,11 @@ class Store:
         """`trajectories` of the tokens `rows`, int64 (n,) increasing, without token_group."""
         return self._trajectory(self._summation.group(rows))
 
-    def suggested_regions(self) -> tuple[Region, Region]:
-        """The largest rise of the mean loss over all tokens, and the recovery from it."""
+    def suggested_regions(self) -> tuple[Region, Region | None]:
+        """The largest rise of the mean loss over all tokens, and the recovery from it, if any.
+
+        The recovery begins one checkpoint after the rise ends.
+        """
         losses = self._summation.everything.mean
         rise = changes.largest_rise(self.steps, losses)
         return rise, changes.recovery(self.steps, losses, rise)

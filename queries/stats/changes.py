@@ -24,16 +24,28 @@ def largest_rise(steps: list[int], mean_loss: np.ndarray) -> Region:
     return steps[low], steps[peak]
 
 
-def recovery(steps: list[int], mean_loss: np.ndarray, rise: Region) -> Region:
-    """From the peak of a rise to the step at which the loss is back at its level before the rise.
+def recovery(steps: list[int], mean_loss: np.ndarray, rise: Region) -> Region | None:
+    """From the checkpoint after the peak of a rise to the step at which the loss is back.
 
-    The rest of the run if that never happens; the rise itself if the peak is at the end.
+    Back is at its level before the rise; until the end of the run if that never happens. None if no
+    later checkpoint is left to change in.
     """
     low, peak = steps.index(rise[0]), steps.index(rise[1])
-    if peak == len(steps) - 1:
-        return rise
     back = np.flatnonzero(mean_loss[peak:] <= mean_loss[low])
-    return steps[peak], steps[peak + int(back[0])] if len(back) else steps[-1]
+    last = steps[peak + int(back[0])] if len(back) else steps[-1]
+    return next_region(steps, rise[1], last)
+
+
+def next_region(steps: list[int], end: int, last: int) -> Region | None:
+    """From the checkpoint after `end`, the last one of another region, to `last`; None if empty.
+
+    Two regions that share a checkpoint share its noise with opposite signs, so that tokens seem to
+    change and change back.
+    """
+    begin = steps.index(end) + 1
+    if begin >= len(steps) or steps[begin] >= last:
+        return None
+    return steps[begin], last
 
 
 BINS = 100

@@ -58,7 +58,7 @@ def page(store: Store) -> None:
     else:
         _types(store, zoom, where, min_count, k)
     _leaderboard(store, selected)
-    _overlap(store, selected, where, k, min_count if unit == TYPES else None, recovery)
+    _overlap(store, selected, where, k, min_count if unit == TYPES else None, recovery or rise)
 
 
 def _list_options() -> tuple[int, str, int]:
