@@ -162,6 +162,13 @@ class Store:
         facts = self.facts.iloc[self.nonempty_members(where)]
         return changes.zoom(self.matrix, facts, (first, last), k, seed)
 
+    def narrow(self, found: Zoom, between: tuple[float, float], k: int = 50) -> Zoom:
+        """The tokens of `found`, a zoom of this store, whose change is between two values (nats).
+
+        Their lists are their own; the histogram is still that of all tokens.
+        """
+        return changes.narrowed(self.matrix, found, between, k)
+
     def sql(
         self,
         query: str,

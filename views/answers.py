@@ -15,6 +15,7 @@ import streamlit as st
 
 import queries
 from queries import Comparison, Mechanism, Positions, Store, text
+from queries.analyses import events as event_analysis
 from queries.analyses.base import Result
 from queries.analyses.compare import By
 from queries.analyses.matched import INITIAL_LOSS
@@ -22,6 +23,7 @@ from queries.analyses.registry import ANALYSES
 from queries.analyses.rho_1 import CATEGORIES
 from queries.engine import remote
 from queries.report import report as make_report
+from queries.report import spike_story
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -193,6 +195,8 @@ suggested_regions = cached(Store.suggested_regions, "Looking for the largest ris
 zoom = cached(Store.zoom, "Computing every token's change …")
 overlap = cached(queries.overlap, "Comparing the regions …", 64)
 type_changes = cached(queries.type_changes, "Averaging every token type …")
+spikes = cached(event_analysis.spikes, "Detecting spikes …")
+story = cached(spike_story)
 explain = cached(queries.explain, "Comparing hundreds of groups with all other tokens …")
 
 # Analyses.

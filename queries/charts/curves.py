@@ -17,8 +17,6 @@ from queries.charts.theme import SYMLOG
 
 HEIGHT, BELOW = 360, 220
 """Pixels of the mean losses, and of a panel below them."""
-HOVER = "hover"
-"""Names of layers and parameters that react to the pointer begin with this."""
 _LEGEND = alt.Legend(
     orient="top",
     labelLimit=420,
@@ -161,7 +159,9 @@ def _hover(
     frame: pd.DataFrame, axis: str, value: str, title: str, color: alt.Color
 ) -> list[alt.Chart]:
     """At the step nearest to the pointer: a rule, a point on each line, all values in a tooltip."""
-    name = f"{HOVER}_{re.sub(r'[^a-z]+', '_', title)}"  # other panels of a stack have their own
+    name = (
+        f"{theme.HOVER}_{re.sub(r'[^a-z]+', '_', title)}"  # other panels of a stack have their own
+    )
     nearest = alt.selection_point(
         name=name, nearest=True, on="pointerover", clear="pointerout", fields=["at"], empty=False
     )

@@ -81,11 +81,28 @@ def zoom(matrix: LossMatrix, facts: pd.DataFrame, region: Region, k: int, seed: 
     """
     changes = region_changes(matrix, facts, region)
     refuse_bad_k(k)
+    histogram = _histogram(changes["change"].to_numpy())
+    return Zoom(*region, changes, histogram, *_lists(matrix, changes, k, seed))
+
+
+def narrowed(
+    matrix: LossMatrix, found: Zoom, between: tuple[float, float], k: int, seed: int = 0
+) -> Zoom:
+    """The tokens of a zoom whose change (nats) is in `between`, with lists of their own.
+
+    The histogram is still that of all tokens.
+    """
+    changes = found.changes[found.changes["change"].between(*between)]
+    lists = _lists(matrix, changes, k, seed)
+    return Zoom(found.first, found.last, changes, found.histogram, *lists)
+
+
+def _lists(
+    matrix: LossMatrix, changes: pd.DataFrame, k: int, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Trajectories of the most decreased, the most increased and random tokens."""
     sample = np.random.default_rng(seed).permutation(len(changes))[:k]
-    return Zoom(
-        *region,
-        changes,
-        _histogram(changes["change"].to_numpy()),
+    return (
         _trajectories(matrix, most_decreased(changes, k)),
         _trajectories(matrix, most_increased(changes, k)),
         _trajectories(matrix, changes.iloc[np.sort(sample)]),

@@ -67,12 +67,12 @@ def script_of(result: WithScript, table: str = "frame") -> str:
 
 def reset() -> None:
     """Begin a run of the script: nothing is drawn yet."""
-    st.session_state[FIGURES] = []
+    st.session_state[FIGURES] = {}
 
 
 def drawn() -> list[Figure]:
     """The figures of this run, in order."""
-    return list(st.session_state.get(FIGURES, []))
+    return list(st.session_state.get(FIGURES, {}).values())
 
 
 def show(figure: Figure, key: str, brush: str | None = None) -> list[float] | None:
@@ -80,7 +80,8 @@ def show(figure: Figure, key: str, brush: str | None = None) -> list[float] | No
 
     `brush` names a field that the chart's brush selects; returns the ends of what is brushed.
     """
-    st.session_state.setdefault(FIGURES, []).append(figure)
+    # By key, as a fragment draws its figures again without the rest of the page.
+    st.session_state.setdefault(FIGURES, {})[key] = figure
     brushed = _draw(figure, key, brush)
     caption, downloads = st.columns([3, 1.2], vertical_alignment="top")
     caption.caption(figure.caption or " ")
