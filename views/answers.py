@@ -163,6 +163,11 @@ def _largest(
     return text.largest(store, values, k, rows)
 
 
+def _losses(store: Store, number: int) -> np.ndarray:
+    """A doc's losses at every checkpoint in nats, float32 (tokens, checkpoints)."""
+    return store.matrix.rows(doc(store, number).tokens["row"].to_numpy())
+
+
 def _doc_of_token(store: Store, row: int) -> int:
     doc = text.token(store, row)["doc"]
     assert isinstance(doc, int | np.integer)
@@ -221,7 +226,9 @@ doc = cached(text.doc_text, entries=64)
 doc_values = cached(_doc_values, "Reading every token's value …")
 largest = cached(_largest, entries=64)
 token = cached(text.token, entries=64)
+find = cached(text.find, "Searching the text …")
 doc_of_token = cached(_doc_of_token, entries=64)
+losses = cached(_losses)
 
 
 @st.cache_data(max_entries=16, show_spinner="Computing …")
