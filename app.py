@@ -6,7 +6,7 @@ import sys
 import streamlit as st
 
 from queries import QueryError
-from views import about, pages
+from views import about, pages, state
 from views.answers import open_store, version_of
 from views.widgets import export, figure
 
@@ -25,14 +25,19 @@ def main() -> None:
         st.title("Token Trails")
         st.error(f"This store cannot be opened: {error}")
         return
-    found = pages.pages(store, [other for other in paths if other != path])
+    others = [other for other in paths if other != path]
+    found = pages.pages(store, others)
     st.session_state["pages"] = found
-    page = st.navigation(pages.sections(found), expanded=True)
+    page = st.navigation(pages.sections(found), position="hidden")
+    state.follow(store, others, page.url_path)
+    pages.navigation(found)
     about.describe(store)
+    problems = st.container()
     try:
         page.run()
     except QueryError as error:  # one that no page expects, such as an invalid file of a group
         st.error(str(error), icon=":material/error:")
+    state.tell(problems)
     export.offer(page.title, about.summary(store))
 
 

@@ -45,6 +45,12 @@ def reload(page: Page) -> None:
     settled(page)
 
 
+def back(page: Page) -> None:
+    """Go back one step of the browser's history."""
+    page.go_back()
+    settled(page)
+
+
 def press(page: Page, name: str) -> None:
     """Press the last button of this name."""
     page.get_by_role("button", name=name, exact=True).last.click()

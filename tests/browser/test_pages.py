@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.actions import (
+    back,
     brush,
     brush_region,
     choose,
@@ -14,9 +15,11 @@ from tests.browser.actions import (
     has_query,
     navigate,
     opened,
+    press,
     query,
     reload,
     select_row,
+    switch,
 )
 from tests.browser.conftest import settled
 
@@ -77,9 +80,43 @@ def test_groups_stay_selected_on_another_page_and_back(page: Page, app: str) -> 
     has_charts(page, 2)
 
 
-def test_unknown_values_in_the_url_fall_back_to_defaults(page: Page, app: str) -> None:
-    opened(page, f"{app}/?axis=nonsense&region=9-1&compare=nonsense&smooth=x&events=no")
+def test_unusable_values_in_the_url_are_named_and_replaced_by_defaults(
+    page: Page, app: str
+) -> None:
+    opened(page, f"{app}/?axis=nonsense&region=1640-1380&compare=nonsense&foo=1&runs=x")
     has_charts(page, 2)
+    alerts = page.get_by_role("alert")
+    for sentence in (
+        "axis=nonsense in the link is not usable: available here: symlog, linear, tokens seen.",
+        "region=1640-1380 in the link is not usable: step 1,640 is not before step 1,380.",
+        "compare=nonsense in the link is not available here. Shown instead: difference.",
+        "The link's parameter foo has no effect on this page.",
+        "runs=x in the link is not among the other open stores.",
+    ):
+        expect(alerts.get_by_text(sentence)).to_be_visible()
+    switch(page, "linear")
+    expect(alerts).to_have_count(0)
+    opened(page, f"{app}/text?source=xxx")
+    expect(alerts.get_by_text("source=xxx in the link is not available here")).to_be_visible()
+
+
+def test_back_undoes_one_change_and_returns_to_the_last_page(page: Page, app: str) -> None:
+    opened(page, app)
+    switch(page, "linear")
+    press(page, "Make baseline")
+    navigate(page, "Zoom", "zoom")
+    choose(page, "Region: first step", "0")
+    has_query(page, "region", "0-1640")
+    back(page)
+    expect(page.get_by_role("combobox", name="Region: first step")).to_have_value("1380")
+    back(page)
+    expect(page.get_by_role("heading", name="Trajectories")).to_be_visible()
+    has_query(page, "group", "copyable", "not_copyable")
+    back(page)
+    has_query(page, "group")
+    expect(page.get_by_role("radio", name="linear")).to_be_checked()
+    back(page)
+    expect(page.get_by_role("radio", name="symlog")).to_be_checked()
 
 
 @pytest.mark.parametrize(
@@ -108,23 +145,23 @@ def test_zoom_shows_lists_overlap_and_keeps_its_state_in_the_url(page: Page, app
         page.get_by_role("tab", name=name).click()
         expect(page.locator('[data-testid="stDataFrame"]:visible').first).to_be_visible()
     choose(page, "Region: first step", "0")
-    has_query(page, "first", "0")
+    has_query(page, "region", "0-1640")
     reload(page)
     expect(page.get_by_role("heading", name="Change in loss from step 0 to")).to_be_visible()
 
 
 def test_a_detected_event_becomes_the_region(page: Page, app: str) -> None:
-    opened(page, f"{app}/zoom?first=0&last=1")
+    opened(page, f"{app}/zoom?region=0-1")
     box = page.get_by_role("combobox", name="Jump to a detected event")
     box.click()
     page.get_by_role("option").first.click()
     settled(page)
-    assert query(page).get("last") != ["1"]
+    assert query(page).get("region") not in (None, ["0-1"])
 
 
 def test_a_reversed_region_gets_a_message(page: Page, app: str) -> None:
-    opened(page, f"{app}/zoom?first=1000&last=0")
-    expect(page.get_by_role("alert").get_by_text("is empty")).to_be_visible()
+    opened(page, f"{app}/zoom?region=1000-0")
+    expect(page.get_by_role("alert").get_by_text("step 1,000 is not before step 0")).to_be_visible()
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,8 @@ SESSIONS: list[tuple[str, Callable[[Page], None]]] = [
     (f"/?{groups('word_start')}&axis=linear", to_zoom),
     ("/?compare=ratio", heading("Ratio: each group divided by the baseline")),
     ("/?smooth=0.1&events=all+tokens", first_group_is("not_copyable")),
-    ("/zoom?first=0&last=100", heading("Change in loss from step 0 to 100")),
-    ("/zoom?first=400&last=700&lists_of=types", heading("Token types")),
+    ("/zoom?region=0-100", heading("Change in loss from step 0 to 100")),
+    ("/zoom?region=400-700&lists_of=types", heading("Token types")),
     ("/tour", heading("Tour")),
     (
         f"/?{groups('positoin = 1')}",

@@ -399,5 +399,5 @@ def _table(store: Store, side: pd.DataFrame, label: str, format: str, key: str) 
             open_at(int(side["doc"].iloc[at]), int(side["row"].iloc[at]), docs)
 
     rows = side["row"].to_numpy()
-    side = side.assign(losses=token_table.sparklines(store, rows, store.steps))
+    side = side.assign(losses=token_table.sparklines(store, rows, store.steps).to_numpy())
     token_table.show(side, "value", label, key, format, on_select=go)

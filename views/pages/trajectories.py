@@ -13,8 +13,8 @@ from queries.catalog import sql_scripts
 from queries.charts import curves
 from queries.charts.theme import TOKENS_SEEN
 from queries.stats.time_series.events import p_text
-from views import answers, selected_groups
-from views.widgets import figure, group_panel, region, training_axis
+from views import answers
+from views.widgets import figure, group_panel, region, runs, training_axis
 from views.widgets.figure import Figure
 from views.widgets.group_panel import GroupCurve
 
@@ -78,8 +78,8 @@ class Display:
     smooth: float | None
     """Standard deviation of the smoothing, in log10 step."""
     events: str
-    runs: tuple[str, ...]
-    """Paths of the stores to compare with."""
+    runs: tuple[Store, ...]
+    """The stores to compare with."""
 
 
 def page(store: Store, others: Sequence[Store]) -> None:
@@ -92,14 +92,11 @@ def page(store: Store, others: Sequence[Store]) -> None:
         icon=":material/explore:",
     )
     display = _options(store, others)
-    groups = group_panel.panel(
-        store, selected_groups.TRAJECTORIES, selected_groups.DEFAULTS, display.smooth
-    )
+    groups = group_panel.panel(store, display.smooth)
     if not groups:
         return
-    runs = [store, *(other for other in others if str(other.path) in display.runs)]
-    if len(runs) > 1:
-        _runs(runs, groups, display)
+    if display.runs:
+        _runs([store, *display.runs], groups, display)
         return
     _mean_losses(store, groups, display)
     if len(groups) > 1 and display.compared in COMPARISONS:
@@ -126,8 +123,13 @@ def _options(store: Store, others: Sequence[Store]) -> Display:
         axis = training_axis.choose(store)
         with st.popover("Bands, smoothing, events", icon=":material/tune:"):
             bands, smooth, events = _finer_options()
-        runs = _run_options(others)
-    return Display(axis, str(compared), bands, smooth or None, events, runs)
+        shown = runs.choose(
+            others,
+            "Compare with runs",
+            "Stores of the same tokens, such as other seeds: the mean over runs, with a band from "
+            "the lowest run to the highest.",
+        )
+    return Display(axis, str(compared), bands, smooth or None, events, tuple(shown))
 
 
 def _finer_options() -> tuple[bool, float, str]:
@@ -161,22 +163,6 @@ def _finer_options() -> tuple[bool, float, str]:
         "fewer than 5% of trajectories.",
     )
     return bool(bands), float(smooth), str(events)
-
-
-def _run_options(others: Sequence[Store]) -> tuple[str, ...]:
-    if not others:
-        return ()
-    selected = st.multiselect(
-        "Compare with runs",
-        [str(other.path) for other in others],
-        key="runs",
-        bind="query-params",
-        persist_state="session",
-        format_func=lambda path: path.rstrip("/").rpartition("/")[2],
-        help="Stores of the same tokens, such as other seeds: the mean over runs, with a band from "
-        "the lowest run to the highest.",
-    )
-    return tuple(selected)
 
 
 # ---- charts
@@ -257,16 +243,16 @@ def _runs(stores: Sequence[Store], groups: Sequence[GroupCurve], display: Displa
         st.error(str(error), icon=":material/error:")
         return
     frame = pd.concat([g.styled(_band(f.spread)) for g, f in zip(groups, found, strict=True)])
-    runs = pd.concat(
+    single = pd.concat(
         [f.runs.assign(token_group=g.title) for g, f in zip(groups, found, strict=True)]
     )
     figure.show(
         Figure(
             title,
             curves.trajectories(
-                frame.reset_index(drop=True), display.axis, bands=display.bands, runs=runs
+                frame.reset_index(drop=True), display.axis, bands=display.bands, runs=single
             ),
-            runs,
+            single,
             caption="Thick line: the mean over runs, at the checkpoints that all of them have. "
             "Band: from the lowest run to the highest. Thin lines: the runs. Groups are evaluated "
             "in the first store. Smoothing and the comparison with the baseline need a single run.",

@@ -319,7 +319,7 @@ def _with_losses(store: Store, zoom: Zoom, side: pd.DataFrame, steps: list[int])
     places = pd.Series(np.arange(len(side)), index=side["token_id"])
     of_row = places.reindex(own["token_id"]).to_numpy()
     lines = token_table.mean_sparklines(store, own["row"].to_numpy(), of_row, len(side), steps)
-    return side.assign(losses=lines)
+    return side.assign(losses=lines.to_numpy())
 
 
 def _type_list(side: pd.DataFrame, name: str, key: str) -> None:
@@ -467,8 +467,8 @@ def _overlap(store: Store, story: SpikeStory, where: str, k: int, min_count: int
     shared = story.overlap
     if unit == TYPES:
         try:
-            options = {"where": where, "k": k, "min_count": min_count}
-            shared = answers.overlap(store, first, second, **options).frame
+            found = answers.overlap(store, first, second, where=where, k=k, min_count=min_count)
+            shared = found.frame
         except QueryError as error:
             st.error(str(error), icon=":material/error:")
             return

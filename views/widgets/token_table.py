@@ -27,21 +27,24 @@ def in_text(tokens: pd.DataFrame, *values: str) -> pd.DataFrame:
     return tokens.assign(text=marked(tokens))[[*values, "text", "source", "position", "row"]]
 
 
-def sparklines(store: Store, rows: np.ndarray, steps: Sequence[int]) -> list[list[float]]:
+def sparklines(store: Store, rows: np.ndarray, steps: Sequence[int]) -> pd.Series:
     """Each token's losses at `steps`, thinned to POINTS."""
-    found: list[list[float]] = store.matrix.rows(rows, _columns(store, steps)).round(3).tolist()
-    return found
+    return _lists(store.matrix.rows(rows, _columns(store, steps)))
 
 
 def mean_sparklines(
     store: Store, rows: np.ndarray, of_row: np.ndarray, n: int, steps: Sequence[int]
-) -> list[list[float]]:
+) -> pd.Series:
     """The mean losses of `n` sets of tokens at `steps`; `of_row` is the set of each of `rows`."""
     losses = store.matrix.rows(rows, _columns(store, steps))
     counts = np.maximum(np.bincount(of_row, minlength=n), 1)
     means = [np.bincount(of_row, column, n) / counts for column in losses.T]
-    found: list[list[float]] = np.stack(means, axis=1).round(3).tolist()
-    return found
+    return _lists(np.stack(means, axis=1))
+
+
+def _lists(losses: np.ndarray) -> pd.Series:
+    """Rows of a matrix as lists, which is what a table draws as lines."""
+    return pd.Series(losses.round(3).tolist(), dtype=object)
 
 
 def _columns(store: Store, steps: Sequence[int]) -> np.ndarray:
