@@ -10,5 +10,16 @@ open("report.html", "w").write(to_html(found))
 from queries.report.build import report
 from queries.report.model import Exhibit, GroupSize, Report, Section, to_table
 from queries.report.page import to_html
+from queries.report.spike import SpikeStory, spike_story
 
-__all__ = ["Exhibit", "GroupSize", "Report", "Section", "report", "to_html", "to_table"]
+__all__ = [
+    "Exhibit",
+    "GroupSize",
+    "Report",
+    "Section",
+    "SpikeStory",
+    "report",
+    "spike_story",
+    "to_html",
+    "to_table",
+]
