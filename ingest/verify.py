@@ -263,11 +263,27 @@ def _names(columns: Iterable[pa.Field]) -> str:
 
 @dataclass(frozen=True)
 class Distance:
-    """Absolute differences of one checkpoint's losses in two stores, in nats."""
+    """Absolute differences of one checkpoint's losses in two stores, in nats.
+
+    If both have predictions: the largest difference of an entropy, and the share of tokens with the
+    same first guess.
+    """
 
     checkpoint: int
     largest: float
     mean: float
+    entropy: float | None = None
+    same_guess: float | None = None
+
+    def within(self, tolerance: float) -> bool:
+        """Is no loss and no entropy further apart, in nats? NaN is."""
+        return self.largest <= tolerance and (self.entropy is None or self.entropy <= tolerance)
+
+    def __str__(self) -> str:
+        losses = f"largest difference {self.largest:.1e}, mean {self.mean:.1e} nats"
+        if self.entropy is None:
+            return losses
+        return f"{losses}; entropy {self.entropy:.1e} nats, same first guess {self.same_guess:.3%}"
 
 
 def compare(store: Path, reference: Path) -> Iterator[Distance]:
@@ -282,7 +298,24 @@ def compare(store: Path, reference: Path) -> Iterator[Distance]:
         raise IngestError(f"{store} and {reference} have no checkpoint in common")
     for checkpoint in shared:
         difference = np.abs(_losses(one, checkpoint) - _losses(other, checkpoint))
-        yield Distance(checkpoint, float(difference.max()), float(difference.mean()))
+        yield Distance(
+            checkpoint,
+            float(difference.max()),
+            float(difference.mean()),
+            *_distance_of_predictions(one, other, checkpoint),
+        )
+
+
+def _distance_of_predictions(
+    one: Layout, other: Layout, checkpoint: int
+) -> tuple[float | None, float | None]:
+    files = [layout.prediction_file(checkpoint) for layout in (one, other)]
+    if not all(file.exists() for file in files):
+        return None, None
+    first, second = map(read_table, files)
+    entropies = (np.asarray(t["entropy"], dtype=np.float64) for t in (first, second))
+    same = np.asarray(first["top_id"]) == np.asarray(second["top_id"])
+    return float(np.abs(np.subtract(*entropies)).max()), float(same.mean())
 
 
 def only_in_one(store: Path, reference: Path) -> int:

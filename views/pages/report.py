@@ -52,7 +52,7 @@ def page(store: Store) -> None:
     shown: list[DrawnSection] = []
     for one in _each(found, waiting):
         with sections:
-            _section(one)
+            _section(one, answers.key(store))
         shown.append(one)
         if not found.is_complete:
             _contents(contents, shown, False)
@@ -95,8 +95,7 @@ def drawn(section: Section) -> DrawnSection:
         title, chart = f"Figure {exhibit.number}: {exhibit.title}", exhibit.chart()
         assert not isinstance(chart, alt.VConcatChart)
         caption = f"Figure {exhibit.number}. {exhibit.title}. {exhibit.note}"
-        spec = figure.prepared(chart)
-        shown = Figure(title, chart, exhibit.frame, exhibit.script, caption, spec=spec)
+        shown = Figure(title, chart, exhibit.frame, exhibit.script, caption)
         figures.append((f"report_{exhibit.number}", shown))
     return DrawnSection(section, tuple(figures))
 
@@ -109,7 +108,7 @@ def _contents(place: DeltaGenerator, shown: list[DrawnSection], done: bool) -> N
     place.markdown("**Contents**\n\n" + "\n".join(f"- {link}" for link in links))
 
 
-def _section(shown: DrawnSection) -> None:
+def _section(shown: DrawnSection, version: object) -> None:
     section = shown.section
     if section.is_empty:
         st.html(f'<span id="{section.key}"></span>')
@@ -120,7 +119,7 @@ def _section(shown: DrawnSection) -> None:
     _bullets(section.seen)
     _bullets(section.compared, "Compared with the report's own figure")
     for key, drawing in shown.figures:
-        figure.show(drawing, key)
+        figure.show(drawing, key, same=version)
     with st.expander("Groups, tokens and numbers", icon=":material/table:"):
         _tables(section)
 
