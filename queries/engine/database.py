@@ -46,29 +46,35 @@ class Database:
         self, layout: Layout, loss_files: list[Path], features: pa.Table | None = None
     ) -> None:
         self._connection = duckdb.connect(":memory:")
-        for name, path in (
-            ("engine/load_docs", layout.docs),
-            ("engine/load_checkpoints", layout.checkpoints),
-        ):
-            self._connection.execute(sql.read(name), {"path": literal(path)})
-        self._has_probes, self._probe_error = layout.probes.exists(), ""
-        if self._has_probes:
-            self._load_probes(layout.probes)
+        self._connection.execute(sql.read("engine/load_docs"), {"path": literal(layout.docs)})
+        self.load_checkpoints(layout, loss_files)
         self._token_file = literal(layout.tokens)
         self.tokens_loaded = 0
         """How often the tokens were loaded: their columns may change each time."""
         self.load_tokens(features)
         self.unusable_columns: dict[str, str] = {}
         """Features that cannot be used as columns, and why."""
-        # A view's SQL takes no bound values, and other cursors would not see a variable.
-        files = [literal(path.absolute()) for path in loss_files]
-        self._connection.read_parquet(files, file_row_number=True).create_view("loss_files")
         create_relations(self._connection)
         self._connection.execute("create schema token_groups")  # see GroupViews
         self._deadlines: list[float] = []  # of the running queries
         self._changing = False
         self._changed = threading.Condition()
         self._cursors: SimpleQueue[duckdb.DuckDBPyConnection] = SimpleQueue()
+
+    def load_checkpoints(self, layout: Layout, loss_files: list[Path]) -> None:
+        """Load what changes when a checkpoint is added: the table of checkpoints, the probes, and
+        the view of the loss files.
+
+        After `lock`, only while no query runs: see `alone`.
+        """
+        checkpoints = {"path": literal(layout.checkpoints)}
+        self._connection.execute(sql.read("engine/load_checkpoints"), checkpoints)
+        self._has_probes, self._probe_error = layout.probes.exists(), ""
+        if self._has_probes:
+            self._load_probes(layout.probes)
+        # A view's SQL takes no bound values, and other cursors would not see a variable.
+        files = [literal(path.absolute()) for path in loss_files]
+        self._connection.read_parquet(files, file_row_number=True).create_view("loss_files")
 
     def load_tokens(self, features: pa.Table | None) -> None:
         """Load the tokens, or reload them, with `features` (row and others) as further columns.
