@@ -77,7 +77,7 @@ def _with_frames(chart: theme.Drawing) -> tuple[dict[str, Any], dict[str, pd.Dat
         if not isinstance(data, pd.DataFrame):
             return data
         name = next((name for name, frame in frames.items() if frame is data), "")
-        name = name or f"data_{len(frames)}"
+        name = name or f"frame_{len(frames)}"  # Vega-Lite has its own data_0
         frames[name] = data
         return {"name": name}
 
