@@ -3,7 +3,8 @@
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
@@ -55,6 +56,7 @@ class Store:
         functions: str | Path | None = None,
         progress: Progress | None = None,
         engine: EngineName = "matrix",
+        _before: "Store | None" = None,
     ) -> None:
         if engine not in get_args(EngineName):
             names = " or ".join(get_args(EngineName))
@@ -73,15 +75,44 @@ class Store:
         self.files = StoreFiles(self._layout)
         if not self.files.losses:
             raise StoreError(f"{path} has no scored checkpoint yet: run `python -m ingest run`")
-        self._database, features = _open_tables(self._layout, self.manifest, self.files)
-        self._functions = Functions(self._database, lambda: self.matrix, functions)
-        self._database.lock(self.path)
+        if _before is None:
+            self._database, features = _open_tables(self._layout, self.manifest, self.files)
+            self._newest = newest = [self]
+            self._functions = Functions(self._database, lambda: newest[0].matrix, functions)
+            self._database.lock(self.path)
+            self.groups = NamedGroups(self._database, self._layout.groups, self._refresh_catalog)
+        else:
+            features = self._share_tables(_before)
         self._measured: dict[str, LossMatrix] = {}
         self._measured_sums: dict[str, GroupSumsCache] = {}
         self._sums_cache = GroupSumsCache(self._nonempty_members, lambda: self._summation)
-        self.groups = NamedGroups(self._database, self._layout.groups, self._refresh_catalog)
         self.features = Features(self._database, features, self._features_changed)
         self._refresh_catalog()
+
+    def grown(self, progress: Progress | None = None) -> "Store":
+        """This store with the checkpoints that were scored since it was opened.
+
+        The two share the tables of tokens and docs and what they know of groups, so this takes a
+        fraction of the time. SQL on either sees the new checkpoints. Not for URLs. Raises
+        StoreError if the text has changed.
+        """
+        if self.url or self.files.state() == "replaced":
+            raise StoreError(f"{self.path} has other files than before: open the store again")
+        return Store(self.path, self.functions_file, progress, self.engine, _before=self)
+
+    def _share_tables(self, before: "Store") -> StoredFeatures:
+        """Take over what does not depend on the checkpoints, and load what does."""
+        self._database, self._functions = before._database, before._functions
+        self.groups, self._newest = before.groups, before._newest
+        for name in ("facts", "token_ids", "source_of_row", "sources"):  # cached properties
+            if name in before.__dict__:
+                self.__dict__[name] = before.__dict__[name]
+        with self._database.alone(), _readable(self._layout):
+            self._database.load_checkpoints(self._layout, list(self.files.losses.values()))
+            self._database.load_predictions(list(self.files.predictions.values()))
+        self._newest[0] = self
+        before._sums_cache.clear()  # as large again as this store's
+        return before.features.stored
 
     # The questions.
 
@@ -513,8 +544,7 @@ class StoreFiles:
     @property
     def last_scored(self) -> float:
         """When the last checkpoint's losses were written, in seconds since 1970."""
-        *_, last = self.losses.values()
-        stamp = _stamp(last)
+        stamp = _stamp(next(reversed(self.losses.values())))
         return stamp[1] / 1e9 if stamp else 0.0
 
     def _are_listed(self, new: list[Path]) -> bool:
@@ -543,10 +573,17 @@ def _open_tables(
     layout: Layout, manifest: Manifest, files: StoreFiles
 ) -> tuple[Database, StoredFeatures]:
     """The database, not yet locked, and the features in it. Raises StoreError."""
-    try:
+    with _readable(layout):
         features = read_features(layout, manifest)
         scored = (list(files.losses.values()), list(files.predictions.values()))
         return Database(layout, *scored, features.table), features
+
+
+@contextmanager
+def _readable(layout: Layout) -> Iterator[None]:
+    """Errors of reading the store's files become StoreError."""
+    try:
+        yield
     except (duckdb.Error, OSError, pa.ArrowException) as error:
         message = " ".join(str(error).partition("\n\nLINE ")[0].split())
         raise StoreError(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 import pandas as pd
@@ -49,15 +50,27 @@ def version_of(path: str) -> tuple[str, ...]:
     return tuple(f"{p.name} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files)
 
 
+# The newest state of each store that is still in use.
+_NEWEST: WeakValueDictionary[tuple[str, str | None], Store] = WeakValueDictionary()
+
+
 @st.cache_resource(max_entries=8, show_spinner=False)
 def open_store(path: str, version: tuple[str, ...], functions: str | None) -> Store:
-    """Open once for all sessions, with a progress bar while the index is built."""
+    """Open once for all sessions, with a progress bar while the index is built.
+
+    A store that has only grown shares its tables with its state before.
+    """
     bar = st.empty()
 
     def show(done: int, total: int) -> None:
         bar.progress(done / total, f"Preparing the store: {done / total:.0%}")
 
-    store = Store(path, functions=functions, progress=show)
+    before = _NEWEST.get((path, functions))
+    if before and not before.url and before.files.state() == "new checkpoints":
+        store = before.grown(progress=show)
+    else:
+        store = Store(path, functions=functions, progress=show)
+    _NEWEST[path, functions] = store
     _ = store.matrix
     bar.empty()
     return store
