@@ -11,9 +11,18 @@ from views.answers import open_store, version_of
 from views.widgets import export, figure
 
 
+# Streamlit writes white on its primary colour in a dark theme, too, at a contrast of 3.
+ON_PRIMARY = """<style>
+[data-testid="stBaseButton-primary"], [data-testid="stMultiSelect"] span[title] {
+  color: light-dark(#ffffff, #0b1117);
+}
+</style>"""
+
+
 def main() -> None:
     """One run of the script: the sidebar, then the page."""
     st.set_page_config("Token Trails", page_icon="📉", layout="wide")
+    st.html(ON_PRIMARY)
     figure.reset()
     options = _options()
     paths = about.stores(options.stores)
