@@ -10,7 +10,6 @@ from views import about, pages
 from views.answers import open_store, version_of
 from views.widgets import export, figure
 
-
 # Streamlit writes white on its primary colour in a dark theme, too, at a contrast of 3.
 ON_PRIMARY = """<style>
 [data-testid="stBaseButton-primary"], [data-testid="stMultiSelect"] span[title] {
