@@ -146,7 +146,7 @@ def test_colours_follow_the_steps_and_the_kind(page: Page, app: str) -> None:
 
 
 def test_members_of_a_group_are_marked(page: Page, app: str) -> None:
-    read(page, f"{app}/text?colour=group&member=position+%3C+6")
+    read(page, f"{app}/text?colour=group&focus=position+%3C+6")
     expect(page.locator(".token.member")).to_have_count(5)
     expect(page.locator(".legend")).to_contain_text("5 of the doc's 511 tokens")
 
@@ -168,8 +168,8 @@ def test_docs_are_browsed_and_searched(page: Page, app: str) -> None:
 @pytest.mark.parametrize(
     ("state", "sentence"),
     [
-        ("first=1000&last=0", "is empty"),
-        ("colour=group&member=positoin+%3D+5", "did you mean position"),
+        ("region=1000-0", "step 1,000 is not before step 0"),
+        ("colour=group&focus=positoin+%3D+5", "did you mean position"),
     ],
 )
 def test_an_invalid_choice_gets_a_message(page: Page, app: str, state: str, sentence: str) -> None:

@@ -12,7 +12,7 @@ import streamlit as st
 
 from queries import Store
 from queries.analyses.registry import ANALYSES, Analysis
-from views import about
+from views import about, state
 from views.pages import generic, report, sql, text, tour, trajectories, zoom
 
 DEFAULT = "trajectories"
@@ -77,6 +77,16 @@ def sections(found: Mapping[str, st.Page]) -> dict[str, list[st.Page]]:
     for path, page in found.items():
         sections.setdefault(section_of.get(path, GENERAL), []).append(page)
     return sections
+
+
+def navigation(found: Mapping[str, st.Page]) -> None:
+    """Links to all pages in the sidebar; unlike Streamlit's own, they hold the state."""
+    query = state.link_in_navigation()
+    for heading, section in sections(found).items():
+        with st.sidebar.container(gap="xxsmall"):
+            st.caption(heading)
+            for page in section:
+                st.page_link(page, query_params=query)
 
 
 def _drawing(

@@ -30,9 +30,9 @@ def page(store: Store) -> None:
         _without_probes(store)
         return
     with st.container(border=True):
-        group = group_panel.one(store, "Group", "group_of_mechanism", "copyable")
+        group = group_panel.one(store, "Group", "focus")
         minus, baseline = _baseline(store)
-        between = region.choose(store, "Window", "between_", (store.steps[0], store.steps[-1]))
+        between = region.choose(store, "Window", "region", (store.steps[0], store.steps[-1]))
     if group is None or (minus and baseline is None):
         return
     axis = training_axis.choose(store)
@@ -57,7 +57,7 @@ def _baseline(store: Store) -> tuple[bool, str | None]:
         persist_state="session",
         help="Removes what all tokens have in common.",
     )
-    return minus, group_panel.one(store, "Baseline", "baseline", "not_copyable") if minus else None
+    return minus, group_panel.one(store, "Baseline", "baseline") if minus else None
 
 
 def _without_probes(store: Store) -> None:

@@ -23,7 +23,7 @@ def page(store: Store) -> None:
         "training step, from which position, and by how much?"
     )
     with st.container(border=True):
-        where = group_panel.one(store, "Tokens", "where", "all_tokens")
+        where = group_panel.one(store, "Tokens", "where")
     if where is None:
         return
     axis = training_axis.choose(store)

@@ -1,9 +1,8 @@
 """The Report page: the ten figures that this project began with, for the open store."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
-import altair as alt
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -30,7 +29,7 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class DrawnSection:
-    """A section and its figures, which take no time to show again."""
+    """A section and its figures."""
 
     section: Section
     figures: tuple[tuple[str, Figure], ...]
@@ -53,7 +52,7 @@ def page(store: Store) -> None:
     shown: list[DrawnSection] = []
     for one in _each(found, waiting):
         with sections:
-            _section(one)
+            _section(one, answers.key(store))
         shown.append(one)
         if not found.is_complete:
             _contents(contents, shown, False)
@@ -90,14 +89,12 @@ def _each(found: ReportSections, waiting: DeltaGenerator) -> Iterator[DrawnSecti
 
 
 def drawn(section: Section) -> DrawnSection:
-    """The section with its charts."""
+    """The section with its figures."""
     figures = []
     for exhibit in section.exhibits:
-        title, chart = f"Figure {exhibit.number}: {exhibit.title}", exhibit.chart()
-        assert not isinstance(chart, alt.VConcatChart)
+        title = f"Figure {exhibit.number}: {exhibit.title}"
         caption = f"Figure {exhibit.number}. {exhibit.title}. {exhibit.note}"
-        spec = figure.prepared(chart)
-        shown = Figure(title, chart, exhibit.frame, exhibit.script, caption, spec=spec)
+        shown = Figure(title, exhibit.chart, exhibit.frame, exhibit.script, caption)
         figures.append((f"report_{exhibit.number}", shown))
     return DrawnSection(section, tuple(figures))
 
@@ -111,7 +108,7 @@ def _contents(place: DeltaGenerator, shown: list[DrawnSection], done: bool) -> N
     place.markdown("**Contents**\n\n" + "\n".join(f"- {link}" for link in links))
 
 
-def _section(shown: DrawnSection) -> None:
+def _section(shown: DrawnSection, state: Hashable) -> None:
     section = shown.section
     if section.is_empty:
         st.html(f'<span id="{section.key}"></span>')
@@ -122,7 +119,7 @@ def _section(shown: DrawnSection) -> None:
     _bullets(section.seen)
     _bullets(section.compared, "Compared with the report's own figure")
     for key, drawing in shown.figures:
-        figure.show(drawing, key)
+        figure.show(drawing, key, same=state)
     with st.expander("Groups, tokens and numbers", icon=":material/table:"):
         _tables(section)
 

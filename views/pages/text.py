@@ -16,13 +16,13 @@ from queries.catalog import sql_scripts
 from queries.charts import changes
 from queries.report.numbers import MINUS
 from queries.text import DocText, Rank
-from views import answers
+from views import answers, state
 from views.widgets import figure, group_panel, reader, region, token_table
 from views.widgets.figure import Figure
 from views.widgets.reader import Paint
 
-TOKEN = "token"
-"""The URL parameter of the selected token's row."""
+_OPENED = "opened_token"
+"""The session's key of the token whose doc is open."""
 LOSS, CHANGE, GROUP = "loss", "change", "group"
 NOTE = "95% of the text's tokens are in this range; values beyond it have the colour of its ends"
 LARGEST = 8
@@ -141,17 +141,13 @@ def choose_doc(store: Store) -> int:
 
 def selected() -> int | None:
     """The row of the selected token, which can be in another doc."""
-    row: int | None = st.session_state.get("selected_token")
-    return row
+    return state.current().token
 
 
 def select(row: int | None) -> None:
     """Select a token of the open doc; None for no token."""
-    st.session_state["selected_token"] = row
-    if row is None:
-        st.query_params.pop(TOKEN, None)
-    else:
-        st.query_params[TOKEN] = str(row)
+    st.session_state[_OPENED] = row
+    state.change(token=row)
 
 
 def open_at(doc: int, row: int | None, docs: pd.DataFrame) -> None:
@@ -181,16 +177,10 @@ def _step(docs: pd.DataFrame, at: int, label: str, icon: str) -> None:
 
 
 def _follow_link(docs: pd.DataFrame, store: Store) -> None:
-    """A token in the URL opens its doc; a selected token is kept in the URL."""
-    named = st.query_params.get(TOKEN, "")
-    short = named.isdecimal() and len(named) < 19  # longer numbers are rows of no store
-    row = int(named) if short and int(named) < store.manifest.n_tokens else None
-    if row is not None and row != selected():
+    """A token that another page, a link or the history selected opens its doc."""
+    row = selected()
+    if row is not None and row != st.session_state.get(_OPENED):
         open_at(answers.doc_of_token(store, row), row, docs)
-    elif named and row is None:
-        st.query_params.pop(TOKEN)
-    elif not named and selected() is not None:
-        select(selected())
 
 
 # ---- colours
@@ -220,10 +210,10 @@ def choose_shade(store: Store) -> Shade | None:
         )
         return Shade(LOSS, (int(step),))
     rise, _ = answers.suggested_regions(store)
-    steps = region.choose(store, "Change", "", rise)
+    steps = region.choose(store, "Change", "region", rise)
     if kind == CHANGE:
         return Shade(CHANGE, steps)
-    group = group_panel.one(store, "Group", "member", "copyable")
+    group = group_panel.one(store, "Group", "focus")
     return None if group is None else Shade(GROUP, steps, group)
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import streamlit as st
 
 from queries import QueryError, Store
-from views import answers, selected_groups
+from views import answers, selected_groups, state
+from views.selected_groups import SelectedGroup
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,12 @@ def _card(store: Store, finding: Finding) -> None:
             names = " or ".join(selected_groups.group_title(store, g) for g in finding.groups)
             st.caption(f":orange[This store's text has no token of {names}.]")
             return
-        baseline_first = list(reversed(finding.groups))
+        baseline_first = tuple(map(SelectedGroup, reversed(finding.groups)))
         st.page_link(
             st.session_state["pages"]["trajectories"],
             label=f"Show it ({' and '.join(f'{count:,}' for count in counts)} tokens)",
             icon=":material/show_chart:",
-            query_params={selected_groups.TRAJECTORIES: baseline_first},
+            query_params=state.link(groups=baseline_first),
         )
 
 
@@ -93,5 +94,5 @@ def _spike_card(store: Store) -> None:
             st.session_state["pages"]["zoom"],
             label=f"Zoom into steps {first:,} to {last:,}",
             icon=":material/zoom_in:",
-            query_params={"first": str(first), "last": str(last)},
+            query_params=state.link(region=(first, last)),
         )

@@ -14,11 +14,11 @@ from queries.groups.templates import ChangedBetween, Rows, Template, TokenTypes,
 from queries.report.numbers import signed
 from queries.stats.changes import Zoom
 from queries.stats.two_way import Claim
-from views import answers, selected_groups
+from views import answers, state
 from views.selected_groups import SelectedGroup
+from views.state import Region
 from views.widgets import figure, group_panel, region, token_table
 from views.widgets.figure import Figure
-from views.widgets.region import Region
 
 AROUND, WHOLE = "around the region", "whole run"
 OCCURRENCES, TYPES = "occurrences", "types"
@@ -40,9 +40,9 @@ def page(store: Store) -> None:
     st.caption("Which tokens changed between two checkpoints, and did the same ones change back?")
     rise, recovery = answers.suggested_regions(store)
     region.jump_to_event(store)
-    selected = region.choose(store, "Region", "", rise)
+    selected = region.choose(store, "Region", "region", rise)
     with st.container(border=True):
-        where = group_panel.one(store, "Tokens", "where", "all_tokens")
+        where = group_panel.one(store, "Tokens", "where")
         k, unit, min_count = _list_options()
     if where is None:
         return
@@ -184,7 +184,7 @@ def _occurrence_list(store: Store, zoom: Zoom, name: str, title: str) -> None:
 
 
 def _offer(template: Template, name: str) -> None:
-    selected_groups.offer(SelectedGroup(built=to_json(template), name=name))
+    state.offer(SelectedGroup(built=to_json(template), name=name))
 
 
 def _offer_text(row: int, zoom: Zoom) -> None:
@@ -193,12 +193,7 @@ def _offer_text(row: int, zoom: Zoom) -> None:
         st.session_state["pages"]["text"],
         label=f"Read row {row:,} in its document",
         icon=":material/article:",
-        query_params={
-            "token": str(row),
-            "colour": "change",
-            "first": str(zoom.first),
-            "last": str(zoom.last),
-        },
+        query_params=state.link(token=row, region=(zoom.first, zoom.last)) | {"colour": "change"},
     )
 
 
@@ -289,7 +284,7 @@ def _leaderboard(store: Store, selected: Region) -> None:
     )
     if selected_row is not None:
         row = shown.iloc[selected_row]
-        selected_groups.offer(SelectedGroup(str(row["clause"]), name=str(row["token_group"])))
+        state.offer(SelectedGroup(str(row["clause"]), name=str(row["token_group"])))
 
 
 def _tested(found: pd.DataFrame) -> str:
@@ -345,7 +340,7 @@ def _overlap(
 ) -> None:
     """A second region, and how many of the most changed tokens it shares with the first one."""
     st.subheader("The same tokens in a second region?")
-    second = region.choose(store, "Second region", "second_", default)
+    second = region.choose(store, "Second region", "second", default)
     try:
         shared = answers.overlap(store, first, second, where=where, k=k, min_count=min_count).frame
     except QueryError as error:
