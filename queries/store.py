@@ -162,6 +162,13 @@ class Store:
         facts = self.facts.iloc[self.nonempty_members(where)]
         return changes.zoom(self.matrix, facts, (first, last), k, seed)
 
+    def narrow(self, found: Zoom, between: tuple[float, float], k: int = 50) -> Zoom:
+        """The tokens of `found`, a zoom of this store, whose change is between two values (nats).
+
+        Their lists are their own; the histogram is still that of all tokens.
+        """
+        return changes.narrowed(self.matrix, found, between, k)
+
     def sql(
         self,
         query: str,
@@ -252,8 +259,11 @@ class Store:
         """`trajectories` of the tokens `rows`, int64 (n,) increasing, without token_group."""
         return self._trajectory(self._summation.group(rows))
 
-    def suggested_regions(self) -> tuple[Region, Region]:
-        """The largest rise of the mean loss over all tokens, and the recovery from it."""
+    def suggested_regions(self) -> tuple[Region, Region | None]:
+        """The largest rise of the mean loss over all tokens, and the recovery from it, if any.
+
+        The recovery begins one checkpoint after the rise ends.
+        """
         losses = self._summation.everything.mean
         rise = changes.largest_rise(self.steps, losses)
         return rise, changes.recovery(self.steps, losses, rise)

@@ -140,6 +140,19 @@ def largest(
     return low, high
 
 
+def find(store: Store, wanted: str) -> np.ndarray:
+    """Rows of the tokens at which the text continues with a word, part or phrase; int64, in order.
+
+    Upper and lower case are the same, and blanks around `wanted` do not count. Empty for an empty
+    text.
+    """
+    wanted = " ".join(wanted.split())
+    if not wanted:
+        return np.empty(0, np.int64)
+    found = store.sql(sql.read("text/find"), values={"wanted": wanted})
+    return found["row"].to_numpy(np.int64)
+
+
 def token(store: Store, row: int) -> dict[str, object]:
     """All columns of a token occurrence and its doc except long texts: column -> value.
 

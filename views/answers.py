@@ -16,13 +16,14 @@ import streamlit as st
 
 import queries
 from queries import Comparison, Mechanism, Positions, QueryError, Store, text
+from queries.analyses import events as event_analysis
 from queries.analyses.base import Result
 from queries.analyses.compare import By
 from queries.analyses.matched import INITIAL_LOSS
 from queries.analyses.registry import ANALYSES
 from queries.analyses.rho_1 import CATEGORIES
 from queries.engine import remote
-from queries.report import Section, sections
+from queries.report import Section, sections, spike_story
 from queries.report.pairs import reader
 from queries.report.sentences import distinguishable
 
@@ -164,6 +165,11 @@ def _largest(
     return text.largest(store, values, k, rows)
 
 
+def _losses(store: Store, number: int) -> np.ndarray:
+    """A doc's losses at every checkpoint in nats, float32 (tokens, checkpoints)."""
+    return store.matrix.rows(doc(store, number).tokens["row"].to_numpy())
+
+
 def _doc_of_token(store: Store, row: int) -> int:
     doc = text.token(store, row)["doc"]
     assert isinstance(doc, int | np.integer)
@@ -204,6 +210,8 @@ suggested_regions = cached(Store.suggested_regions, "Looking for the largest ris
 zoom = cached(Store.zoom, "Computing every token's change …")
 overlap = cached(queries.overlap, "Comparing the regions …", 64)
 type_changes = cached(queries.type_changes, "Averaging every token type …")
+spikes = cached(event_analysis.spikes, "Detecting spikes …")
+story = cached(spike_story)
 explain = cached(queries.explain, "Comparing hundreds of groups with all other tokens …")
 
 # Analyses.
@@ -227,7 +235,9 @@ doc = cached(text.doc_text, entries=64)
 doc_values = cached(_doc_values, "Reading every token's value …")
 largest = cached(_largest, entries=64)
 token = cached(text.token, entries=64)
+find = cached(text.find, "Searching the text …")
 doc_of_token = cached(_doc_of_token, entries=64)
+losses = cached(_losses)
 
 
 class ReportSections:

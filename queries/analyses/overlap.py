@@ -27,9 +27,9 @@ class Overlap(WithScript):
     """What the most changed tokens of two regions share."""
 
     frame: pd.DataFrame
-    """set_in_first, set_in_second ("decreased" or "increased"), k_first, k_second (sizes of the
-    lists; below k if fewer tokens changed that way), shared; expected, p_value; expected_placebo,
-    p_placebo, needed, n_placebos, verdict; see `overlap`."""
+    """set_in_first, set_in_second ("decreased" or "increased"), shared; expected_placebo,
+    p_placebo, needed, n_placebos, verdict; k_first, k_second (sizes of the lists; below k if fewer
+    tokens changed that way), expected, p_value; see `overlap`."""
 
     def chart(self) -> Chart:
         from queries.charts import analyses
@@ -188,20 +188,20 @@ def _frame(
 ) -> pd.DataFrame:
     sides = [(a, b) for a in SIDES for b in SIDES]
     frame = pd.DataFrame(sides, columns=["set_in_first", "set_in_second"])
+    # What random lists would share comes last: it makes every pair of regions look unusual.
+    frame["shared"] = observed
+    frame["expected_placebo"] = placebos.mean
+    frame["p_placebo"] = placebos.p_value
+    frame["needed"] = placebos.needed
+    frame["n_placebos"] = placebos.n
+    frame["verdict"] = placebos.verdict
     frame["k_first"] = [sizes[0][a] for a, _ in sides]
     frame["k_second"] = [sizes[1][b] for _, b in sides]
-    frame["shared"] = observed
     frame["expected"] = frame["k_first"] * frame["k_second"] / n_units
     frame["p_value"] = stats.hypergeom.sf(
         observed - 1, n_units, frame["k_second"].to_numpy(), frame["k_first"].to_numpy()
     )
-    return frame.assign(
-        expected_placebo=placebos.mean,
-        p_placebo=placebos.p_value,
-        needed=placebos.needed,
-        n_placebos=placebos.n,
-        verdict=placebos.verdict,
-    )
+    return frame
 
 
 def _most(change: np.ndarray, side: str, k: int) -> np.ndarray:

@@ -17,7 +17,8 @@ def to_html(found: Report) -> str:
     """One self-contained page. Texts of the store are escaped, so that none is run as markup."""
     values = dict(zip(found.facts["fact"], found.facts["value"], strict=True))
     return Template(_PAGE.read_text(encoding="utf-8")).substitute(
-        title=_text(f"Token loss trajectories of {values['Model']}"),
+        title=_text(found.title or f"Token loss trajectories of {values['Model']}"),
+        lead=_text(found.lead),
         contents="".join(_entry(section) for section in found.sections if not section.is_empty),
         facts=_facts(found.facts),
         sections="\n".join(_section(section) for section in found.sections),

@@ -81,12 +81,12 @@ def script_of(result: WithScript, table: str = "frame") -> str:
 
 def reset() -> None:
     """Begin a run of the script: nothing is drawn yet."""
-    st.session_state[FIGURES] = []
+    st.session_state[FIGURES] = {}
 
 
 def drawn() -> list[Figure]:
     """The figures of this run, in order."""
-    return list(st.session_state.get(FIGURES, []))
+    return list(st.session_state.get(FIGURES, {}).values())
 
 
 def show(
@@ -102,7 +102,8 @@ def show(
     Without `legend` the page has its own, such as the rail; files keep the chart's. A chart that
     has been drawn with an equal `same` is not made again.
     """
-    st.session_state.setdefault(FIGURES, []).append(figure)
+    # By key, as a fragment draws its figures again without the rest of the page.
+    st.session_state.setdefault(FIGURES, {})[key] = figure
     brushed = _draw(figure, key, brush, legend, same)
     caption, downloads = st.columns([3, 1.2], vertical_alignment="top")
     caption.caption(figure.caption or " ")
