@@ -17,6 +17,21 @@ WORDS = (
 )
 
 
+PAGES_OF_RUNS = ("trajectories", "compare")
+"""Pages that draw several runs at once."""
+
+
+def say_which_run(page: str, store: Store, runs: Sequence[str]) -> None:
+    """On a page of one run, say which one it is if the user compares several."""
+    if not runs or page in ("", *PAGES_OF_RUNS):
+        return
+    others = f"{len(runs)} other run{'s are' if len(runs) > 1 else ' is'}"
+    st.caption(
+        f":material/info: This page shows one run, `{store.path}`. The {others} shown on "
+        "Trajectories and Compare runs; open another run with *Store* in the sidebar."
+    )
+
+
 def stores(paths: Sequence[str]) -> list[str]:
     """The stores at these paths; a folder of stores is replaced by the stores in it."""
     found: list[str] = []

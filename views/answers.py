@@ -25,6 +25,8 @@ from queries.analyses.rho_1 import CATEGORIES
 from queries.engine import remote
 from queries.report import report as make_report
 from queries.report import spike_story
+from queries.report.pairs import reader
+from queries.report.sentences import distinguishable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -183,6 +185,13 @@ def _token_columns(store: Store) -> list[str]:
     return store.token_columns
 
 
+def _verdict(store: Store, first: str, second: str) -> str:
+    """`queries.report.sentences.distinguishable` of two groups; empty if one has no token."""
+    both = reader(store)
+    pair = both.pair(both.group("group", first), both.group("baseline", second))
+    return distinguishable(pair) if pair else ""
+
+
 # The store and its groups.
 sources = cached(_sources)
 token_columns = cached(_token_columns)
@@ -194,6 +203,7 @@ context = cached(Store.context, entries=64)
 trajectory = cached(_trajectory, "Averaging the group's losses …", 64)
 difference = cached(Store.difference, "Comparing the groups …", 64)
 ratio = cached(Store.ratio, "Comparing the groups …", 64)
+verdict = cached(_verdict, entries=128)
 events = cached(queries.events, "Detecting events …", 64)
 
 # Regions of training.

@@ -113,6 +113,19 @@ def link_in_navigation() -> dict[str, str | list[str]]:
     return link()
 
 
+def restore(query: Query, own: Mapping[str, Any], store: Store, others: Sequence[str]) -> None:
+    """Take over a saved query and values of a page's own widgets, before these are drawn."""
+    found, problems = from_query(query, store, others)
+    st.session_state[_STATE] = found
+    for problem in problems:
+        say(problem)
+    for name in [n for n in st.query_params if n not in OF_THE_APP]:
+        st.session_state.pop(name, None)
+    for name, value in own.items():
+        st.session_state[name] = value
+    st.session_state.setdefault(_WRITTEN, []).append(to_query(found))
+
+
 def offer(group: SelectedGroup) -> None:
     """A link to the Trajectories page that adds this group to the chosen ones."""
     st.page_link(

@@ -6,9 +6,9 @@ import altair as alt
 import pandas as pd
 
 from queries.charts import theme
-from queries.charts.theme import BLUE, GREY, ORANGE, SYMLOG
+from queries.charts.theme import BLUE, FELL_COLOR, GREY, ORANGE, ROSE_COLOR, SYMLOG
 
-LISTS = {"Most decreased": BLUE, "Most increased": ORANGE, "Random": GREY}
+LISTS = {"Most decreased": FELL_COLOR, "Most increased": ROSE_COLOR, "Random": GREY}
 """Lists of tokens, and their colours."""
 FELL, ROSE = "fell", "rose"
 
@@ -27,7 +27,7 @@ def histogram(frame: pd.DataFrame) -> alt.LayerChart:
         x=x,
         x2="high:Q",
         y=y,
-        color=theme.color("direction", [FELL, ROSE], [BLUE, ORANGE]),
+        color=theme.color("direction", [FELL, ROSE], [FELL_COLOR, ROSE_COLOR]),
         tooltip=[
             alt.Tooltip("low:Q", title="from (nats)", format="+.2f"),
             alt.Tooltip("high:Q", title="to (nats)", format="+.2f"),

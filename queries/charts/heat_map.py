@@ -81,11 +81,11 @@ def _cells(frame: pd.DataFrame, axis: str) -> pd.DataFrame:
 
 
 def _scale(frame: pd.DataFrame, value: str) -> alt.Scale:
-    """Viridis, bright where the loss is low; around a mean, blue below it and orange above."""
+    """Viridis, bright where the loss is low; around a mean, the colours of falls and rises."""
     if value == "mean_loss":
         return alt.Scale(scheme="viridis", reverse=True, zero=False)
     # The few tokens of the first positions would leave all others pale.
     size = frame[[value, "n_tokens"]].assign(size=frame[value].abs()).sort_values("size")
     share = size["n_tokens"].cumsum() / size["n_tokens"].sum()
     reach = max(float(size["size"][share >= 0.97].min()), 1e-6)
-    return alt.Scale(scheme="blueorange", domain=[-reach, reach], domainMid=0, clamp=True)
+    return alt.Scale(range=[*theme.DIVERGING], domain=[-reach, 0, reach], clamp=True)

@@ -1,13 +1,16 @@
 """Charts as files, without a browser and without a network: svg, png, html."""
 
 import json
+import threading
 from typing import Any
 
 import altair as alt
+import pandas as pd
 import vl_convert
 
 from queries.charts import theme
 
+_ALTAIR = threading.Lock()
 FORMATS = ("svg", "png", "html")
 
 
@@ -33,6 +36,23 @@ def specification(chart: theme.Drawing, width: int = theme.WIDTH) -> dict[str, A
     return spec
 
 
+def in_page(chart: theme.Drawing, legend: bool = True) -> dict[str, Any]:
+    """The chart in Vega-Lite for a page that sets the theme and the width.
+
+    `datasets` has frames under names that are the same for every chart of a kind, so that the
+    specification changes only if the chart does, and not with its data.
+    """
+    spec, frames = _with_frames(chart)
+    spec["datasets"] = frames
+    if not legend:
+        for layer in spec.get("layer", [spec]):
+            for channel in ("color", "strokeDash"):
+                if channel in layer.get("encoding", {}):
+                    layer["encoding"][channel]["legend"] = None
+    spec.pop("config", None)
+    return spec
+
+
 def panels(chart: alt.VConcatChart) -> list[dict[str, Any]]:
     """The panels of a stack as charts of their own, each as wide as its container.
 
@@ -46,6 +66,24 @@ def panels(chart: alt.VConcatChart) -> list[dict[str, Any]]:
         datasets = {name: rows for name, rows in spec["datasets"].items() if f'"{name}"' in text}
         found.append({**panel, "width": "container", "params": params, "datasets": datasets})
     return found
+
+
+def _with_frames(chart: theme.Drawing) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    """The specification, with names in place of its frames, and these frames."""
+    frames: dict[str, pd.DataFrame] = {}
+
+    def named(data: Any = None, **_: Any) -> Any:
+        if not isinstance(data, pd.DataFrame):
+            return data
+        name = next((name for name, frame in frames.items() if frame is data), "")
+        name = name or f"frame_{len(frames)}"  # Vega-Lite has its own data_0
+        frames[name] = data
+        return {"name": name}
+
+    with _ALTAIR:  # its settings are those of all threads
+        alt.data_transformers.register("named", named)
+        with alt.data_transformers.enable("named"), alt.theme.enable("none"):
+            return chart.to_dict(validate=False), frames
 
 
 def _specification(chart: theme.Drawing) -> dict[str, Any]:

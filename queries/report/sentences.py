@@ -285,7 +285,7 @@ def separation(pair: Pair) -> Separation:
 
 def sentences(pair: Pair) -> list[str]:
     """The end; when first distinguishable; the difference from the start; the fastest region."""
-    lines = [_at_end(pair), _distinguishable(pair)]
+    lines = [_at_end(pair), distinguishable(pair)]
     if not pair.verdict and pair.band.n_docs_effective < FEW_DOCS:
         lines.append(
             f"One group has only {pair.band.n_docs_effective:.1f} effective source documents (its "
@@ -310,7 +310,8 @@ def _parts(pair: Pair) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return pair.band.estimate, pair.band.low, pair.band.high
 
 
-def _distinguishable(pair: Pair) -> str:
+def distinguishable(pair: Pair) -> str:
+    """Where two groups are told apart, by how much and how surely; or what would have been seen."""
     n = len(pair.steps)
     if pair.verdict:
         return f"No claim can be made: one group has {pair.verdict.removeprefix('cannot tell: ')}."

@@ -57,6 +57,13 @@ def press(page: Page, name: str) -> None:
     settled(page)
 
 
+def in_rail(page: Page, place: int, item: str) -> None:
+    """Choose an item of the menu of the group at `place` in the rail."""
+    page.locator(".rail .row").nth(place).get_by_role("button", name="Menu of").click()
+    page.get_by_role("menuitem", name=item, exact=True).click()
+    settled(page)
+
+
 def navigate(page: Page, title: str, path: str) -> None:
     """Follow the navigation to a page."""
     page.get_by_role("link", name=title, exact=True).click()

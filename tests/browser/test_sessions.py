@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.actions import groups, has_query, press, query
+from tests.browser.actions import groups, has_query, in_rail, query
 from tests.browser.conftest import new_context, settled, watched
 
 
@@ -17,12 +17,12 @@ def _same(found: str, expected: str) -> None:
 
 
 def remove_last(page: Page) -> None:
-    press(page, "Remove")
+    in_rail(page, 1, "Remove")
     has_query(page, "group", "copyable")
 
 
 def make_baseline(page: Page) -> None:
-    press(page, "Make baseline")
+    in_rail(page, 1, "Make baseline")
     has_query(page, "group", "position < 20", "position > 20")
 
 
