@@ -1,5 +1,6 @@
 """Stores: which ones can be opened, and what the sidebar says of the open one."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import streamlit as st
 
 from queries import QueryError, Store
 from queries.engine import remote
-from queries.store import State
+from views import follow
 from views.answers import open_store, version_of
 
 WORDS = (
@@ -28,14 +29,20 @@ def stores(paths: Sequence[str]) -> list[str]:
 
 def same_tokens(store: Store, others: Sequence[str]) -> list[Store]:
     """Those of the other stores that have the same tokens, so that runs can be compared."""
+    fingerprint = store.manifest.token_fingerprint
+    return [o for o in _opened(others) if o.manifest.token_fingerprint == fingerprint]
+
+
+def same_text(store: Store, others: Sequence[str]) -> list[Store]:
+    """Those of the other stores with documents of the same names, whatever their tokens."""
+    return [other for other in _opened(others) if {*other.sources} & {*store.sources}]
+
+
+def _opened(paths: Sequence[str]) -> list[Store]:
     found = []
-    for path in others:
-        try:
-            other = open_store(path, version_of(path), None)
-        except QueryError:
-            continue  # its own page says why
-        if other.manifest.token_fingerprint == store.manifest.token_fingerprint:
-            found.append(other)
+    for path in paths:
+        with contextlib.suppress(QueryError):  # its own page says why
+            found.append(open_store(path, version_of(path), None))
     return found
 
 
@@ -60,7 +67,7 @@ def describe(store: Store) -> None:
             help=WORDS,
         )
         _warn(store)
-        _offer_reopening(store.files.state())
+        follow.describe(store)
         if store.functions_changed:
             _offer_reload(store)
 
@@ -83,16 +90,6 @@ def _warn(store: Store) -> None:
             f"Step {int(first['checkpoint']):,} has exactly the same weights as step "
             f"{int(first['duplicate_of']):,}{more}: one of them was published under a wrong name"
         )
-
-
-def _offer_reopening(state: State) -> None:
-    """New checkpoints are shown on request; a replaced store has to be opened again."""
-    if state == "new checkpoints":
-        st.info("New checkpoints were scored after this store was opened.")
-        st.button("Show new checkpoints", on_click=version_of.clear, key="show_new")
-    elif state == "replaced":
-        st.warning("This store's files changed after it was opened: what is shown is out of date.")
-        st.button("Open it again", on_click=version_of.clear, key="show_new")
 
 
 def _offer_reload(store: Store) -> None:
