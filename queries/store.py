@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from queries import sql
+from queries import export, sql
 from queries.catalog import build
 from queries.engine import clauses, remote
 from queries.engine.clauses import Expression
@@ -31,6 +31,9 @@ from queries.stats.changes import Region, Zoom
 from queries.stats.smoothing import smoothed
 from store.layout import Layout
 from store.manifest import Manifest, ManifestError, read_manifest
+
+if TYPE_CHECKING:
+    from xarray import Dataset
 
 EngineName = Literal["matrix", "spark"]
 State = Literal["same", "new checkpoints", "replaced"]
@@ -185,6 +188,25 @@ class Store:
         """`members`; raises GroupError if there are none."""
         return self._nonempty_members(self.groups.resolve(group))
 
+    # The losses themselves, for other tools.
+
+    def frame(self, group: str = "true", checkpoints: Sequence[int] | None = None) -> pd.DataFrame:
+        """The group's losses as a long frame: one row per checkpoint and token.
+
+        Returns checkpoint, row, doc, position, token_id, token_str, is_word_start, source, loss
+        (nats); texts are categories. Raises QueryError for a frame larger than 1 GB and for a
+        checkpoint that is not in the store, GroupError.
+        """
+        return export.frame(self, group, checkpoints)
+
+    def to_xarray(self, group: str = "true") -> "Dataset":
+        """The group's losses as an xarray Dataset: `loss` (token, checkpoint) in nats.
+
+        Its coordinates are the checkpoints and columns of the tokens. Raises QueryError for an
+        array larger than 1 GB, and without the package xarray; GroupError.
+        """
+        return export.to_xarray(self, group)
+
     # What groups are made of, and what else is known of tokens and checkpoints.
 
     @property
@@ -209,6 +231,11 @@ class Store:
     def facts(self) -> pd.DataFrame:
         """row, doc, position, token_id, token_str, word, source of each token, by row."""
         return cast(pd.DataFrame, self._database.table(sql.read("engine/token_facts")).to_pandas())
+
+    @property
+    def token_table(self) -> pa.Table:
+        """All columns of `tokens`, by row."""
+        return self._database.table(sql.read("engine/token_table"))
 
     @cached_property
     def token_ids(self) -> np.ndarray:
@@ -312,9 +339,11 @@ class Store:
     def _nonempty_members(self, clause: Expression) -> np.ndarray:
         rows = clauses.members(self._database, clause)
         if not len(rows):
+            unknown = clauses.mentioned(clause, self.manifest.unavailable)
+            reasons = "".join(f"; {name} is NULL because {why}" for name, why in unknown.items())
             raise GroupError(
                 f"{clause.label} selects none of the {self.manifest.n_tokens:,} tokens: widen it, "
-                "or look at some tokens with select * from tokens limit 10"
+                f"or look at some tokens with select * from tokens limit 10{reasons}"
             )
         return rows
 

@@ -59,10 +59,27 @@ def describe(store: Store) -> None:
             f"scored in {manifest.dtype}, attention {manifest.attention}",
             help=WORDS,
         )
+        _tell_origin(store)
         _warn(store)
         _offer_reopening(store.files.state())
         if store.functions_changed:
             _offer_reload(store)
+
+
+def _tell_origin(store: Store) -> None:
+    """Of an imported store: from what, and what it cannot have."""
+    imported = store.manifest.imported
+    if imported is None:
+        return
+    st.info(
+        f"Imported from another tool's results ({imported['format']}, {imported['unit']}, "
+        f"{imported['dtype']})."
+    )
+    with st.expander("What is not available"):
+        for name, why in store.manifest.unavailable.items():
+            st.markdown(f"`{name}`: {why}")
+        for note in imported["notes"]:
+            st.markdown(f"Note: {note}")
 
 
 def _warn(store: Store) -> None:
