@@ -48,7 +48,7 @@ demo: demo-store  ## score the bundled checkpoints, compare with the bundled sto
 demo-store: .venv/all  ## the same without opening the app
 	rm -rf build/demo-store
 	$(BIN)/python -m ingest run data/demo/checkpoints --text data/demo/text/addresses.parquet \
-		--max-parts 4 --store build/demo-store
+		--max-parts 4 --predictions --store build/demo-store
 	$(BIN)/python -m ingest compare build/demo-store data/demo
 
 app: .venv/app  ## open the app on STORE

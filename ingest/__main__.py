@@ -279,11 +279,9 @@ def compare_command(
         raise typer.BadParameter(f"--tolerance is {tolerance}: expected 0 or more, in nats")
     distances = []
     for d in compare(store, reference):
-        print(
-            f"step {d.checkpoint:>9,}: largest difference {d.largest:.1e}, mean {d.mean:.1e} nats"
-        )
+        print(f"step {d.checkpoint:>9,}: {d}")
         distances.append(d)
-    far = [d for d in distances if not d.largest <= tolerance]  # NaN is too far
+    far = [d for d in distances if not d.within(tolerance)]
     if apart := only_in_one(store, reference):
         print(f"not compared: {apart} checkpoints that only one of them has")
     verdict = f"{len(far)} checkpoints differ by more" if far else f"all {len(distances)} agree"

@@ -21,6 +21,8 @@ from store.files import leftovers
 from store.layout import Layout
 from store.manifest import Manifest
 
+ENTROPY_BOUND = np.log(2**31)  # nats, of more token types than a token_id can number
+ROUNDING = 1e-3  # nats; as `ingest compare` accepts between two stores
 HIGHEST_SCORE = 1.01  # attention weights sum to 1 up to rounding, which is coarse in bfloat16
 
 
@@ -42,6 +44,7 @@ def verify(root: Path) -> list[str]:
     for checkpoint, path in layout.scored().items():
         found = _loss_problems(path, checkpoint, tokens, outcomes.get(checkpoint))
         problems += [f"{path.name}: {p}" for p in found]
+    problems += _prediction_problems(layout, manifest, tokens)
     weights = {n: o["weights_sha256"] for n, o in outcomes.items() if not o["error"]}
     problems += _probe_problems(layout, weights)
     return [*problems, *_feature_problems(layout, manifest)]
@@ -84,7 +87,8 @@ def _text_problems(manifest: Manifest, tokens: pa.Table, docs: pa.Table) -> Iter
 
 
 def _file_problems(layout: Layout, outcomes: dict[int, dict[str, Any]]) -> Iterator[str]:
-    for path in [*leftovers(layout.root), *leftovers(layout.losses)]:
+    folders = (layout.root, layout.losses, layout.predictions)
+    for path in [path for folder in folders for path in leftovers(folder)]:
         yield f"{path.name} was left behind by a killed ingest: run it again"
     scored = layout.scored()
     for path in sorted(set(layout.losses.glob("*.parquet")) - {*scored.values()}):
@@ -146,6 +150,74 @@ def _mean_problems(losses: np.ndarray, outcome: dict[str, Any]) -> Iterator[str]
         yield "does not have the count and mean in checkpoints.parquet"
 
 
+def _prediction_problems(layout: Layout, manifest: Manifest, tokens: pa.Table) -> Iterator[str]:
+    """A store without `predictions` in its manifest may have them for some of its checkpoints."""
+    scored, predicted = layout.scored(), layout.predicted()
+    lacking = scored.keys() - predicted.keys() if manifest.options.get("predictions") else ()
+    for number in sorted(lacking):
+        yield f"checkpoint {number} has losses but no predictions: run ingest again"
+    for number, path in predicted.items():
+        if number not in scored:
+            yield f"checkpoint {number} has predictions but no losses: run ingest again"
+            continue
+        imported = manifest.imported is not None
+        for problem in _faults_of_predictions(path, number, tokens, scored[number], imported):
+            yield f"predictions/{path.name}: {problem}"
+
+
+def _faults_of_predictions(
+    path: Path, checkpoint: int, tokens: pa.Table, losses: Path, imported: bool
+) -> Iterator[str]:
+    try:
+        table, scored = read_table(path), read_table(losses)
+    except IngestError as error:
+        yield str(error)
+        return
+    if not table.schema.equals(schema.PREDICTIONS, check_metadata=False):
+        yield f"has other columns than expected ({_names(table.schema)})"
+        return
+    keys = ["doc", "position"]
+    if table.num_rows != tokens.num_rows or not table.select(keys).equals(tokens.select(keys)):
+        yield "does not have the rows of tokens.parquet"
+        return
+    if pc.any(pc.not_equal(table["checkpoint"], checkpoint)).as_py():
+        yield "holds another checkpoint than its name says"
+    own, other = stored_digests(table.schema), stored_digests(scored.schema)
+    if own["weights_sha256"] != other["weights_sha256"]:
+        yield "was scored with other weights than the losses"
+    # Of another run with the same weights, losses may differ by rounding.
+    rounding = 0 if own["losses_sha256"] == other["losses_sha256"] else ROUNDING
+    if imported:
+        yield from _impossible_imports(table)
+    else:
+        yield from _impossible_predictions(table, scored["loss"].to_numpy() + rounding, tokens)
+
+
+def _impossible_imports(table: pa.Table) -> Iterator[str]:
+    """Other tools publish ranks or entropies only: a column is NULL, or has all values."""
+    for name in ("rank", "entropy"):
+        if table[name].null_count not in (0, table.num_rows):
+            yield f"lacks values of {name}"
+        elif not pc.all(pc.greater_equal(table[name], 0)).as_py() and not table[name].null_count:
+            yield f"has a {name} that is negative or not a number"
+
+
+def _impossible_predictions(table: pa.Table, loss: np.ndarray, tokens: pa.Table) -> Iterator[str]:
+    rank, entropy, top_id, top_loss = (
+        table[name].to_numpy() for name in ("rank", "entropy", "top_id", "top_loss")
+    )
+    if any(table[name].null_count for name in ("rank", "entropy", "top_id", "top_loss")):
+        yield "lacks values"
+    elif (rank < 0).any() or (top_id < 0).any() or not ((entropy >= 0) & (top_loss >= 0)).all():
+        yield "has a rank, entropy, top_id or top_loss that is negative or not a number"
+    elif not np.array_equal(rank == 0, top_id == tokens["token_id"].to_numpy()):
+        yield "has a rank of 0 where the first guess is another token, or the reverse"
+    elif (top_loss > loss).any():
+        yield "has a first guess that is less likely than the actual token"
+    elif (entropy > ENTROPY_BOUND).any() or not np.isfinite(top_loss).all():
+        yield "has an entropy or a top_loss that no vocabulary can have"
+
+
 def _probe_problems(layout: Layout, weights: dict[int, str | None]) -> Iterator[str]:
     """What is wrong with the probes. `weights` has the sha256 of each scored checkpoint."""
     if not layout.probes.exists():
@@ -204,11 +276,27 @@ def _names(columns: Iterable[pa.Field]) -> str:
 
 @dataclass(frozen=True)
 class Distance:
-    """Absolute differences of one checkpoint's losses in two stores, in nats."""
+    """Absolute differences of one checkpoint's losses in two stores, in nats.
+
+    If both have predictions: the largest difference of an entropy, and the share of tokens with the
+    same first guess.
+    """
 
     checkpoint: int
     largest: float
     mean: float
+    entropy: float | None = None
+    same_guess: float | None = None
+
+    def within(self, tolerance: float) -> bool:
+        """Is no loss and no entropy further apart, in nats? NaN is."""
+        return self.largest <= tolerance and (self.entropy is None or self.entropy <= tolerance)
+
+    def __str__(self) -> str:
+        losses = f"largest difference {self.largest:.1e}, mean {self.mean:.1e} nats"
+        if self.entropy is None:
+            return losses
+        return f"{losses}; entropy {self.entropy:.1e} nats, same first guess {self.same_guess:.3%}"
 
 
 def compare(store: Path, reference: Path) -> Iterator[Distance]:
@@ -223,7 +311,24 @@ def compare(store: Path, reference: Path) -> Iterator[Distance]:
         raise IngestError(f"{store} and {reference} have no checkpoint in common")
     for checkpoint in shared:
         difference = np.abs(_losses(one, checkpoint) - _losses(other, checkpoint))
-        yield Distance(checkpoint, float(difference.max()), float(difference.mean()))
+        yield Distance(
+            checkpoint,
+            float(difference.max()),
+            float(difference.mean()),
+            *_distance_of_predictions(one, other, checkpoint),
+        )
+
+
+def _distance_of_predictions(
+    one: Layout, other: Layout, checkpoint: int
+) -> tuple[float | None, float | None]:
+    files = [layout.prediction_file(checkpoint) for layout in (one, other)]
+    if not all(file.exists() for file in files):
+        return None, None
+    first, second = map(read_table, files)
+    entropies = (np.asarray(t["entropy"], dtype=np.float64) for t in (first, second))
+    same = np.asarray(first["top_id"]) == np.asarray(second["top_id"])
+    return float(np.abs(np.subtract(*entropies)).max()), float(same.mean())
 
 
 def only_in_one(store: Path, reference: Path) -> int:

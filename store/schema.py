@@ -17,6 +17,19 @@ LOSSES = pa.schema(
     ]
 )
 
+PREDICTIONS = pa.schema(
+    [
+        ("checkpoint", pa.int64()),
+        ("doc", pa.int32()),
+        ("position", pa.int32()),
+        ("rank", pa.int32()),
+        ("entropy", pa.float32()),
+        ("top_id", pa.int32()),
+        ("top_str", pa.string()),
+        ("top_loss", pa.float32()),
+    ]
+)
+
 TOKENS = pa.schema(
     [
         ("row", pa.int64()),

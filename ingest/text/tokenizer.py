@@ -125,6 +125,13 @@ def token_strings(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[st
     return [_plain(piece, parts["model"]) for piece in pieces]
 
 
+def vocabulary(tokenizer: PreTrainedTokenizerBase, size: int) -> list[str | None]:
+    """`token_strings` of all types 0 … size - 1; None for those that the tokenizer lacks."""
+    known = sorted(i for i in set(tokenizer.get_vocab().values()) if i < size)
+    texts = dict(zip(known, token_strings(tokenizer, known), strict=True))
+    return [texts.get(i) for i in range(size)]
+
+
 def token_bytes(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[bytes]:
     """The bytes that each token of a slow tokenizer adds to a text, perhaps with blanks around."""
     pieces = tokenizer.convert_ids_to_tokens(ids)

@@ -93,6 +93,16 @@ def _create_relations(
     tokens.create_view("token_rows")
     relations.create_relations(connection)
     connection.execute(sql.read("catalog/loss_at"))
+    if predicted := _prediction_files(root):
+        relations.create_predictions(connection, predicted)
+
+
+def _prediction_files(root: Layout) -> list[str]:
+    """As `_loss_files`; empty if there are none."""
+    found = root.predicted()
+    if "\\" in str(root.predictions) or not found:
+        return [literal(path) for path in found.values()]
+    return [f"{literal(root.predictions)}/checkpoint-*.parquet"]
 
 
 def _loss_files(root: Layout) -> list[str]:
@@ -133,10 +143,11 @@ def _digest(layout: Layout, database: Database, groups: list[NamedGroup]) -> str
     paths = [layout.tokens, layout.docs, *_features(layout, database)]
     files = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
     ours = (*relations.VIEWS, *MACROS, PROBES, "catalog/group", "catalog/t_quantiles")
-    texts = [sql.read(name) for name in ours]
+    texts = [sql.read(name) for name in (*ours, *relations.PREDICTIONS)]
     clauses = [(group.name, group.clause) for group in groups]
-    losses = _loss_files(Layout(layout.root.resolve()))
-    facts = (losses, files, texts, clauses, layout.probes.exists())
+    root = Layout(layout.root.resolve())
+    scored = _loss_files(root), _prediction_files(root)
+    facts = (scored, files, texts, clauses, layout.probes.exists())
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 

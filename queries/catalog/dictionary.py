@@ -8,6 +8,8 @@ from queries.store import Store
 RELATIONS = {
     "losses": "one row per token occurrence and checkpoint",
     "loss_rows": "the same by row number: the fastest to join with tokens",
+    "predictions": "what the model predicted: one row per token occurrence and checkpoint",
+    "prediction_rows": "the same by row number",
     "tokens": "one row per predicted token occurrence, with the columns of its doc",
     "docs": "one row per doc, the sequence that the model saw",
     "checkpoints": "one row per checkpoint, scored or failed",
@@ -19,6 +21,7 @@ MACROS = {
     "difference('word_start', 'copyable')": "first group's mean minus the second's, with its band",
     "ratio('word_start', 'copyable')": "first group's mean divided by the second's, with its band",
     "in_context_score()": "mean loss at position 500 minus at position 50",
+    "predicted_trajectory('word_start')": "a group's accuracy, mean rank and mean entropy",
     "zoom(400, 1000)": "each token's loss at two checkpoints, and its change",
     "loss_at(row, 1000)": "one token's loss at a checkpoint; a value, not a table",
 }
@@ -29,6 +32,11 @@ _TOKEN = {
     "token_str": "its text with its leading space; bytes that are not valid text as <0xE2>",
     "is_word_start": "first token of a run of non-space characters",
     "loss": "-ln p(token | the tokens before it), in nats",
+    "rank": "token types that the model found more likely; 0 if the token was its first guess",
+    "entropy": "of the predicted distribution, in nats",
+    "top_id": "number of the first guess in the vocabulary",
+    "top_str": "its text; NULL if the tokenizer has none",
+    "top_loss": "-ln p of the first guess, in nats",
     "checkpoint": "training step",
     "row": "number of the token occurrence, the same at every checkpoint",
     "char_start": "its start in the doc's text, in characters",

@@ -37,16 +37,18 @@ def trajectories(
     marks: pd.DataFrame | None = None,
     runs: pd.DataFrame | None = None,
     brush: bool = False,
+    value: str = "mean_loss",
+    title: str = "mean loss (nats)",
 ) -> alt.LayerChart:
     """Mean losses (nats): checkpoint, token_group, mean_loss, low, high.
 
+    `value` and `title` name another measure's column and axis.
     `region` is shaded; with `brush` it is the initial position of a brush that selects `at`.
     `marks` are events to point at: at, kind, sentence. `runs` are thin lines of single runs: at,
     checkpoint, token_group, run, mean_loss.
     """
     frame = styled(frame)
-    title = "mean loss (nats)"
-    layers = _lines(frame, axis, "mean_loss", title, bands)
+    layers = _lines(frame, axis, value, title, bands)
     if brush:
         layers[0] = layers[0].add_params(_brush(region))
     elif region:
@@ -55,7 +57,7 @@ def trajectories(
         layers.insert(1, _single_runs(runs, frame, axis, title))
     if marks is not None and len(marks):
         layers.append(_marks(marks, frame, axis))
-    return theme.overlay(layers, HEIGHT, _described(frame, "Mean loss"))
+    return theme.overlay(layers, HEIGHT, _described(frame, title.partition(" (")[0].capitalize()))
 
 
 def _brush(region: tuple[float, float] | None) -> alt.Parameter:

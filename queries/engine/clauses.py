@@ -291,9 +291,10 @@ TABLE_FUNCTIONS = {
     *("parquet_file_metadata", "parquet_metadata", "parquet_schema", "parquet_scan"),
     *("query_table", "range", "read_json", "read_parquet", "read_text", "repeat", "summary"),
     "unnest",
-    *("difference", "in_context_score", "leave_one_out", "ratio", "trajectory", "zoom"),
+    *("difference", "in_context_score", "leave_one_out", "predicted_trajectory", "ratio"),
+    *("trajectory", "zoom"),
 }
-"""The last row is our own macros, which call nothing else."""
+"""The last rows are our own macros, which call nothing else."""
 RANDOM = {"gen_random_uuid", "nextval", "random", "setseed", "uuid", "uuidv4", "uuidv7"}
 """Functions that give new values at every call."""
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from queries import sql
 from queries.engine.clauses import message_of, objection, place
+from queries.engine.measures import NO_PREDICTIONS
 from queries.errors import QueryError, StoreError
 from queries.stats.bands import LARGEST, t_quantile
 from store.layout import Layout
@@ -43,7 +44,11 @@ class Database:
     """
 
     def __init__(
-        self, layout: Layout, loss_files: list[Path], features: pa.Table | None = None
+        self,
+        layout: Layout,
+        loss_files: list[Path],
+        prediction_files: list[Path],
+        features: pa.Table | None = None,
     ) -> None:
         self._connection = duckdb.connect(":memory:")
         for name, path in (
@@ -64,6 +69,10 @@ class Database:
         files = [literal(path.absolute()) for path in loss_files]
         self._connection.read_parquet(files, file_row_number=True).create_view("loss_files")
         create_relations(self._connection)
+        self._has_predictions = bool(prediction_files)
+        if prediction_files:
+            files = [literal(path.absolute()) for path in prediction_files]
+            create_predictions(self._connection, files)
         self._connection.execute("create schema token_groups")  # see GroupViews
         self._deadlines: list[float] = []  # of the running queries
         self._changing = False
@@ -221,6 +230,8 @@ class Database:
             raise QueryError(_too_long()) from error
         except duckdb.Error as error:
             found = message_of(error, query)
+            if not self._has_predictions and _is_about_predictions(str(error)):
+                raise QueryError(NO_PREDICTIONS) from error
             # An error of a Python function is reported without DuckDB's words around it.
             where = f"; {place(query, found.at)}" if found.at is not None else ""
             raise QueryError(found.text.rpartition("QueryError: ")[2] + where) from error
@@ -320,6 +331,11 @@ def _watched(
             thread.join()
 
 
+def _is_about_predictions(message: str) -> bool:
+    names = ("predictions", "prediction_rows")
+    return any(f"Table with name {name} does not exist" in message for name in names)
+
+
 def _too_long() -> str:
     return f"the query ran longer than {TIME_LIMIT:.0f} s and was stopped: select less"
 
@@ -364,6 +380,7 @@ def literal(path: Path) -> str:
 VIEWS = ("engine/tokens", "engine/docs", "catalog/losses", "catalog/loss_rows")
 RELATIONS = {
     *("checkpoints", "doc_rows", "docs", "loss_files", "loss_rows", "losses", "probes"),
+    *("prediction_files", "prediction_rows", "predictions"),
     *("t_quantiles", "token_rows", "tokens", "tokens_500th", "tokens_50th"),
 }
 """Tables and views, whose names a group may not have."""
@@ -377,6 +394,17 @@ MACROS = (
     "catalog/in_context_score",
     "catalog/zoom",
 )
+
+
+PREDICTIONS = ("catalog/predictions", "catalog/prediction_rows", "catalog/predicted_trajectory")
+"""Of stores that have predictions."""
+
+
+def create_predictions(connection: duckdb.DuckDBPyConnection, files: list[str]) -> None:
+    """Create views and macros over files of predictions. Raises duckdb.Error."""
+    connection.read_parquet(files, file_row_number=True).create_view("prediction_files")
+    for name in PREDICTIONS:
+        connection.execute(sql.read(name))
 
 
 def create_relations(connection: duckdb.DuckDBPyConnection) -> None:
