@@ -1,6 +1,7 @@
 """`Store`: one model's training run scored on one text, and the questions it answers."""
 
 import hashlib
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, cached_property
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
     from xarray import Dataset
 
 EngineName = Literal["matrix", "spark"]
+_OF_LOSSES = {
+    *("losses", "loss_rows", "loss_files", "predictions", "prediction_rows", "prediction_files"),
+    *("trajectory", "predicted_trajectory", "difference", "ratio", "in_context_score", "zoom"),
+    *("query", "query_table"),  # may name any of them
+}
 State = Literal["same", "new checkpoints", "replaced"]
 
 
@@ -61,7 +67,8 @@ class Store:
             names = " or ".join(get_args(EngineName))
             raise QueryError(f"there is no engine {engine!r}: expected {names}")
         self.url = str(path) if remote.is_url(path) else None
-        self.path = remote.local_copy(self.url, progress) if self.url else Path(path)
+        self._copy = remote.RemoteCopy(self.url, progress) if self.url else None
+        self.path = self._copy.folder if self._copy else Path(path)
         self.functions_file = functions
         self.engine: EngineName = engine
         self._layout = Layout(self.path.absolute())  # the working directory may change
@@ -71,7 +78,7 @@ class Store:
             self.manifest = read_manifest(self._layout.manifest)
         except ManifestError as error:
             raise StoreError(str(error)) from error
-        self.files = StoreFiles(self._layout)
+        self.files = StoreFiles(self._layout, self._copy.keys if self._copy else None)
         if not self.files.losses:
             raise StoreError(f"{path} has no scored checkpoint yet: run `python -m ingest run`")
         self._database, features = _open_tables(self._layout, self.manifest, self.files)
@@ -219,6 +226,8 @@ class Store:
         once `cancel` is set, the query stops.
         """
         self.groups.update_views()
+        if _needs_losses(query):
+            self.wait_for_losses()
         return self._database.select(query, progress, cancel, values)
 
     def members(self, group: str) -> np.ndarray:
@@ -292,6 +301,7 @@ class Store:
                 f"there is no token {row}: rows are numbered from 0 to "
                 f"{self.manifest.n_tokens - 1:,}"
             )
+        self.wait_for_losses()
         wanted = set(steps if checkpoints is None else checkpoints)
         files = [literal(self.files.predictions[c].absolute()) for c in steps if c in wanted]
         if not files:
@@ -397,8 +407,15 @@ class Store:
     @property
     def matrix(self) -> LossMatrix:
         """The loss matrix; built at first use if the index is missing or stale."""
+        self.wait_for_losses()
         with self._lock:
             return self._matrix
+
+    def wait_for_losses(self) -> None:
+        """Of a store at a URL: wait until its losses are downloaded, in the background since it
+        was opened. The store's `progress` is called meanwhile. Raises StoreError."""
+        if self._copy and not self._copy.is_complete:
+            self._copy.wait(self._progress)
 
     def matrix_of(self, measure: MeasureName, *checkpoints: int) -> LossMatrix:
         """The matrix of a measure, built at first use; the same as `matrix` for the loss.
@@ -410,6 +427,7 @@ class Store:
         if measure == "loss":
             return self.matrix
         steps = self.steps_of(measure)
+        self.wait_for_losses()
         with self._lock:
             if measure not in self._measured:
                 files = {c: self.files.predictions[c] for c in steps}
@@ -438,6 +456,7 @@ class Store:
     @cached_property
     def _summation(self) -> Engine:
         if self.engine == "spark":
+            self.wait_for_losses()
             return SparkSummation(self.files.losses, self.source_of_row)
         return Summation(self.matrix, self.source_of_row)
 
@@ -512,15 +531,16 @@ class Store:
 class StoreFiles:
     """A store's files as they were when it was opened."""
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+    def __init__(self, layout: Layout, keys: Mapping[str, str] | None = None) -> None:
+        """`keys` are those of the remote files of which the store is a copy (see RemoteCopy)."""
+        self._layout, self._keys = layout, sorted((keys or {}).items())
         self.losses = layout.scored()
         """Checkpoint -> loss file, increasing."""
         found = layout.predicted()
         self.predictions = {c: found[c] for c in self.losses if c in found}
         """Checkpoint -> file of predictions, increasing; perhaps of some checkpoints only."""
         self._stamps = self._read_stamps()
-        self.stamp = hashlib.sha256(repr(self._stamps).encode()).hexdigest()
+        self.stamp = hashlib.sha256(repr((self._stamps, self._keys)).encode()).hexdigest()
         """Differs between two states of a store."""
 
     def state(self) -> State:
@@ -530,10 +550,22 @@ class StoreFiles:
         return "same" if self._layout.scored().keys() == self.losses.keys() else "new checkpoints"
 
     def _read_stamps(self) -> list[tuple[int, int] | None]:
-        """Of the files that are written once: the text's files and the checkpoints' known ones."""
+        """Of the files that are written once: the text's files and the checkpoints' known ones.
+
+        Of a copy, the latter are still being downloaded: the keys of the remote files stand for
+        them.
+        """
         text = [self._layout.manifest, self._layout.docs, self._layout.tokens]
-        scored = (*self.losses.values(), *self.predictions.values())
+        scored = () if self._keys else (*self.losses.values(), *self.predictions.values())
         return [_stamp(path) for path in (*text, *scored)]
+
+
+def _needs_losses(query: str) -> bool:
+    """Does the query name a relation or macro over the losses or predictions?
+
+    A group that calls loss_at waits for them by itself.
+    """
+    return not _OF_LOSSES.isdisjoint(re.findall(r"\w+", query.lower()))
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
