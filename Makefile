@@ -32,6 +32,11 @@ INSTALL = test -x $(BIN)/python || $(PYTHON) -m venv .venv; $(BIN)/python -m pip
 	$(INSTALL) requirements-cluster.lock
 	touch $@
 
+# xarray and zarr: 20 MB.
+.venv/arrays: .venv/all requirements-arrays.lock
+	$(INSTALL) requirements-arrays.lock
+	touch $@
+
 # Other tools that compute losses, for comparison: a quarter of a gigabyte.
 .venv/peers: .venv/all requirements-peers.lock
 	$(INSTALL) requirements-peers.lock

@@ -209,6 +209,24 @@ def import_command(
     return command.run(path, store, given, format, name, text)
 
 
+@app.command("push", rich_help_panel="Import and publish", epilog=EPILOG)
+def push_command(
+    store: Annotated[Path, typer.Argument(help="Store to publish", metavar="STORE")],
+    url: Annotated[str, typer.Argument(help="Data set: hf://datasets/OWNER/NAME", metavar="URL")],
+    public: Annotated[
+        bool, typer.Option("--public", help="Create a public data set instead of a private one")
+    ] = False,
+) -> int:
+    """Publish a store as a data set on the Hub. Rerun the same command to resume.
+
+    python -m ingest push data/demo hf://datasets/OWNER/NAME
+    """
+    from ingest.output.push import push
+
+    print(push(store, url, public))
+    return 0
+
+
 @app.command("plan", rich_help_panel="Score", epilog=EPILOG)
 @takes_run_options(only_plan=True)
 def plan_command(

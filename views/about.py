@@ -83,6 +83,7 @@ def describe(store: Store) -> None:
             f"scored in {manifest.dtype}, attention {manifest.attention}",
             help=WORDS,
         )
+        _tell_origin(store)
         _warn(store)
         follow.describe(store)
         if store.functions_changed:
@@ -93,6 +94,22 @@ def _steps(steps: Sequence[int]) -> str:
     if len(steps) == 1:
         return f"1 checkpoint, step {steps[0]:,}"
     return f"{len(steps):,} checkpoints, steps {steps[0]:,} to {steps[-1]:,}"
+
+
+def _tell_origin(store: Store) -> None:
+    """Of an imported store: from what, and what it cannot have."""
+    imported = store.manifest.imported
+    if imported is None:
+        return
+    st.info(
+        f"Imported from another tool's results ({imported['format']}, {imported['unit']}, "
+        f"{imported['dtype']})."
+    )
+    with st.expander("What is not available"):
+        for name, why in store.manifest.unavailable.items():
+            st.markdown(f"`{name}`: {why}")
+        for note in imported["notes"]:
+            st.markdown(f"Note: {note}")
 
 
 def _warn(store: Store) -> None:

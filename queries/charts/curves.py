@@ -185,9 +185,8 @@ def _hover(
     frame: pd.DataFrame, axis: str, value: str, title: str, color: alt.Color, domain: list[float]
 ) -> list[alt.Chart]:
     """At the step nearest to the pointer: a rule, a point on each line, all values in a tooltip."""
-    name = (
-        f"{theme.HOVER}_{re.sub(r'[^a-z]+', '_', title)}"  # other panels of a stack have their own
-    )
+    # Other panels of a stack have their own.
+    name = f"{theme.HOVER}_{re.sub(r'[^a-z]+', '_', title)}"
     nearest = alt.selection_point(
         name=name, nearest=True, on="pointerover", clear="pointerout", fields=["at"], empty=False
     )
