@@ -17,7 +17,7 @@ from queries.charts import changes
 from queries.report.numbers import MINUS
 from queries.text import DocText, Rank
 from views import answers, state
-from views.widgets import figure, group_panel, reader, region, token_table
+from views.widgets import figure, group_panel, guesses, reader, region, token_table
 from views.widgets.figure import Figure
 from views.widgets.reader import Film, Paint
 
@@ -281,6 +281,7 @@ def show_token(store: Store, shade: Shade, doc: DocText, row: int) -> None:
         for column, (label, meaning) in FACTS.items():
             value = _as_text(facts[column]).replace("`", "'")
             st.markdown(f":gray[{label}]  \n`{value}`", help=meaning, width="content")
+    guesses.show(store, row, shade.steps)
     _trajectory(store, shade, row, token)
 
 
