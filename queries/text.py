@@ -136,7 +136,7 @@ def largest(
     frame = pd.DataFrame({"row": rows, "value": found[rows]})
     lowest, highest = frame.nsmallest(k, "value"), frame.nlargest(k, "value")
     sides = (lowest[lowest["value"] < 0], highest[highest["value"] > 0])
-    low, high = (side.merge(store.context(side["row"], 45, 25), on="row") for side in sides)
+    low, high = (side.merge(store.context(side["row"], 25, 45), on="row") for side in sides)
     return low, high
 
 

@@ -15,9 +15,10 @@ import streamlit as st
 
 import queries
 from queries import Comparison, Mechanism, Positions, Store, text
-from queries.analyses import events as event_analysis
+from queries.analyses import mechanism as mechanism_analysis
 from queries.analyses.base import Result
 from queries.analyses.compare import By
+from queries.analyses.events import spikes as find_spikes
 from queries.analyses.matched import INITIAL_LOSS
 from queries.analyses.registry import ANALYSES
 from queries.analyses.rho_1 import CATEGORIES
@@ -218,7 +219,7 @@ suggested_regions = cached(Store.suggested_regions, "Looking for the largest ris
 zoom = cached(Store.zoom, "Computing every token's change …")
 overlap = cached(queries.overlap, "Comparing the regions …", 64)
 type_changes = cached(queries.type_changes, "Averaging every token type …")
-spikes = cached(event_analysis.spikes, "Detecting spikes …")
+spikes = cached(find_spikes, "Detecting spikes …")
 story = cached(spike_story)
 explain = cached(queries.explain, "Comparing hundreds of groups with all other tokens …")
 
@@ -235,6 +236,7 @@ position_slope = cached(queries.position_slope, "Fitting the loss against the po
 in_context_score = cached(queries.in_context_score, "Comparing positions …")
 ngrams = cached(queries.ngrams, "Comparing with unigrams and bigrams …")
 mechanism = cached(_mechanism, "Reading the probes …")
+event_window = cached(mechanism_analysis.event_window, "Looking for the event …")
 leads = cached(_leads, "Comparing which changes first …")
 report = cached(make_report, "Answering the report's ten questions …", 4)
 

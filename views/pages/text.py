@@ -195,7 +195,8 @@ def _follow_link(docs: pd.DataFrame, store: Store) -> None:
 
 def choose_shade(store: Store) -> Shade | None:
     """Draw the widgets; None and a message if a choice is invalid."""
-    kind = st.segmented_control(
+    how, which = st.columns([2, 5], vertical_alignment="bottom")
+    kind = how.segmented_control(
         "Colour by",
         [LOSS, CHANGE, GROUP],
         default=CHANGE,
@@ -207,7 +208,7 @@ def choose_shade(store: Store) -> Shade | None:
         "between two steps. Group: whether it belongs to a group of tokens.",
     )
     if kind == LOSS:
-        step = st.selectbox(
+        step = which.selectbox(
             "Step",
             store.steps,
             len(store.steps) - 1,
@@ -217,7 +218,8 @@ def choose_shade(store: Store) -> Shade | None:
         )
         return Shade(LOSS, (int(step),))
     rise, _ = answers.suggested_regions(store)
-    steps = region.choose(store, "Change", "region", rise)
+    with which:
+        steps = region.choose(store, "Change", "region", rise)
     if kind == CHANGE:
         return Shade(CHANGE, steps)
     group = group_panel.one(store, "Group", "focus")
@@ -271,18 +273,21 @@ def _legend(shade: Shade, reach: float, members: np.ndarray) -> tuple[list[str],
 
 
 def show_token(store: Store, shade: Shade, doc: DocText, row: int) -> None:
-    """The token's value and its rank, its facts, and its loss over the whole run."""
+    """The token's value and its rank, its loss over the whole run, and its facts."""
     facts = answers.token(store, row)
     token = str(facts["token_str"])
     quoted = visible(token).replace("`", "'")
-    st.subheader(f"The token `{quoted}`")
+    st.markdown(f"##### The token `{quoted}`")
     st.markdown(_value(store, shade, doc, row))
-    with st.container(horizontal=True, gap="medium"):
-        for column, (label, meaning) in FACTS.items():
-            value = _as_text(facts[column]).replace("`", "'")
-            st.markdown(f":gray[{label}]  \n`{value}`", help=meaning, width="content")
     guesses.show(store, row, shade.steps)
     _trajectory(store, shade, row, token)
+    st.markdown(
+        " · ".join(
+            f"{label} `{_as_text(facts[column]).replace('`', chr(39))}`"
+            for column, (label, _) in FACTS.items()
+        ),
+        help="  \n".join(f"**{label}**: {meaning}" for label, meaning in FACTS.values()),
+    )
 
 
 def visible(token: str) -> str:
@@ -359,7 +364,7 @@ def show_search(store: Store) -> None:
         return
     values = store.matrix.column(store.steps[-1])
     first = tuple(int(row) for row in rows[:FOUND])
-    shown = answers.context(store, first)
+    shown = answers.context(store, first, before=25, after=45)
     shown = shown.assign(value=values[shown["row"]])
     more = f"; the first {FOUND} are shown" if len(rows) > FOUND else ""
     st.caption(f"{len(rows):,} places{more}. Select a row to go to its token.")

@@ -209,7 +209,7 @@ def _filtered(shown: Zoom, zoom: Zoom, between: tuple[float, float] | None) -> N
 def _in_text(store: Store, zoom: Zoom) -> pd.DataFrame:
     """The tokens of the three lists in their text: `Store.context`, each once."""
     rows = np.unique(np.concatenate([found["row"].unique() for found in zoom.lists.values()]))
-    return answers.context(store, tuple(int(row) for row in rows))
+    return answers.context(store, tuple(int(row) for row in rows), before=35, after=45)
 
 
 def _trajectories(store: Store, zoom: Zoom, texts: pd.DataFrame) -> list[int]:
