@@ -246,12 +246,19 @@ class Store:
         matrix = self.matrix_of(measure, first, last)
         return changes.zoom(matrix, facts, (first, last), k, seed, measure)
 
-    def narrow(self, found: Zoom, between: tuple[float, float], k: int = 50) -> Zoom:
+    def narrow(
+        self,
+        found: Zoom,
+        between: tuple[float, float],
+        k: int = 50,
+        measure: MeasureName = "loss",
+    ) -> Zoom:
         """The tokens of `found`, a zoom of this store, whose change is between two values (nats).
 
-        Their lists are their own; the histogram is still that of all tokens.
+        `measure` is that of the zoom. Their lists are their own; the histogram is still that of all
+        tokens.
         """
-        return changes.narrowed(self.matrix, found, between, k)
+        return changes.narrowed(self.matrix_of(measure), found, between, k, measure=measure)
 
     def sql(
         self,

@@ -25,6 +25,7 @@ from queries.analyses.matched import INITIAL_LOSS
 from queries.analyses.registry import ANALYSES
 from queries.analyses.rho_1 import CATEGORIES
 from queries.engine import remote
+from queries.engine.measures import MeasureName, measure_of
 from queries.report import Section, sections, spike_story
 from queries.report.pairs import reader
 from queries.report.sentences import distinguishable
@@ -42,13 +43,16 @@ def version_of(path: str) -> tuple[str, ...]:
         return tuple(sorted(remote.listing(path)))
     names = (
         "losses/*.parquet",
+        "predictions/*.parquet",
         "manifest.json",
         "docs.parquet",
         "tokens.parquet",
         "probes.parquet",
     )
     files = sorted(p for name in names for p in Path(path).glob(name))
-    return tuple(f"{p.name} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files)
+    return tuple(
+        f"{p.parent.name}/{p.name} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files
+    )
 
 
 # The newest state of each store that is still in use.
@@ -117,9 +121,12 @@ def cached(
     return ask
 
 
-def _trajectory(store: Store, clause: str, smooth: float | None = None) -> pd.DataFrame:
+def _trajectory(
+    store: Store, clause: str, smooth: float | None = None, measure: MeasureName = "loss"
+) -> pd.DataFrame:
     """`Store.trajectories` of one group, without the column token_group."""
-    return store.trajectories({"": clause}, smooth).drop(columns="token_group")
+    found = store.trajectories({"": clause}, smooth, measure=measure)
+    return found.drop(columns="token_group")
 
 
 def _matchable(store: Store) -> list[str]:
@@ -127,13 +134,13 @@ def _matchable(store: Store) -> list[str]:
     return [INITIAL_LOSS, *(c for c in store.token_columns if c not in IDENTITIES)]
 
 
-def _positions(store: Store, where: str) -> Positions:
+def _positions(store: Store, where: str, measure: MeasureName = "loss") -> Positions:
     """`queries.positions`, with less_mean: minus the mean of all positions at the step."""
-    found = queries.positions(store, where=where)
-    frame = found.frame
-    sums = (frame["mean_loss"] * frame["n_tokens"]).groupby(frame["checkpoint"]).sum()
+    found = queries.positions(store, where=where, measure=measure)
+    frame, mean = found.frame, found.frame[measure_of(measure).mean]
+    sums = (mean * frame["n_tokens"]).groupby(frame["checkpoint"]).sum()
     n_tokens = frame.drop_duplicates("first_position")["n_tokens"].sum()
-    less_mean = frame["mean_loss"] - frame["checkpoint"].map(sums / n_tokens)
+    less_mean = mean - frame["checkpoint"].map(sums / n_tokens)
     return replace(found, frame=frame.assign(less_mean=less_mean))
 
 
@@ -214,6 +221,7 @@ context = cached(Store.context, entries=64)
 
 # Trajectories.
 trajectory = cached(_trajectory, "Averaging the group's losses …", 64)
+predicted = cached(Store.predicted, entries=64)
 difference = cached(Store.difference, "Comparing the groups …", 64)
 ratio = cached(Store.ratio, "Comparing the groups …", 64)
 verdict = cached(_verdict, entries=128)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from queries.charts import curves, heat_map, theme
 from queries.charts.theme import BLUE, GREY, ORANGE
+from queries.engine.measures import MEASURES, MeasureName
 from queries.stats.cluster_number import DEPTH, FLOOR
 
 UPPER, LOWER = 300, 200
@@ -318,9 +319,10 @@ def rho_1(summary: pd.DataFrame) -> alt.Chart:
     return theme.finish(drawn, UPPER, "Fitted lines of Rho-1's four categories")
 
 
-def positions(losses: pd.DataFrame) -> alt.Chart:
-    """`heat_map.loss_by_position`, coloured by the mean loss."""
-    return heat_map.loss_by_position(losses)
+def positions(frame: pd.DataFrame, measure: MeasureName = "loss") -> alt.Chart:
+    """`heat_map.loss_by_position`, coloured by the mean of the measure."""
+    mean = MEASURES[measure].mean
+    return heat_map.loss_by_position(frame, value=mean, measure=measure)
 
 
 def ngrams(frame: pd.DataFrame) -> alt.VConcatChart:

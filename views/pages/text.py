@@ -17,7 +17,7 @@ from queries.charts import changes
 from queries.report.numbers import MINUS
 from queries.text import DocText, Rank
 from views import answers, state
-from views.widgets import figure, group_panel, reader, region, token_table
+from views.widgets import figure, group_panel, guesses, reader, region, token_table
 from views.widgets.figure import Figure
 from views.widgets.reader import Film, Paint
 
@@ -279,6 +279,7 @@ def show_token(store: Store, shade: Shade, doc: DocText, row: int) -> None:
     quoted = visible(token).replace("`", "'")
     st.markdown(f"##### The token `{quoted}`")
     st.markdown(_value(store, shade, doc, row))
+    guesses.show(store, row, shade.steps)
     _trajectory(store, shade, row, token)
     st.markdown(
         " · ".join(

@@ -25,7 +25,7 @@ from queries.stats.two_way import Claim
 from views import answers, state
 from views.selected_groups import SelectedGroup
 from views.state import Region
-from views.widgets import figure, group_panel, region, token_table
+from views.widgets import figure, group_panel, guesses, region, token_table
 from views.widgets.figure import Figure
 
 AROUND, WHOLE = "around the region", "whole run"
@@ -274,6 +274,7 @@ def _occurrence_list(
     shown["losses"] = token_table.sparklines(store, shown["row"].to_numpy(), steps)
     row = token_table.show(shown, "change", "change (nats)", f"{name}_table")
     if row is not None:
+        guesses.show(store, row, (zoom.first, zoom.last))
         _offer_text(row, zoom)
     _offer(Rows(rows), f"{title}, {zoom.first:,} to {zoom.last:,}")
 
