@@ -112,7 +112,7 @@ def _why_none(store: Store) -> str:
 
 def _findings(leads: pd.DataFrame) -> None:
     for lead in leads.to_dict("records"):
-        st.markdown(f"- **{_title(lead['probe'])}**: {_sentence(lead)}")
+        st.markdown(f"- **{_title(lead['probe'])}**: {sentence_of(lead)}")
     st.caption(
         "A score says where a head looks, and a lead says that something came first in this one "
         "run: neither proves a cause. If a curve changes more than once, restrict the window to "
@@ -120,7 +120,7 @@ def _findings(leads: pd.DataFrame) -> None:
     )
 
 
-def _sentence(lead: dict[Any, Any]) -> str:
+def sentence_of(lead: dict[Any, Any]) -> str:
     """Which changes first, with the half-way points if there are any."""
     reason = lead["verdict"].removeprefix("cannot tell: ")
     if pd.isna(lead["lead"]):

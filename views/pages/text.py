@@ -340,6 +340,7 @@ def _trajectory(store: Store, shade: Shade, row: int, token: str) -> None:
             f"The token's loss: {losses}.",
         ),
         "token",
+        narrow=True,
     )
 
 

@@ -192,6 +192,8 @@ def _histogram(store: Store, zoom: Zoom, where: str) -> tuple[float, float] | No
         ),
         "histogram",
         brush="low",
+        same=(answers.key(store), zoom.first, zoom.last, where),
+        narrow=True,
     )
     return (float(f"{brushed[0]:.4g}"), float(f"{brushed[-1]:.4g}")) if brushed else None
 
@@ -247,6 +249,7 @@ def _trajectories(store: Store, zoom: Zoom, texts: pd.DataFrame) -> list[int]:
             "the nearest line shows its token in its text.",
         ),
         "token_trajectories",
+        narrow=True,
     )
     return steps
 

@@ -95,17 +95,21 @@ def show(
     brush: str | None = None,
     legend: bool = True,
     same: Hashable = None,
+    narrow: bool = False,
 ) -> list[float] | None:
     """Draw the chart, its caption and its downloads.
 
     `brush` names a field that the chart's brush selects; returns the ends of what is brushed.
     Without `legend` the page has its own, such as the rail; files keep the chart's. A chart that
-    has been drawn with an equal `same` is not made again.
+    has been drawn with an equal `same` is not made again. In a `narrow` column the downloads stand
+    below the caption.
     """
     # By key, as a fragment draws its figures again without the rest of the page.
     st.session_state.setdefault(FIGURES, {})[key] = figure
     brushed = _draw(figure, key, brush, legend, same)
-    caption, downloads = st.columns([3, 1.2], vertical_alignment="top")
+    wide = [3, 1.2] if not narrow else [1]
+    caption, *rest = st.columns(wide, vertical_alignment="top")
+    downloads = rest[0] if rest else caption
     caption.caption(figure.caption or " ")
     with (
         downloads.container(horizontal=True, horizontal_alignment="right"),

@@ -282,7 +282,7 @@ function listen(root, text, state) {
   const placeOf = (event) => state.spans.indexOf(event.target.closest(".token"))
   text.onmouseover = (event) => show(root, tip, state, placeOf(event))
   text.onmouseleave = () => (tip.hidden = true)
-  text.onscroll = () => (tip.hidden = true)
+  text.onscroll = () => scrolled(root, text, tip, state)
   if (!root.dataset.listening) {
     root.dataset.listening = "yes" // focusout has no property to assign, so it is added once
     root.addEventListener("focusout", () => (tip.hidden = true))
@@ -304,6 +304,15 @@ function listen(root, text, state) {
     }
     event.preventDefault()
   }
+}
+
+// Keys scroll the text, too: the tip follows the token that has the focus while it can be seen.
+function scrolled(root, text, tip, state) {
+  const token = text.querySelector(".token:focus")
+  const outer = text.getBoundingClientRect()
+  const inner = token?.getBoundingClientRect()
+  if (tip.hidden || !token || inner.top < outer.top || inner.bottom > outer.bottom) tip.hidden = true
+  else show(root, tip, state, state.spans.indexOf(token))
 }
 
 // The token to which a key moves; null for other keys.
