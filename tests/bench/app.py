@@ -4,8 +4,8 @@ Headless Chromium and a server of its own. Medians in seconds: loading a page, f
 address to its last chart; changing a group, from the last click to the redrawn chart; brushing
 Zoom's histogram, from the release of the mouse to the end of the script; and, for a store that was
 built here, following it, from a new checkpoint on disk to the redrawn charts, with the processor
-time of the server. And the frames a second of Text's step slider. Each page is loaded once before it
-is measured, which also builds the store's matrix.
+time of the server. And the frames a second of Text's step slider. Each page is loaded once before
+it is measured, which also builds the store's matrix.
 """
 
 import argparse
