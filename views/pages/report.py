@@ -103,7 +103,8 @@ def drawn(section: Section) -> DrawnSection:
 
 def _contents(place: DeltaGenerator, shown: list[DrawnSection], done: bool) -> None:
     """Links to the sections."""
-    links = [f"[{one.section.title}](#{one.section.key})" for one in shown]
+    sections = [one.section for one in shown if not one.section.is_empty]
+    links = [f"[{section.title}](#{section.key})" for section in sections]
     if done:
         links.append(f"[{MISSING}](#missing)")
     place.markdown("**Contents**\n\n" + "\n".join(f"- {link}" for link in links))
@@ -113,7 +114,7 @@ def _section(shown: DrawnSection) -> None:
     section = shown.section
     if section.is_empty:
         st.html(f'<span id="{section.key}"></span>')
-        st.markdown(f"**{section.title}** {' '.join(section.seen)}")
+        st.markdown(f"**{section.figures}.** {' '.join(section.seen)}")
         return
     st.subheader(section.title, anchor=section.key, divider="gray")
     st.markdown(f"*{section.question}*")
