@@ -66,7 +66,8 @@ class Overhead:
 
     def __str__(self) -> str:
         return (
-            f"recording {self.n_recorded} checkpoints took {self.seconds:,.1f} s, "
+            f"recording {self.n_recorded} checkpoint{'' if self.n_recorded == 1 else 's'} took "
+            f"{self.seconds:,.1f} s, "
             f"{self.share:.1%} of the training time"
         )
 

@@ -105,7 +105,8 @@ def _smallest_rise(store: Store) -> float:
 
 def _without_events(store: Store) -> SelectedRegion:
     few = (
-        f"{count(len(store.steps), 'checkpoint')} are too few to separate a spike from noise "
+        f"{count(len(store.steps), 'checkpoint is', 'checkpoints are')} too few to separate a "
+        "spike from noise "
         f"({FEWEST} are needed)."
     )
     return _largest_rise(store, few, None)

@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from queries import Store
 from queries.report import Section, of_sections, to_html
+from queries.report.numbers import count
 from views import answers
 from views.answers import ReportSections
 from views.widgets import figure
@@ -82,7 +83,7 @@ def _each(found: ReportSections, waiting: DeltaGenerator) -> Iterator[DrawnSecti
     for at, one in enumerate(found, 1):
         yield one
         waiting.info(
-            f"{at} section{'' if at == 1 else 's'} computed; computing the next …",
+            f"{count(at, 'section')} computed; computing the next …",
             icon=":material/hourglass_top:",
         )
     waiting.empty()
