@@ -1,6 +1,6 @@
 """A store's losses for other tools: a frame or array in memory, or files.
 
-Every file is written beside its name and renamed, so that it is whole or absent. A matrix comes
+Every file is written under another name and renamed, so that it is whole or absent. A matrix comes
 with its token table, whose row r is the matrix's row r.
 """
 
@@ -45,7 +45,7 @@ def export(store: "Store", to: Path, where: str = "true", overwrite: bool = Fals
 
     .parquet: a row per checkpoint and token, the columns of the store's loss files and `source`.
     .npy: float32 (tokens, checkpoints), in nats, with NAME-tokens.parquet and
-    NAME-checkpoints.parquet beside it. .zarr: a group with `loss` (token, checkpoint),
+    NAME-checkpoints.parquet next to it. .zarr: a group with `loss` (token, checkpoint),
     `checkpoint` and the columns of the tokens, which xarray opens (needs the package zarr).
     Returns file, content, bytes. Raises QueryError, GroupError.
     """
