@@ -79,8 +79,9 @@ bench: .venv/all  ## our queries compared with other ways, on a store of size BE
 bench-app: .venv/all  ## the app's response times in a browser (needs Chromium)
 	$(BIN)/python -m tests.bench.app --size $(BENCH)
 
-bench-ingest: .venv/all  ## our scoring compared with other ways (lm-evaluation-harness if installed)
+bench-ingest: .venv/all  ## our scoring compared with other ways, and the speed and memory of imports
 	$(BIN)/python -m tests.bench.ingest --size $(BENCH)
+	$(BIN)/python -m tests.bench.imports --size $(BENCH)
 
 bench-gpu: .venv/all  ## scoring at each precision next to a bare loop, and runs from disk to Parquet
 	$(BIN)/python -m tests.bench.gpu --size $(BENCH)

@@ -1,4 +1,4 @@
-"""The command line of ingest: `python -m ingest run | plan | verify | compare | ngrams | demo`.
+"""The command line of ingest: `python -m ingest run | import | plan | verify | compare | …`.
 
 Torch takes seconds to import, so commands import what they need when they are called.
 """
@@ -126,6 +126,87 @@ def run_command(
         reports[Path(str(each)).name] = report
     print_shared(reports)
     return status
+
+
+@app.command("import", rich_help_panel="Import and publish", epilog=EPILOG)
+def import_command(
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            help="File or folder of per-token results", metavar="PATH", show_default=False
+        ),
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option(help="Folder to write; it must not exist", metavar="DIR")
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(help="Format, if it is not recognised; see --formats", metavar="NAME"),
+    ] = None,
+    map: Annotated[
+        str | None,
+        typer.Option(help="Names of columns: loss=nll,doc=seq_idx", metavar="OURS=THEIRS,…"),
+    ] = None,
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the numbers: nats, bits or log10 (all of -log p), logprob (ln p), probability",
+            metavar="UNIT",
+        ),
+    ] = None,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of tokens, for losses that are published without them", metavar="FILE"
+        ),
+    ] = None,
+    checkpoints: Annotated[
+        str | None,
+        typer.Option(
+            help="Steps of a matrix's columns (0,100,… or a file of them), or the one of a file "
+            "that does not say its own",
+            metavar="STEPS",
+        ),
+    ] = None,
+    array: Annotated[
+        str | None, typer.Option(help="Array in an .npz or .pt file", metavar="NAME")
+    ] = None,
+    pieces: Annotated[
+        str | None,
+        typer.Option(
+            help="How tokens are written: plain, byte-level (Ġthe), sentencepiece (▁the) or words",
+            metavar="KIND",
+        ),
+    ] = None,
+    rank_from: Annotated[
+        int | None,
+        typer.Option(help="Rank of the most likely token: 0 or 1", min=0, max=1, metavar="N"),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model, for people", metavar="NAME")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Name of the text, for people", metavar="NAME")
+    ] = None,
+    sniff: Annotated[
+        bool, typer.Option("--sniff", help="Only say which format it is, and why")
+    ] = False,
+    formats: Annotated[bool, typer.Option("--formats", help="Only list the formats")] = False,
+) -> int:
+    """Import per-token results of another tool as a store.
+
+    python -m ingest import losses.parquet --store build/theirs
+    """
+    from ingest.imports import command
+
+    if formats:
+        return command.list_formats()
+    if path is None:
+        raise typer.BadParameter("PATH is missing: name the file or folder to import")
+    given = command.options(map, unit, tokens, checkpoints, array, pieces, rank_from)
+    if sniff:
+        return command.sniff(path, given, format)
+    return command.run(path, store, given, format, name, text)
 
 
 @app.command("plan", rich_help_panel="Score", epilog=EPILOG)

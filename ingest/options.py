@@ -247,6 +247,13 @@ class RunOptions:
         "head",
         only_run=True,
     )
+    predictions: bool = _option(
+        False,
+        OUTPUT,
+        "Also record the model's prediction of every token: the token's rank, the entropy, and the "
+        "first guess with its loss. Decided when a store is created",
+        recorded=True,
+    )
     shard: Shard | None = _option(  # noqa: RUF009
         None,
         SCALE,

@@ -244,7 +244,7 @@ def run_trial(source: str | Path, text: str | Path, options: RunOptions) -> Tria
     prepared = prepare(opened, text, options)
     device = options.device or best_device()
     model, speed = _scoring_model(opened, prepared, options, device)
-    size = _bytes_per_token(prepared.corpus, model)
+    size = _bytes_per_token(prepared.corpus, model, options)
     return Trial(prepared.corpus.n_tokens, size, speed, device, prepared.manifest.attention)
 
 
@@ -316,26 +316,24 @@ def _speed(model: "PreTrainedModel", corpus: "Corpus", options: RunOptions) -> f
 
 def _scored_in_time(model: "PreTrainedModel", windows: "DeviceWindows", options: RunOptions) -> int:
     """How many tokens were scored in some seconds."""
-    import torch
-
-    from ingest.model.kernel import score
+    from ingest.model.kernel import score, unscored
     from ingest.model.memory import Budget
 
-    losses = torch.empty(windows.n_rows, device=model.device)
+    scores = unscored(windows, options.predictions)
     started, scored = time.perf_counter(), 0
-    for n_rows in score(model, windows, losses, Budget(options.batch_tokens), options.precision):
+    for n_rows in score(model, windows, scores, Budget(options.batch_tokens), options.precision):
         scored += n_rows
         if time.perf_counter() - started > _SECONDS:
             break
-    losses[:1].cpu()  # waits for the device
+    scores[0, :1].cpu()  # waits for the device
     return scored
 
 
-def _bytes_per_token(corpus: "Corpus", model: "PreTrainedModel") -> float:
+def _bytes_per_token(corpus: "Corpus", model: "PreTrainedModel", options: RunOptions) -> float:
     """From the first rows of the text. Losses are noise, which does not compress."""
     from ingest.output.outcomes import Outcome
     from ingest.output.tables import ROW_GROUP
-    from ingest.output.writer import write_losses
+    from ingest.output.writer import write_losses, write_predictions
 
     tokens = corpus.tokens.slice(0, ROW_GROUP)
     noise = np.random.default_rng(0).gamma(2.0, 1.5, tokens.num_rows).astype(np.float32)
@@ -345,4 +343,10 @@ def _bytes_per_token(corpus: "Corpus", model: "PreTrainedModel") -> float:
         samples = tuple((n, hashlib.sha256(n.encode()).hexdigest()[:16]) for n in names)
         outcome = Outcome(Checkpoint(1, "trial", Path(folder), 1, tensor_samples=samples))
         write_losses(layout, outcome, tokens, noise)
-        return layout.loss_file(1).stat().st_size / len(noise)
+        size = layout.loss_file(1).stat().st_size
+        if options.predictions:
+            rank = np.floor(noise * 3) % model.config.get_text_config().vocab_size
+            scores, texts = np.stack([rank, noise, rank, noise]), tokens["token_str"]
+            write_predictions(layout, outcome, tokens, scores, texts.combine_chunks())
+            size += layout.prediction_file(1).stat().st_size
+        return size / len(noise)

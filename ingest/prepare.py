@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
+import pyarrow as pa
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from ingest.errors import IngestError
@@ -20,7 +21,7 @@ from ingest.sources.source import Source
 from ingest.text.chat import writes_bos
 from ingest.text.corpus import Convention, Corpus, build_corpus
 from ingest.text.documents import Text, open_text
-from ingest.text.tokenizer import bos_id, load_tokenizer, tokenizer_sha256
+from ingest.text.tokenizer import bos_id, load_tokenizer, tokenizer_sha256, vocabulary
 from store import schema
 from store.manifest import Manifest
 
@@ -29,13 +30,17 @@ LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "pyarrow")
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """The selected checkpoints, the tokenized text, the store's manifest, and what to probe."""
+    """The selected checkpoints, the tokenized text, the store's manifest, and what to probe.
+
+    `vocabulary`, if predictions are wanted: the text of each token type, NULL if it has none.
+    """
 
     checkpoints: list[Checkpoint]
     corpus: Corpus
     manifest: Manifest
     repeats: Repeats | None = None
     tokenizer_check: TokenizerCheck | None = None
+    vocabulary: pa.Array | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,10 @@ def _prepare(
         _refuse_small_vocabulary(corpus, each.config.get_text_config().vocab_size)
         manifest = _manifest(each, corpus, opened, own)
         check = _tokenizer_check(each, corpus, own)
-        prepared.append(PreparedRun(each.checkpoints, corpus, manifest, _repeats(each, own), check))
+        texts = _vocabulary(each, own)
+        prepared.append(
+            PreparedRun(each.checkpoints, corpus, manifest, _repeats(each, own), check, texts)
+        )
     return prepared
 
 
@@ -234,6 +242,13 @@ def _repeats(described: _DescribedSource, options: RunOptions) -> Repeats | None
         return None
     n_types = described.config.get_text_config().vocab_size
     return random_repeats(described.tokenizer, n_types, described.convention)
+
+
+def _vocabulary(described: _DescribedSource, options: RunOptions) -> pa.Array | None:
+    if not options.predictions:
+        return None
+    n_types = described.config.get_text_config().vocab_size
+    return pa.array(vocabulary(described.tokenizer, n_types), pa.string())
 
 
 def _tokenizer_check(

@@ -53,10 +53,10 @@ def score_on_ray(
         tqdm(total=len(todo), unit="checkpoint", disable=not todo) as progress,
         background_task("write") as writing,
     ):
-        for outcome, losses in _Pool(prepared, source, options, todo).results():
-            if losses is None:
+        for outcome, scores in _Pool(prepared, source, options, todo).results():
+            if scores is None:
                 progress.write(f"failed: {outcome.error}")
-            writing.start(write_task(layout, tokens, outcome, losses, record))
+            writing.start(write_task(layout, prepared, tokens, outcome, scores, record))
             progress.update()
             yield outcome
 

@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow.parquet as pq
-import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.trainer_callback import TrainerCallback, TrainerControl, TrainerState
@@ -24,10 +23,11 @@ from transformers.training_args import TrainingArguments
 
 from ingest.errors import IngestError
 from ingest.model.batches import DeviceWindows
-from ingest.model.kernel import looks_ahead, score
+from ingest.model.kernel import looks_ahead, score, unscored
 from ingest.model.memory import Budget
 from ingest.model.ranks import n_ranks, on_all_ranks, rank
 from ingest.model.snapshots import model_digest
+from ingest.model.softmax import SCORES
 from ingest.model.training_model import undisturbed, unwrapped
 from ingest.options import RunOptions
 from ingest.output.locks import writer_lock
@@ -40,7 +40,7 @@ from ingest.output.outcomes import (
     write_outcomes,
 )
 from ingest.output.tables import read_table
-from ingest.output.writer import open_store, write_losses
+from ingest.output.writer import open_store, write_scores
 from ingest.prepare import PreparedRun, prepare_recording
 from ingest.sources.revisions import Checkpoint
 from store import schema
@@ -75,9 +75,10 @@ class Recorder:
     """Writes the losses of a model in training into a store, one checkpoint per `record`.
 
     `text`, `tokenizer` and `context_length` are as in `ingest run`, and so are the `options`, of
-    which those of the text, `name`, `precision` and `batch_tokens` are used. `notice` is called
-    with a sentence about anything unusual. A store with another text, or of a
-    model of another class or with other shapes, is refused.
+    which those of the text, `name`, `precision` and `batch_tokens` are used. With `predictions`,
+    the model's prediction of every token is recorded, too. `notice` is called with a sentence about
+    anything unusual. A store with another text, or of a model of another class or with other
+    shapes, is refused.
 
     Among several processes (torch.distributed), all must make the same calls, with equal weights.
     """
@@ -89,6 +90,7 @@ class Recorder:
         tokenizer: PreTrainedTokenizerBase,
         context_length: int,
         *,
+        predictions: bool = False,
         options: RunOptions | None = None,
         notice: Callable[[str], None] = warnings.warn,
     ) -> None:
@@ -100,7 +102,12 @@ class Recorder:
                 "such as AutoTokenizer.from_pretrained gives"
             )
         self._layout, self._text, self._tokenizer = Layout(Path(store)), text, tokenizer
-        self._options = replace(options or RunOptions(), context_length=context_length)
+        options = options or RunOptions()
+        self._options = replace(
+            options,
+            context_length=context_length,
+            predictions=predictions or options.predictions,
+        )
         self._notice = notice
         self._budget = Budget(self._options.batch_tokens, notice)
         self._prepared: PreparedRun | None = None
@@ -139,15 +146,15 @@ class Recorder:
             checkpoint = _checkpoint(self._layout.root, step, tokens_seen)
             standing = unwrapped(model)
             with undisturbed(standing):
-                losses = self._losses(standing)
+                scores = self._scores(standing)
             seconds = round(time.perf_counter() - began, 3)
-            outcome = Outcome(checkpoint, n_tokens=len(losses), seconds=seconds)
-            on_all_ranks(lambda: self._write(outcome, losses) if rank() == 0 else None)
+            outcome = Outcome(checkpoint, n_tokens=scores.shape[1], seconds=seconds)
+            on_all_ranks(lambda: self._write(outcome, scores) if rank() == 0 else None)
             self._n_recorded += 1
 
     def has(self, step: int) -> bool:
-        """Are the losses of this step in the store?"""
-        return on_all_ranks(lambda: step in self._layout.scored())[0]
+        """Is this step in the store?"""
+        return on_all_ranks(lambda: self._is_whole(step))[0]
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
@@ -174,29 +181,29 @@ class Recorder:
                 known_outcomes(self._layout, found)
         self._prepared = prepared
 
-    def _losses(self, model: PreTrainedModel) -> np.ndarray:
-        """Losses float32 (tokens,) on every rank, of which each scores every n-th window."""
-        parts = on_all_ranks(partial(self._share_of_losses, model))
+    def _scores(self, model: PreTrainedModel) -> np.ndarray:
+        """Scores float32 (1 or 5, tokens) on every rank; each scores every n-th window."""
+        parts = on_all_ranks(partial(self._share_of_scores, model))
         assert self._prepared is not None
         corpus = self._prepared.corpus
         counts = np.array([len(w) for w in corpus.windows]) - corpus.first
         rank_of_row = np.repeat(np.arange(len(counts)) % len(parts), counts)
-        losses = np.empty(len(rank_of_row), dtype=np.float32)
+        scores = np.empty((len(parts[0]), len(rank_of_row)), dtype=np.float32)
         for number, part in enumerate(parts):
-            losses[rank_of_row == number] = part
-        return losses
+            scores[:, rank_of_row == number] = part
+        return scores
 
-    def _share_of_losses(self, model: PreTrainedModel) -> np.ndarray:
+    def _share_of_scores(self, model: PreTrainedModel) -> np.ndarray:
         before = None if self._unchanged_by_use else model_digest(model)
         self._open(model)
         assert self._prepared is not None
         corpus, share = self._prepared.corpus, slice(rank(), None, n_ranks())
         if not corpus.windows[share]:
-            return np.empty(0, dtype=np.float32)
+            return np.empty((len(SCORES) if self._options.predictions else 1, 0), dtype=np.float32)
         if self._windows is None or self._windows.device != model.device:
             self._windows = DeviceWindows(corpus.windows[share], model.device, corpus.first[share])
-        losses = torch.full((self._windows.n_rows,), torch.nan, device=model.device)
-        for _ in score(model, self._windows, losses, self._budget, self._options.precision):
+        scores = unscored(self._windows, self._options.predictions)
+        for _ in score(model, self._windows, scores, self._budget, self._options.precision):
             pass
         if before is not None and before != model_digest(model):
             raise IngestError(
@@ -205,18 +212,19 @@ class Recorder:
                 "checkpoints with `python -m ingest run`"
             )
         self._unchanged_by_use = True
-        return self._windows.in_row_order(losses)
+        return self._windows.in_row_order(scores)
 
-    def _write(self, outcome: Outcome, losses: np.ndarray) -> None:
-        """Add the losses to the store, unless it has the same ones for this step already.
+    def _write(self, outcome: Outcome, scores: np.ndarray) -> None:
+        """Add the scores to the store, unless it has the same ones for this step already.
 
         A loss file is whole at any moment. Its row in checkpoints.parquet is removed before the
         file is replaced, so that a killed process leaves none that describes other losses.
         """
-        checkpoint, step = outcome.checkpoint, outcome.checkpoint.checkpoint
+        assert self._prepared is not None
+        checkpoint, step, losses = outcome.checkpoint, outcome.checkpoint.checkpoint, scores[0]
         with writer_lock(self._layout):
             known = read_outcomes(self._layout)
-            found = known.get(step) if step in self._layout.scored() else None
+            found = known.get(step) if self._is_whole(step) else None
             if problem := _not_finite(step, losses):
                 kept = "; the losses that were recorded for this step before are kept"
                 self._notice(problem + kept if found else problem)
@@ -228,9 +236,13 @@ class Recorder:
                 write_outcomes(self._layout, (o for n, o in known.items() if n != step))
                 outcome = replace(outcome, **summarize(losses))
                 tokens = pq.read_table(self._layout.tokens, columns=schema.REPEATED)
-                write_losses(self._layout, outcome, tokens, losses)
+                write_scores(self._layout, outcome, tokens, scores, self._prepared.vocabulary)
             if outcome != found:
                 write_outcomes(self._layout, (known | {step: outcome}).values())
+
+    def _is_whole(self, step: int) -> bool:
+        lacks = self._options.predictions and step not in self._layout.predicted()
+        return step in self._layout.scored() and not lacks
 
     def _differs(self, step: int, losses: np.ndarray) -> bool:
         before = read_table(self._layout.loss_file(step))["loss"].to_numpy()

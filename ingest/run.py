@@ -80,7 +80,7 @@ def fill(source: Source, prepared: PreparedRun, store: str | Path, options: RunO
     share = shard.share(prepared.checkpoints) if shard else prepared.checkpoints
     with local_store(store, shard) as (layout, mirror), writer_lock(layout, shard):
         known = _open(layout, mirror, prepared, share if shard else None)
-        done = layout.scored()
+        done = _done(layout, options)
         todo = [c for c in share if c.checkpoint not in done]
         moved = [c for c in share if c.checkpoint in done and _moved(known[c.checkpoint], c)]
         source.tidy(todo[: options.prefetch])
@@ -110,6 +110,12 @@ def _open(
     return known
 
 
+def _done(layout: Layout, options: RunOptions) -> set[int]:
+    """Checkpoints that lack no file."""
+    done = set(layout.scored())
+    return done & set(layout.predicted()) if options.predictions else done
+
+
 def _moved(outcome: Outcome, now: Checkpoint) -> bool:
     """Checkpoints in folders have no commits."""
     before = outcome.checkpoint.commit
@@ -126,7 +132,8 @@ def _recorder(
         number = outcome.checkpoint.checkpoint
         known[number] = outcome
         if not outcome.error:
-            mirror.send([layout.loss_file(number)])
+            files = (layout.prediction_file(number), layout.loss_file(number))
+            mirror.send(path for path in files if path.exists())
         with files_lock(layout):
             if share is not None:
                 mirror.fetch_outcomes()

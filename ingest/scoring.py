@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 
 from ingest.errors import CheckpointError, first_line
 from ingest.model.batches import DeviceWindows
-from ingest.model.kernel import looks_ahead, score
+from ingest.model.kernel import looks_ahead, score, unscored
 from ingest.model.memory import Budget, is_out_of_memory
 from ingest.model.resident_model import ResidentModel
 from ingest.model.tokenizer_check import TokenizerCheck
@@ -38,7 +38,8 @@ from store.layout import Layout
 
 Record = Callable[[Outcome], None]
 Scored = tuple[Outcome, np.ndarray | None]
-"""An outcome and its losses float32 (tokens,); or an outcome with an error, and None."""
+"""An outcome and its scores float32 (1 or 5, tokens), of which the first are the losses (see
+`ingest.model.softmax`); or an outcome with an error, and None."""
 
 
 def score_checkpoints(
@@ -69,23 +70,28 @@ def score_checkpoints(
         pinned = is_asynchronous(options.device or best_device())
         for fetched in fetch_ahead(source, todo, options.prefetch, pinned):
             progress.set_description(fetched.checkpoint.revision)
-            outcome, losses = scorer.score(fetched)
-            if losses is None:
+            outcome, scores = scorer.score(fetched)
+            if scores is None:
                 total -= prepared.corpus.n_tokens
                 progress.total = total
                 progress.write(f"failed: {outcome.error}")
-            writing.start(write_task(layout, tokens, outcome, losses, record))
+            writing.start(write_task(layout, prepared, tokens, outcome, scores, record))
             yield outcome
 
 
 def write_task(
-    layout: Layout, tokens: pa.Table, outcome: Outcome, losses: np.ndarray | None, record: Record
+    layout: Layout,
+    prepared: PreparedRun,
+    tokens: pa.Table,
+    outcome: Outcome,
+    scores: np.ndarray | None,
+    record: Record,
 ) -> Callable[[], None]:
-    """A function that writes the loss file, if there are losses, and then records the outcome."""
+    """A function that writes the checkpoint's files, if it has scores, and records the outcome."""
 
     def write() -> None:
-        if losses is not None:
-            writer.write_losses(layout, outcome, tokens, losses)
+        if scores is not None:
+            writer.write_scores(layout, outcome, tokens, scores, prepared.vocabulary)
         record(outcome)
 
     return write
@@ -147,6 +153,7 @@ class Scorer:
         self._tokenizer = tokenizer
         self._budget = Budget(options.batch_tokens, progress.write)
         self._precision, self._compiled = options.precision, options.compile
+        self._predictions = options.predictions
         self._corpus, self._progress = corpus, progress
         self._windows: DeviceWindows | None = None
         self._check, self._probes = check, probes
@@ -163,8 +170,8 @@ class Scorer:
             with self._blamed_on(checkpoint):
                 model = self._model.load(fetched)
                 _refuse_looking_ahead(checkpoint, model, self._corpus)
-            losses = self._losses(checkpoint, model)
-            _refuse_not_finite(checkpoint, model, losses)
+            scores = self._scores(checkpoint, model)
+            _refuse_not_finite(checkpoint, model, scores[0])
             if self._probes and fetched.weights_sha256:
                 self._probes.take(checkpoint.checkpoint, fetched.weights_sha256, model)
         except CheckpointError as error:
@@ -172,19 +179,19 @@ class Scorer:
             return Outcome(checkpoint, error=str(error)), None
         outcome = Outcome(checkpoint, fetched.weights_sha256, self._corpus.n_tokens)
         seconds = round(time.perf_counter() - started, 3)
-        return replace(outcome, seconds=seconds, **summarize(losses)), losses
+        return replace(outcome, seconds=seconds, **summarize(scores[0])), scores
 
-    def _losses(self, checkpoint: Checkpoint, model: PreTrainedModel) -> np.ndarray:
-        """Losses float32 (tokens,). They leave an accelerator in one copy, at the end."""
+    def _scores(self, checkpoint: Checkpoint, model: PreTrainedModel) -> np.ndarray:
+        """Scores float32 (1 or 5, tokens). They leave an accelerator in one copy, at the end."""
         with self._blamed_on(checkpoint):
             windows = self._windows_on(model.device)
-            losses = torch.full((windows.n_rows,), torch.nan, device=model.device)
-        batches = score(model, windows, losses, self._budget, self._precision, self._compiled)
+            scores = unscored(windows, self._predictions)
+        batches = score(model, windows, scores, self._budget, self._precision, self._compiled)
         while True:
             with self._blamed_on(checkpoint):
                 n_rows = next(batches, None)
                 if n_rows is None:
-                    return windows.in_row_order(losses)
+                    return windows.in_row_order(scores)
             self._progress.update(n_rows)
             self._check()
 

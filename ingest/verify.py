@@ -21,6 +21,8 @@ from store.files import leftovers
 from store.layout import Layout
 from store.manifest import Manifest
 
+ENTROPY_BOUND = np.log(2**31)  # nats, of more token types than a token_id can number
+ROUNDING = 1e-3  # nats; as `ingest compare` accepts between two stores
 HIGHEST_SCORE = 1.01  # attention weights sum to 1 up to rounding, which is coarse in bfloat16
 
 
@@ -42,6 +44,7 @@ def verify(root: Path) -> list[str]:
     for checkpoint, path in layout.scored().items():
         found = _loss_problems(path, checkpoint, tokens, outcomes.get(checkpoint))
         problems += [f"{path.name}: {p}" for p in found]
+    problems += _prediction_problems(layout, manifest, tokens)
     weights = {n: o["weights_sha256"] for n, o in outcomes.items() if not o["error"]}
     problems += _probe_problems(layout, weights)
     return [*problems, *_feature_problems(layout, manifest)]
@@ -84,7 +87,8 @@ def _text_problems(manifest: Manifest, tokens: pa.Table, docs: pa.Table) -> Iter
 
 
 def _file_problems(layout: Layout, outcomes: dict[int, dict[str, Any]]) -> Iterator[str]:
-    for path in [*leftovers(layout.root), *leftovers(layout.losses)]:
+    folders = (layout.root, layout.losses, layout.predictions)
+    for path in [path for folder in folders for path in leftovers(folder)]:
         yield f"{path.name} was left behind by a killed ingest: run it again"
     scored = layout.scored()
     for path in sorted(set(layout.losses.glob("*.parquet")) - {*scored.values()}):
@@ -144,6 +148,61 @@ def _mean_problems(losses: np.ndarray, outcome: dict[str, Any]) -> Iterator[str]
     mean = losses.mean(dtype=np.float64)
     if len(losses) != outcome["n_tokens"] or abs(mean - outcome["mean_loss"]) > 1e-9:
         yield "does not have the count and mean in checkpoints.parquet"
+
+
+def _prediction_problems(layout: Layout, manifest: Manifest, tokens: pa.Table) -> Iterator[str]:
+    """A store without `predictions` in its manifest may have them for some of its checkpoints."""
+    scored, predicted = layout.scored(), layout.predicted()
+    lacking = scored.keys() - predicted.keys() if manifest.options.get("predictions") else ()
+    for number in sorted(lacking):
+        yield f"checkpoint {number} has losses but no predictions: run ingest again"
+    for number, path in predicted.items():
+        if number not in scored:
+            yield f"checkpoint {number} has predictions but no losses: run ingest again"
+            continue
+        for problem in _faults_of_predictions(path, number, tokens, scored[number]):
+            yield f"predictions/{path.name}: {problem}"
+
+
+def _faults_of_predictions(
+    path: Path, checkpoint: int, tokens: pa.Table, losses: Path
+) -> Iterator[str]:
+    try:
+        table, scored = read_table(path), read_table(losses)
+    except IngestError as error:
+        yield str(error)
+        return
+    if not table.schema.equals(schema.PREDICTIONS, check_metadata=False):
+        yield f"has other columns than expected ({_names(table.schema)})"
+        return
+    keys = ["doc", "position"]
+    if table.num_rows != tokens.num_rows or not table.select(keys).equals(tokens.select(keys)):
+        yield "does not have the rows of tokens.parquet"
+        return
+    if pc.any(pc.not_equal(table["checkpoint"], checkpoint)).as_py():
+        yield "holds another checkpoint than its name says"
+    own, other = stored_digests(table.schema), stored_digests(scored.schema)
+    if own["weights_sha256"] != other["weights_sha256"]:
+        yield "was scored with other weights than the losses"
+    # Of another run with the same weights, losses may differ by rounding.
+    rounding = 0 if own["losses_sha256"] == other["losses_sha256"] else ROUNDING
+    yield from _impossible_predictions(table, scored["loss"].to_numpy() + rounding, tokens)
+
+
+def _impossible_predictions(table: pa.Table, loss: np.ndarray, tokens: pa.Table) -> Iterator[str]:
+    rank, entropy, top_id, top_loss = (
+        table[name].to_numpy() for name in ("rank", "entropy", "top_id", "top_loss")
+    )
+    if any(table[name].null_count for name in ("rank", "entropy", "top_id", "top_loss")):
+        yield "lacks values"
+    elif (rank < 0).any() or (top_id < 0).any() or not ((entropy >= 0) & (top_loss >= 0)).all():
+        yield "has a rank, entropy, top_id or top_loss that is negative or not a number"
+    elif not np.array_equal(rank == 0, top_id == tokens["token_id"].to_numpy()):
+        yield "has a rank of 0 where the first guess is another token, or the reverse"
+    elif (top_loss > loss).any():
+        yield "has a first guess that is less likely than the actual token"
+    elif (entropy > ENTROPY_BOUND).any() or not np.isfinite(top_loss).all():
+        yield "has an entropy or a top_loss that no vocabulary can have"
 
 
 def _probe_problems(layout: Layout, weights: dict[int, str | None]) -> Iterator[str]:

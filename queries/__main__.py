@@ -24,6 +24,7 @@ from typer.models import ArgumentInfo
 
 from queries.analyses.base import Argument, Chart, Result
 from queries.analyses.registry import ANALYSES, Analysis
+from queries.engine.measures import MEASURES, MeasureName
 from queries.errors import QueryError
 from queries.stats.distribution import QUARTILES
 from queries.store import EngineName, Store
@@ -209,6 +210,10 @@ Smooth = Annotated[
     float | None,
     typer.Option(help="smooth over the log of the step: a standard deviation in log10 steps"),
 ]
+Measured = Annotated[
+    MeasureName,
+    typer.Option(help="what is averaged; all except the loss need a store with predictions"),
+]
 Engine = Annotated[EngineName, typer.Option(help="engine that computes the sums")]
 
 
@@ -219,41 +224,57 @@ def trajectories(
         list[str], typer.Argument(help="WHERE clauses, or named groups", show_default=False)
     ],
     smooth: Smooth = None,
+    measure: Measured = "loss",
     engine: Engine = "matrix",
 ) -> Answer:
     """Mean loss of groups at each checkpoint."""
-    frame = store.trajectories(dict(zip(group, group, strict=True)), smooth)
+    frame = store.trajectories(dict(zip(group, group, strict=True)), smooth, measure=measure)
 
     def chart() -> Chart:
         from queries.charts import curves, theme
 
-        means = curves.trajectories(frame)
+        shown = MEASURES[measure]
+        means = curves.trajectories(frame, value=shown.mean, title=shown.label)
         if len(group) != 2:
             return means
-        difference = store.difference(group[0], group[1], smooth)
-        return theme.stack(means, _relative(difference, "difference", _DIFFERENCE, 0))
+        difference = store.difference(group[0], group[1], smooth, measure=measure)
+        title = _in_unit("first minus second", measure)
+        return theme.stack(means, _relative(difference, "difference", title, 0))
 
     return Answer(frame, chart)
 
 
-_DIFFERENCE = "first minus second (nats)"
+def _in_unit(title: str, measure: MeasureName) -> str:
+    """`first minus second (nats)`, or `(rank)`."""
+    return f"{title} ({MEASURES[measure].unit or measure})"
 
 
 @_command(GROUPS, "data/demo word_continuation word_start")
 def difference(
-    store: Store, first: Group, second: Group, smooth: Smooth = None, engine: Engine = "matrix"
+    store: Store,
+    first: Group,
+    second: Group,
+    smooth: Smooth = None,
+    measure: Measured = "loss",
+    engine: Engine = "matrix",
 ) -> Answer:
     """Mean loss of one group minus another's."""
-    frame = store.difference(first, second, smooth)
-    return Answer(frame, partial(_relative, frame, "difference", _DIFFERENCE, 0))
+    frame = store.difference(first, second, smooth, measure=measure)
+    title = _in_unit("first minus second", measure)
+    return Answer(frame, partial(_relative, frame, "difference", title, 0))
 
 
 @_command(GROUPS, "data/demo copyable not_copyable")
 def ratio(
-    store: Store, first: Group, second: Group, smooth: Smooth = None, engine: Engine = "matrix"
+    store: Store,
+    first: Group,
+    second: Group,
+    smooth: Smooth = None,
+    measure: Measured = "loss",
+    engine: Engine = "matrix",
 ) -> Answer:
     """Mean loss of one group divided by another's."""
-    frame = store.ratio(first, second, smooth)
+    frame = store.ratio(first, second, smooth, measure=measure)
     return Answer(frame, partial(_relative, frame, "ratio", "first divided by second", 1))
 
 
@@ -263,11 +284,13 @@ def change(
     group: Group,
     since: Annotated[int, typer.Argument(help="checkpoint to compare with", show_default=False)],
     smooth: Smooth = None,
+    measure: Measured = "loss",
     engine: Engine = "matrix",
 ) -> Answer:
     """Mean loss of a group minus its mean at one checkpoint."""
-    frame = store.change(group, since, smooth)
-    return Answer(frame, partial(_relative, frame, "change", f"change since {since:,} (nats)", 0))
+    frame = store.change(group, since, smooth, measure=measure)
+    title = _in_unit(f"change since {since:,}", measure)
+    return Answer(frame, partial(_relative, frame, "change", title, 0))
 
 
 def _relative(frame: pd.DataFrame, value: str, title: str, zero: float) -> Chart:
@@ -299,9 +322,10 @@ def zoom(
     ],
     where: Annotated[str, typer.Option(help="group to analyse")] = "true",
     top: Annotated[int, typer.Option(help="number of tokens per list")] = 50,
+    measure: Measured = "loss",
 ) -> Answer:
     """The tokens that changed most between two checkpoints."""
-    found = store.zoom(first, last, where, top)
+    found = store.zoom(first, last, where, top, measure=measure)
     selected = pd.concat(
         [f.drop_duplicates("row").assign(token_list=name) for name, f in found.lists.items()]
     )

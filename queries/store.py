@@ -3,9 +3,9 @@
 import hashlib
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Literal, cast, get_args
@@ -19,10 +19,11 @@ from queries import sql
 from queries.catalog import build
 from queries.engine import clauses, remote
 from queries.engine.clauses import Expression
-from queries.engine.database import Database, QueryProgress
+from queries.engine.database import Database, QueryProgress, literal
 from queries.engine.features import Features, StoredFeatures, read_features
 from queries.engine.functions import Functions
 from queries.engine.matrix import LossMatrix, Progress, column_of, open_matrix
+from queries.engine.measures import MEASURES, NO_PREDICTIONS, MeasureName, measure_of
 from queries.engine.spark import SparkSummation
 from queries.engine.sums import Engine, GroupSums, GroupSumsCache, Summation
 from queries.errors import GroupError, QueryError, StoreError
@@ -75,13 +76,15 @@ class Store:
         if not self.files.losses:
             raise StoreError(f"{path} has no scored checkpoint yet: run `python -m ingest run`")
         if _before is None:
-            self._database, features = _open_tables(self._layout, self.manifest, self.files.losses)
+            self._database, features = _open_tables(self._layout, self.manifest, self.files)
             self._newest = newest = [self]
             self._functions = Functions(self._database, lambda: newest[0].matrix, functions)
             self._database.lock(self.path)
             self.groups = NamedGroups(self._database, self._layout.groups, self._refresh_catalog)
         else:
             features = self._share_tables(_before)
+        self._measured: dict[str, LossMatrix] = {}
+        self._measured_sums: dict[str, GroupSumsCache] = {}
         self._sums_cache = GroupSumsCache(self._nonempty_members, lambda: self._summation)
         self.features = Features(self._database, features, self._features_changed)
         self._refresh_catalog()
@@ -106,14 +109,19 @@ class Store:
                 self.__dict__[name] = before.__dict__[name]
         with self._database.alone(), _readable(self._layout):
             self._database.load_checkpoints(self._layout, list(self.files.losses.values()))
+            self._database.load_predictions(list(self.files.predictions.values()))
         self._newest[0] = self
-        before._sums_cache.clear()  # as large again as this store's
+        before._clear_sums()  # as large again as this store's
         return before.features.stored
 
     # The questions.
 
     def trajectories(
-        self, groups: Mapping[str, str], smooth: float | None = None, method: Method = "cv3"
+        self,
+        groups: Mapping[str, str],
+        smooth: float | None = None,
+        method: Method = "cv3",
+        measure: MeasureName = "loss",
     ) -> pd.DataFrame:
         """Mean loss of each group (display name -> group) at each checkpoint, with a 95% band.
 
@@ -123,54 +131,78 @@ class Store:
         verdict says so. Here as below, `smooth` is a width in log10 steps, which gives the smoothed
         mean and its band (see `stats.smoothing`), and `method` is "cv3", or "cr1" for the plain
         cluster-robust band, which is too narrow with few or unequal documents (see `stats.bands`).
-        Raises GroupError for an invalid clause or a group without tokens, QueryError for a width
-        that is not positive or an unknown method.
+
+        `measure` is "loss", or "rank", "entropy" (nats) or "accuracy" (share of tokens with rank
+        0), with mean_rank, mean_entropy or accuracy in the place of mean_loss, at the checkpoints
+        that have predictions (`steps_of`). Raises GroupError for an invalid clause or a group
+        without tokens, QueryError for a width that is not positive, an unknown method, and a
+        measure that the store does not have.
         """
         if not groups:
             raise GroupError("no group was given: name one, as in {'50th': 'position = 50'}")
         names = list(groups)
         pairs = zip(names[::2], [*names[1::2], names[-1]], strict=False)  # the last may come twice
-        sums = chain.from_iterable(self._sums(groups[a], groups[b], smooth) for a, b in pairs)
+        sums = chain.from_iterable(
+            self._sums(groups[a], groups[b], smooth, measure) for a, b in pairs
+        )
         frames = [
-            self._trajectory(of_group, method) for _, of_group in zip(names, sums, strict=False)
+            self._trajectory(of_group, method, measure)
+            for _, of_group in zip(names, sums, strict=False)
         ]
         for name, frame in zip(names, frames, strict=True):
             frame.insert(1, "token_group", name)
         return pd.concat(frames, ignore_index=True)
 
     def difference(
-        self, first: str, second: str, smooth: float | None = None, method: Method = "cv3"
+        self,
+        first: str,
+        second: str,
+        smooth: float | None = None,
+        method: Method = "cv3",
+        measure: MeasureName = "loss",
     ) -> pd.DataFrame:
         """Mean loss of the first group minus the second's, paired by source document.
 
-        Returns checkpoint, difference, low, high (nats), n_docs_effective, verdict.
+        Returns checkpoint, difference, low, high (nats, or in the unit of `measure`),
+        n_docs_effective, verdict.
         Raises GroupError, QueryError.
         """
-        band = bands.difference_band(*self._sums(first, second, smooth), method)
-        return band.frame(np.array(self.steps), "difference")
+        band = bands.difference_band(*self._sums(first, second, smooth, measure), method)
+        return band.frame(np.array(self.steps_of(measure)), "difference")
 
     def ratio(
-        self, first: str, second: str, smooth: float | None = None, method: Method = "cv3"
+        self,
+        first: str,
+        second: str,
+        smooth: float | None = None,
+        method: Method = "cv3",
+        measure: MeasureName = "loss",
     ) -> pd.DataFrame:
         """Mean loss of the first group over the second's, paired by source document.
 
         Returns checkpoint, ratio, low, high (no unit), n_docs_effective, verdict.
         Raises GroupError, QueryError.
         """
-        band = bands.ratio_band(*self._sums(first, second, smooth), method)
-        return band.frame(np.array(self.steps), "ratio")
+        band = bands.ratio_band(*self._sums(first, second, smooth, measure), method)
+        return band.frame(np.array(self.steps_of(measure)), "ratio")
 
     def change(
-        self, group: str, since: int, smooth: float | None = None, method: Method = "cv3"
+        self,
+        group: str,
+        since: int,
+        smooth: float | None = None,
+        method: Method = "cv3",
+        measure: MeasureName = "loss",
     ) -> pd.DataFrame:
         """A group's mean loss minus its mean at the checkpoint `since`, paired by token.
 
         Returns checkpoint, change, low, high (nats), n_docs_effective, verdict. Raises GroupError,
         and QueryError for a checkpoint that is not in the store.
         """
-        steps = np.array(self.steps)
+        self._refuse_unpredicted(measure, since)
+        steps = np.array(self.steps_of(measure))
         column = column_of(steps, since)
-        band = bands.change_band(self._sums(group, group, smooth)[0], column, method)
+        band = bands.change_band(self._sums(group, group, smooth, measure)[0], column, method)
         return band.frame(steps, "change")
 
     def summary(
@@ -186,13 +218,23 @@ class Store:
         rows = self.nonempty_members(group)
         return distribution.summary(self.matrix, rows, self._summation.group(rows), quantiles)
 
-    def zoom(self, first: int, last: int, where: str = "true", k: int = 50, seed: int = 0) -> Zoom:
+    def zoom(
+        self,
+        first: int,
+        last: int,
+        where: str = "true",
+        k: int = 50,
+        seed: int = 0,
+        measure: MeasureName = "loss",
+    ) -> Zoom:
         """How the group's tokens changed from checkpoint `first` to `last`; see `Zoom`.
 
-        Raises GroupError for the group, QueryError for the region.
+        Of another `measure` than the loss, columns have its name, such as first_rank. Raises
+        GroupError for the group, QueryError for the region or the measure.
         """
         facts = self.facts.iloc[self.nonempty_members(where)]
-        return changes.zoom(self.matrix, facts, (first, last), k, seed)
+        matrix = self.matrix_of(measure, first, last)
+        return changes.zoom(matrix, facts, (first, last), k, seed, measure)
 
     def sql(
         self,
@@ -217,12 +259,55 @@ class Store:
         """`members`; raises GroupError if there are none."""
         return self._nonempty_members(self.groups.resolve(group))
 
+    def words_where(self, clause: str) -> pd.DataFrame:
+        """source, word of the words that meet a condition over `words`. Raises GroupError."""
+        return clauses.words(self._database, clause)
+
     # What groups are made of, and what else is known of tokens and checkpoints.
 
     @property
     def steps(self) -> list[int]:
         """The scored checkpoints, increasing."""
         return list(self.files.losses)
+
+    @property
+    def measures(self) -> list[MeasureName]:
+        """The values of `measure` that this store has: only "loss" without predictions."""
+        return [m.name for m in MEASURES.values() if self.files.predictions or not m.is_predicted]
+
+    def steps_of(self, measure: MeasureName) -> list[int]:
+        """The checkpoints that have this measure: perhaps not all have predictions.
+
+        Raises QueryError if the store has no predictions, and for an unknown measure.
+        """
+        if not measure_of(measure).is_predicted:
+            return self.steps
+        if not self.files.predictions:
+            raise QueryError(NO_PREDICTIONS)
+        return list(self.files.predictions)
+
+    def predicted(self, row: int, checkpoints: Iterable[int] | None = None) -> pd.DataFrame:
+        """What the model predicted in the place of one token, at all or some checkpoints.
+
+        Returns checkpoint, probability (of the actual token, 0 to 1), rank, entropy (nats), top_id,
+        top_str, top_probability; one row for each of the checkpoints that has predictions, in
+        order. Raises QueryError for an unknown row, and if the store has no predictions.
+        """
+        steps = self.steps_of("rank")
+        if not 0 <= row < self.manifest.n_tokens:
+            raise QueryError(
+                f"there is no token {row}: rows are numbered from 0 to "
+                f"{self.manifest.n_tokens - 1:,}"
+            )
+        wanted = set(steps if checkpoints is None else checkpoints)
+        files = [literal(self.files.predictions[c].absolute()) for c in steps if c in wanted]
+        if not files:
+            files, row = [literal(self.files.predictions[steps[0]].absolute())], -1
+        values = {"files": files, "row": row}
+        frame = self._database.frame(sql.read("text/predicted"), values)
+        losses = [self.matrix.column(c)[row] for c in frame["checkpoint"]]
+        frame.insert(1, "probability", np.exp(-np.array(losses, dtype=np.float64)))
+        return frame
 
     @property
     def checkpoints(self) -> pd.DataFrame:
@@ -306,7 +391,7 @@ class Store:
         Returns `functions`. Raises StoreError and keeps the old ones if a file is unusable.
         """
         self._functions.load()
-        self._sums_cache.clear()
+        self._clear_sums()
         return self.functions
 
     # The loss matrix, and sums over it.
@@ -316,6 +401,36 @@ class Store:
         """The loss matrix; built at first use if the index is missing or stale."""
         with self._lock:
             return self._matrix
+
+    def matrix_of(self, measure: MeasureName, *checkpoints: int) -> LossMatrix:
+        """The matrix of a measure, built at first use; the same as `matrix` for the loss.
+
+        It has the columns `steps_of(measure)`. Raises QueryError as that does, and if a checkpoint
+        of `checkpoints` is in the store but has no predictions.
+        """
+        self._refuse_unpredicted(measure, *checkpoints)
+        if measure == "loss":
+            return self.matrix
+        steps = self.steps_of(measure)
+        with self._lock:
+            if measure not in self._measured:
+                files = {c: self.files.predictions[c] for c in steps}
+                n_tokens, kind = self.manifest.n_tokens, measure_of(measure)
+                self._measured[measure] = open_matrix(
+                    self._layout.index, files, n_tokens, self._progress, kind
+                )
+            return self._measured[measure]
+
+    def _refuse_unpredicted(self, measure: MeasureName, *checkpoints: int) -> None:
+        steps = self.steps_of(measure)
+        for checkpoint in checkpoints:
+            if checkpoint in self.files.losses and checkpoint not in steps:
+                near = sorted(sorted(steps, key=lambda c: abs(c - checkpoint))[:2])
+                names = " and ".join(f"{c:,}" for c in near)
+                raise QueryError(
+                    f"checkpoint {checkpoint:,} has losses but no predictions: the nearest with "
+                    f"predictions are {names}"
+                )
 
     @cached_property
     def _matrix(self) -> LossMatrix:
@@ -329,14 +444,44 @@ class Store:
         return Summation(self.matrix, self.source_of_row)
 
     def _sums(
-        self, first: str, second: str, smooth: float | None = None
+        self,
+        first: str,
+        second: str,
+        smooth: float | None = None,
+        measure: MeasureName = "loss",
     ) -> tuple[GroupSums, GroupSums]:
-        one, two = self._sums_cache.pair(self.groups.resolve(first), self.groups.resolve(second))
-        steps = np.array(self.steps)
+        steps = np.array(self.steps_of(measure))
+        cache = self._cache_of(measure)
+        one, two = cache.pair(self.groups.resolve(first), self.groups.resolve(second))
         return smoothed(one, steps, smooth), smoothed(two, steps, smooth)
 
-    def _trajectory(self, sums: GroupSums, method: Method = "cv3") -> pd.DataFrame:
-        frame = bands.mean_band(sums, method).frame(np.array(self.steps), "mean_loss")
+    def _cache_of(self, measure: MeasureName) -> GroupSumsCache:
+        if measure == "loss":
+            return self._sums_cache
+        if self.engine == "spark":
+            raise QueryError("the engine spark computes losses only: open the store without it")
+        with self._lock:
+            if measure not in self._measured_sums:
+                self._measured_sums[measure] = GroupSumsCache(
+                    self._nonempty_members, self._summation_of(measure)
+                )
+            return self._measured_sums[measure]
+
+    def _summation_of(self, measure: MeasureName) -> Callable[[], Engine]:
+        """A function that gives one engine, whose sum over all tokens is computed once."""
+        return cache(lambda: Summation(self.matrix_of(measure), self.source_of_row))
+
+    def _clear_sums(self) -> None:
+        for sums in (self._sums_cache, *self._measured_sums.values()):
+            sums.clear()
+
+    def _trajectory(
+        self, sums: GroupSums, method: Method = "cv3", measure: MeasureName = "loss"
+    ) -> pd.DataFrame:
+        steps, name = np.array(self.steps_of(measure)), measure_of(measure).mean
+        frame = bands.mean_band(sums, method).frame(steps, name)
+        if measure == "accuracy":
+            frame[["low", "high"]] = frame[["low", "high"]].clip(0, 1)  # no share is beyond
         frame.insert(4, "n_tokens", sums.n_tokens)
         frame.insert(5, "n_docs", sums.n_docs)
         return frame
@@ -357,7 +502,7 @@ class Store:
         return build.make(self._layout, self._database, self.named_groups.values())
 
     def _features_changed(self) -> None:
-        self._sums_cache.clear()
+        self._clear_sums()
         self._refresh_catalog()
 
     def _refresh_catalog(self) -> None:
@@ -371,6 +516,9 @@ class StoreFiles:
         self._layout = layout
         self.losses = layout.scored()
         """Checkpoint -> loss file, increasing."""
+        found = layout.predicted()
+        self.predictions = {c: found[c] for c in self.losses if c in found}
+        """Checkpoint -> file of predictions, increasing; perhaps of some checkpoints only."""
         self._stamps = self._read_stamps()
         self.stamp = hashlib.sha256(repr(self._stamps).encode()).hexdigest()
         """Differs between two states of a store."""
@@ -386,7 +534,8 @@ class StoreFiles:
     @property
     def last_scored(self) -> float:
         """When the last checkpoint's losses were written, in seconds since 1970."""
-        stamp = _stamp(next(reversed(self.losses.values())))
+        *_, last = self.losses.values()
+        stamp = _stamp(last)
         return stamp[1] / 1e9 if stamp else 0.0
 
     def _are_listed(self, new: list[Path]) -> bool:
@@ -396,9 +545,10 @@ class StoreFiles:
         return (listed is not None and listed[1] >= newest) or time.time_ns() - newest > _UNLISTED
 
     def _read_stamps(self) -> list[tuple[int, int] | None]:
-        """Of the files that are written once: the text's files and the known loss files."""
+        """Of the files that are written once: the text's files and the checkpoints' known ones."""
         text = [self._layout.manifest, self._layout.docs, self._layout.tokens]
-        return [_stamp(path) for path in (*text, *self.losses.values())]
+        scored = (*self.losses.values(), *self.predictions.values())
+        return [_stamp(path) for path in (*text, *scored)]
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
@@ -411,12 +561,13 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 
 def _open_tables(
-    layout: Layout, manifest: Manifest, loss_files: dict[int, Path]
+    layout: Layout, manifest: Manifest, files: StoreFiles
 ) -> tuple[Database, StoredFeatures]:
     """The database, not yet locked, and the features in it. Raises StoreError."""
     with _readable(layout):
         features = read_features(layout, manifest)
-        return Database(layout, list(loss_files.values()), features.table), features
+        scored = (list(files.losses.values()), list(files.predictions.values()))
+        return Database(layout, *scored, features.table), features
 
 
 @contextmanager

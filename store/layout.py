@@ -1,4 +1,5 @@
-"""The path of each file in a store. The name of a loss file contains its checkpoint."""
+"""The path of each file in a store. Names of files of losses and predictions contain their
+checkpoint."""
 
 import re
 from dataclasses import dataclass
@@ -38,6 +39,10 @@ class Layout:
         return self.root / "losses"
 
     @property
+    def predictions(self) -> Path:
+        return self.root / "predictions"
+
+    @property
     def groups(self) -> Path:
         return self.root / "groups"
 
@@ -56,7 +61,18 @@ class Layout:
     def loss_file(self, checkpoint: int) -> Path:
         return self.losses / f"checkpoint-{checkpoint:09d}.parquet"
 
+    def prediction_file(self, checkpoint: int) -> Path:
+        return self.predictions / self.loss_file(checkpoint).name
+
     def scored(self) -> dict[int, Path]:
         """Checkpoint -> loss file, for those that have one, in order."""
-        found = ((_LOSS_FILE.fullmatch(p.name), p) for p in self.losses.glob("*.parquet"))
-        return dict(sorted((int(m[1]), p) for m, p in found if m))
+        return _by_checkpoint(self.losses)
+
+    def predicted(self) -> dict[int, Path]:
+        """Checkpoint -> file of predictions, for those that have one, in order."""
+        return _by_checkpoint(self.predictions)
+
+
+def _by_checkpoint(folder: Path) -> dict[int, Path]:
+    found = ((_LOSS_FILE.fullmatch(p.name), p) for p in folder.glob("*.parquet"))
+    return dict(sorted((int(m[1]), p) for m, p in found if m))

@@ -17,6 +17,19 @@ LOSSES = pa.schema(
     ]
 )
 
+PREDICTIONS = pa.schema(
+    [
+        ("checkpoint", pa.int64()),
+        ("doc", pa.int32()),
+        ("position", pa.int32()),
+        ("rank", pa.int32()),
+        ("entropy", pa.float32()),
+        ("top_id", pa.int32()),
+        ("top_str", pa.string()),
+        ("top_loss", pa.float32()),
+    ]
+)
+
 TOKENS = pa.schema(
     [
         ("row", pa.int64()),
@@ -49,6 +62,10 @@ DOCS = pa.schema(
         ("text", pa.string()),
     ]
 )
+
+# A column of docs.parquet after those, before metadata: the character of the source document at
+# which the doc's text starts. Older stores do not have it.
+TEXT_START = pa.field("text_start", pa.int32())
 
 CHECKPOINTS = pa.schema(
     [

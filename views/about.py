@@ -1,5 +1,6 @@
 """Stores: which ones can be opened, and what the sidebar says of the open one."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,14 +44,20 @@ def stores(paths: Sequence[str]) -> list[str]:
 
 def same_tokens(store: Store, others: Sequence[str]) -> list[Store]:
     """Those of the other stores that have the same tokens, so that runs can be compared."""
+    fingerprint = store.manifest.token_fingerprint
+    return [o for o in _opened(others) if o.manifest.token_fingerprint == fingerprint]
+
+
+def same_text(store: Store, others: Sequence[str]) -> list[Store]:
+    """Those of the other stores with documents of the same names, whatever their tokens."""
+    return [other for other in _opened(others) if {*other.sources} & {*store.sources}]
+
+
+def _opened(paths: Sequence[str]) -> list[Store]:
     found = []
-    for path in others:
-        try:
-            other = open_store(path, version_of(path), None)
-        except QueryError:
-            continue  # its own page says why
-        if other.manifest.token_fingerprint == store.manifest.token_fingerprint:
-            found.append(other)
+    for path in paths:
+        with contextlib.suppress(QueryError):  # its own page says why
+            found.append(open_store(path, version_of(path), None))
     return found
 
 

@@ -4,7 +4,8 @@ Each is the function of `queries` that it names, called as `answers.events(store
 """
 
 import re
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -15,14 +16,14 @@ import pandas as pd
 import streamlit as st
 
 import queries
-from queries import Comparison, Mechanism, Positions, Store, text
+from queries import Comparison, Mechanism, Positions, QueryError, Store, text
 from queries.analyses.base import Result
 from queries.analyses.compare import By
 from queries.analyses.matched import INITIAL_LOSS
 from queries.analyses.registry import ANALYSES
 from queries.analyses.rho_1 import CATEGORIES
 from queries.engine import remote
-from queries.report import report as make_report
+from queries.report import Section, sections
 from queries.report.pairs import reader
 from queries.report.sentences import distinguishable
 
@@ -232,7 +233,6 @@ in_context_score = cached(queries.in_context_score, "Comparing positions …")
 ngrams = cached(queries.ngrams, "Comparing with unigrams and bigrams …")
 mechanism = cached(_mechanism, "Reading the probes …")
 leads = cached(_leads, "Comparing which changes first …")
-report = cached(make_report, "Answering the report's ten questions …", 4)
 
 # The Text page.
 docs = cached(text.docs)
@@ -241,6 +241,53 @@ doc_values = cached(_doc_values, "Reading every token's value …")
 largest = cached(_largest, entries=64)
 token = cached(text.token, entries=64)
 doc_of_token = cached(_doc_of_token, entries=64)
+
+
+class ReportSections:
+    """The sections of a store's report, each computed once, when a page first asks for it."""
+
+    def __init__(self, store: Store, draw: Callable[[Section], R]) -> None:
+        self._rest = sections(store)
+        self._draw = draw
+        self._computing = threading.Lock()
+        self._found: list[Any] = []
+        self._error: QueryError | None = None
+        self.is_complete = False
+
+    def __iter__(self) -> Iterator[Any]:
+        """`draw(section)` of each. Raises QueryError, as `queries.report.report`."""
+        at = 0
+        while at < len(self._found) or not self._finish(at):
+            yield self._found[at]
+            at += 1
+
+    def _finish(self, at: int) -> bool:
+        """Compute section `at`; whether there is none."""
+        with self._computing:
+            if self._error:
+                raise self._error
+            if at == len(self._found) and not self.is_complete:
+                self._next()
+            return at == len(self._found)
+
+    def _next(self) -> None:
+        try:
+            self._found.append(self._draw(next(self._rest)))
+        except StopIteration:
+            self.is_complete = True
+        except QueryError as error:  # the rest cannot be computed any more
+            self._error = error
+            raise
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _report(_store: Store, state: object, _draw: Callable[[Section], Any]) -> ReportSections:
+    return ReportSections(_store, _draw)
+
+
+def report(store: Store, draw: Callable[[Section], Any]) -> ReportSections:
+    """`draw(section)` of every section of `queries.report.sections`, cached once for all."""
+    return _report(store, key(store), draw)
 
 
 @st.cache_data(max_entries=16, show_spinner="Computing …")

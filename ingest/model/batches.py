@@ -85,13 +85,13 @@ class DeviceWindows:
         target = torch.arange(n, device=self.device) - before[window] + first[window]
         return Batch(ids, window * seen + target - 1, self._ids[start[window] + target].long())
 
-    def in_row_order(self, losses: torch.Tensor) -> np.ndarray:
-        """Values (rows,) in sorted order -> an array in the order of the windows as given.
+    def in_row_order(self, values: torch.Tensor) -> np.ndarray:
+        """Values (…, rows) in sorted order -> float32, in the order of the windows as given.
 
         Waits for the device.
         """
-        ordered = np.empty(self.n_rows, dtype=np.float32)
-        ordered[self._row_of] = losses.cpu().numpy()
+        ordered = np.empty(values.shape, dtype=np.float32)
+        ordered[..., self._row_of] = values.cpu().numpy()
         return ordered
 
 

@@ -1,14 +1,13 @@
-"""The loss kernel: a model and windows of tokens -> the loss of every scored token, in nats.
+"""The loss kernel: a model and windows of tokens -> the scores of every scored token.
 
 Windows are batched by length. If the logits are a plain product of hidden states and the head's
-weights, losses are computed from the hidden states, block by block, in float32; otherwise from the
-full forward's logits. Logits are never held for a whole batch.
+weights, scores are computed from the hidden states, block by block, in float32; otherwise from the
+full forward's logits. Logits are never held for a whole batch. `softmax` says what scores are.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import torch
@@ -18,11 +17,8 @@ from transformers import PreTrainedModel, masking_utils
 from ingest.model.batches import DeviceWindows
 from ingest.model.memory import Budget, is_out_of_memory
 from ingest.model.precision import Precision, float32_products, trunk_products
+from ingest.model.softmax import SCORES, head_scores, logit_scores
 
-# A block of logits on a CPU covers this many tokens and token types: 16 MB in float32.
-ROWS, TYPES = 1_024, 4_096
-# On an accelerator it covers all types, and this many logits: 1 GB in float32.
-_LOGITS = 2**28
 _PROBE_TOKENS = 8
 _WIDE = 1_000.0  # logits beyond any cap
 
@@ -39,22 +35,42 @@ def token_losses(
     Token i + 1 is predicted from tokens 0 … i, so a window has length - 1 rows; or length - first
     if `first`, int64 (windows,), gives the index of its first scored token. Raises as `score` does.
     """
+    losses: np.ndarray
+    (losses,) = token_scores(model, windows, budget, first, precision, predictions=False)
+    return losses
+
+
+def token_scores(
+    model: PreTrainedModel,
+    windows: list[np.ndarray],
+    budget: Budget | None = None,
+    first: np.ndarray | None = None,
+    precision: Precision = "highest",
+    predictions: bool = True,
+) -> np.ndarray:
+    """The same with predictions: SCORES float32 (5, rows)."""
     placed = DeviceWindows(windows, model.device, first)
-    losses = torch.empty(placed.n_rows, device=model.device)
-    for _ in score(model, placed, losses, budget or Budget(), precision):
+    scores = unscored(placed, predictions)
+    for _ in score(model, placed, scores, budget or Budget(), precision):
         pass
-    return placed.in_row_order(losses)
+    return placed.in_row_order(scores)
+
+
+def unscored(windows: DeviceWindows, predictions: bool) -> torch.Tensor:
+    """NaN float32 (1 or 5, rows) on the windows' device, for `score` to fill in."""
+    shape = (len(SCORES) if predictions else 1, windows.n_rows)
+    return torch.full(shape, torch.nan, device=windows.device)
 
 
 def score(
     model: PreTrainedModel,
     windows: DeviceWindows,
-    losses: torch.Tensor,
+    scores: torch.Tensor,
     budget: Budget,
     precision: Precision = "highest",
     compiled: bool = False,
 ) -> Iterator[int]:
-    """Fill `losses` float32 (rows,), in the windows' sorted order, batch by batch.
+    """Fill `scores` (see `unscored`), in the windows' sorted order, batch by batch.
 
     Yields how many rows each batch has, once it is computed or, on an accelerator, queued. A batch
     that does not fit into memory is retried in halves; if a single window does not fit, torch's
@@ -63,7 +79,7 @@ def score(
     """
     _refuse_beyond(model, windows)
     head = plain_head(model, windows.beginning(_PROBE_TOKENS))
-    forward = _Forward(model, head, precision, compiled)
+    forward = _Forward(model, head, precision, compiled, len(scores) > 1)
     room = budget.room(model)
     begin, refused = 0, 0
     while begin < len(windows.lengths):
@@ -71,7 +87,7 @@ def score(
         fitting = budget.fitting(model, longest, not head, room)
         end = min(begin + max(fitting // longest, 1), len(windows.lengths))
         rows, n_padded = windows.rows(begin, end), (end - begin) * longest
-        if not _fill_if_it_fits(forward, windows, (begin, end), losses[rows]):
+        if not _fill_if_it_fits(forward, windows, (begin, end), scores[:, rows]):
             refused = refused or n_padded
             budget.halve(n_padded, model.device)
             continue
@@ -100,16 +116,17 @@ def _refuse_beyond(model: PreTrainedModel, windows: DeviceWindows) -> None:
 
 @dataclass(frozen=True)
 class _Forward:
-    """A model and how its losses are computed. `head` is None if they need its full forward."""
+    """A model and how its scores are computed. `head` is None if they need its full forward."""
 
     model: PreTrainedModel
     head: nn.Linear | None
     precision: Precision
     compiled: bool
+    predictions: bool
 
     @torch.inference_mode()
-    def losses(self, windows: DeviceWindows, begin: int, end: int) -> torch.Tensor:
-        """Losses float32 (rows,) of windows `begin` to `end` (exclusive), in sorted order.
+    def scores(self, windows: DeviceWindows, begin: int, end: int) -> torch.Tensor:
+        """Scores float32 (1 or 5, rows) of windows `begin` to `end` (exclusive), in sorted order.
 
         Padding is on the right, where a causal model never looks, so it needs no attention mask.
         """
@@ -118,10 +135,11 @@ class _Forward:
         with trunk_products(self.precision, self.model), _no_search_for_packed_windows():
             output = part(input_ids=batch.ids, use_cache=False)
         if self.head is None:
-            return logit_losses(output.logits.flatten(0, 1), batch.position, batch.targets)
+            logits = output.logits.flatten(0, 1)
+            return logit_scores(logits, batch.position, batch.targets, self.predictions)
         hidden = output[0].flatten(0, 1)[batch.position]
         with float32_products(self.precision):
-            return head_losses(hidden, self.head, batch.targets, self.compiled)
+            return head_scores(hidden, self.head, batch.targets, self.predictions, self.compiled)
 
 
 @contextmanager
@@ -146,101 +164,16 @@ def _found_none(_: torch.Tensor) -> None:
 
 
 def _fill_if_it_fits(
-    forward: _Forward, windows: DeviceWindows, part: tuple[int, int], losses: torch.Tensor
+    forward: _Forward, windows: DeviceWindows, part: tuple[int, int], scores: torch.Tensor
 ) -> bool:
-    """Fill in `losses` float32 (rows of this part,); False if several windows exceed the memory."""
+    """Fill in `scores` (1 or 5, rows of this part); False if several windows exceed the memory."""
     try:
-        losses.copy_(forward.losses(windows, *part))
+        scores.copy_(forward.scores(windows, *part))
     except Exception as error:
         if part[1] - part[0] == 1 or not is_out_of_memory(error):
             raise
         return False  # the error, and all memory that it refers to, is released
     return True
-
-
-def head_losses(
-    hidden: torch.Tensor, head: nn.Linear, targets: torch.Tensor, compiled: bool = False
-) -> torch.Tensor:
-    """Losses float32 (tokens,) of hidden states (tokens, width) and their targets int64 (tokens,).
-
-    The softmax is computed in float32, and the product in float32 or TF32; in bfloat16, a token's
-    loss would be off by up to 0.07 nats. Logits are held for a block of tokens at most.
-    """
-    if hidden.device.type != "cpu":
-        return _losses_of_all_types(hidden, head, targets, compiled)
-    buffer = torch.empty(ROWS * TYPES, device=hidden.device)
-    parts = zip(hidden.split(ROWS), targets.split(ROWS), strict=True)
-    return torch.cat([_losses(states.float(), head, wanted, buffer) for states, wanted in parts])
-
-
-def _losses_of_all_types(
-    hidden: torch.Tensor, head: nn.Linear, targets: torch.Tensor, compiled: bool
-) -> torch.Tensor:
-    """In blocks that keep an accelerator busy: few operations, of which each is large."""
-    weight = head.weight.float()
-    bias = None if head.bias is None else head.bias.float()
-    of_block = _compiled_block() if compiled else _losses_of_block
-    n = max(_LOGITS // len(weight), 1)
-    parts = zip(hidden.split(n), targets.split(n), strict=True)
-    return torch.cat([of_block(states.float(), weight, bias, wanted) for states, wanted in parts])
-
-
-def _losses_of_block(
-    states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, targets: torch.Tensor
-) -> torch.Tensor:
-    logits = nn.functional.linear(states, weight, bias)
-    return nn.functional.cross_entropy(logits, targets, reduction="none")
-
-
-@cache
-def _compiled_block() -> Callable[..., torch.Tensor]:
-    """Passes over the logits, which take most of the head's time, become one or two."""
-    return torch.compile(_losses_of_block, dynamic=True)
-
-
-def _losses(
-    states: torch.Tensor, head: nn.Linear, targets: torch.Tensor, buffer: torch.Tensor
-) -> torch.Tensor:
-    """On a CPU: blocks of the vocabulary that stay in its cache, with the running normaliser of
-    Milakov and Gimelshein (2018, "Online normalizer calculation for softmax")."""
-    lowest = torch.finfo(torch.float32).min  # not -inf: -inf - -inf is NaN
-    highest = states.new_full((len(states),), lowest)
-    total, wanted = torch.zeros_like(highest), torch.zeros_like(highest)
-    for start in range(0, len(head.weight), TYPES):
-        logits = _logits(states, head, slice(start, start + TYPES), buffer)
-        index = targets - start
-        found = logits.gather(1, index.clamp(0, logits.shape[1] - 1)[:, None])[:, 0]
-        wanted = torch.where((index >= 0) & (index < logits.shape[1]), found, wanted)
-        before, highest = highest, torch.maximum(highest, logits.amax(1))
-        total *= (before - highest).exp_()
-        total += logits.sub_(highest[:, None]).exp_().sum(1)
-    return highest - wanted + total.log_()
-
-
-def _logits(
-    states: torch.Tensor, head: nn.Linear, types: slice, buffer: torch.Tensor
-) -> torch.Tensor:
-    """Logits float32 (tokens, types), in `buffer`, which the next block overwrites."""
-    weight = head.weight[types].float()
-    logits = buffer[: len(states) * len(weight)].view(len(states), len(weight))
-    torch.mm(states, weight.T, out=logits)
-    return logits if head.bias is None else logits.add_(head.bias[types].float())
-
-
-def logit_losses(
-    logits: torch.Tensor, position: torch.Tensor, targets: torch.Tensor
-) -> torch.Tensor:
-    """Losses float32 (rows,) from a full forward's logits (tokens, vocabulary), of any dtype.
-
-    Row i is computed from the logits at `position[i]`; both are int64 (rows,).
-    """
-    elements = 4 * ROWS * TYPES if logits.device.type == "cpu" else _LOGITS
-    size = max(elements // logits.shape[1], 1)
-    losses = [
-        nn.functional.cross_entropy(logits[part].float(), wanted, reduction="none")
-        for part, wanted in zip(position.split(size), targets.split(size), strict=True)
-    ]
-    return torch.cat(losses)
 
 
 # It would be compiled for this one call: here, and below.

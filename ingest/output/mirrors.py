@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import fsspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.errors import IngestError, first_line
 from ingest.output.locks import file_lock
 from ingest.output.tables import read_table
 from ingest.sources.selection import Shard
+from store import schema
 from store.layout import Layout
 
 _REQUESTS_AT_ONCE = 8
@@ -91,7 +93,7 @@ def local_store(store: str | Path, shard: Shard | None) -> Iterator[tuple[Layout
 
 
 class _UrlMirror:
-    """A store at a URL. The folder holds all of it except the losses."""
+    """A store at a URL. The folder holds all of it except losses and predictions."""
 
     def __init__(self, url: str, layout: Layout) -> None:
         self._url, self._layout = url.rstrip("/"), layout
@@ -122,6 +124,8 @@ class _UrlMirror:
             losses = sorted(n for n in self._remote if n.startswith("losses/"))
             with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
                 list(pool.map(lambda name: self._get_losses(name, recorded), losses))
+            for name in sorted(n for n in self._remote if n.startswith("predictions/")):
+                _write_empty(self._layout.root / name, schema.PREDICTIONS)
 
     def fetch_outcomes(self) -> None:
         name = self._name(self._layout.checkpoints)
@@ -140,7 +144,7 @@ class _UrlMirror:
                     continue
                 self._system.put_file(str(path), f"{self._root}/{name}")
                 self._remote.add(name)
-                if path.parent == self._layout.losses:
+                if path.parent in (self._layout.losses, self._layout.predictions):
                     _write_placeholder(path, path)
             self._exists = True
             self._manifest = self._layout.manifest.read_bytes()
@@ -194,6 +198,9 @@ class _UrlMirror:
 
 def _write_placeholder(file: Any, path: Path) -> None:
     """Write a Parquet file with the schema and metadata of `file`, and without rows."""
+    _write_empty(path, pq.read_schema(file))
+
+
+def _write_empty(path: Path, columns: pa.Schema) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    schema = pq.read_schema(file)
-    pq.write_table(schema.empty_table(), path)
+    pq.write_table(columns.empty_table(), path)

@@ -1,8 +1,9 @@
-"""Create a store or check that it is the right one; write its text and its losses."""
+"""Create a store or check that it is the right one; write its text, losses and predictions."""
 
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -10,14 +11,16 @@ import pyarrow.parquet as pq
 
 from ingest.errors import IngestError
 from ingest.options import recorded_options
-from ingest.output.outcomes import Outcome, file_metadata
+from ingest.output.outcomes import DIGESTS, Outcome, file_metadata
 from ingest.output.tables import read_store_manifest, read_table, write_table
 from ingest.sources.revisions import Checkpoint
-from ingest.text.corpus import Corpus
 from store import schema
 from store.files import leftovers, whole_file
 from store.layout import Layout
 from store.manifest import Manifest, write_manifest
+
+if TYPE_CHECKING:  # imports must not load transformers
+    from ingest.text.corpus import Corpus
 
 # Loss files are many: each row group repeats the text of its token types, and each page is
 # compressed independently. So both are large.
@@ -36,18 +39,19 @@ _COMPARED = {
 
 
 def open_store(
-    layout: Layout, corpus: Corpus, manifest: Manifest, share: list[Checkpoint] | None = None
+    layout: Layout, corpus: "Corpus", manifest: Manifest, share: list[Checkpoint] | None = None
 ) -> None:
     """Create the store, or check that it is the one that this run would create.
 
-    Removes files that a killed run left half-written. Of loss files, only those of `share` are
-    removed: another shard may be writing the others. Raises IngestError for any other store.
+    Removes files that a killed run left half-written. Of checkpoints' files, only those of `share`
+    are removed: another shard may be writing the others. Raises IngestError for any other store.
     """
     for path in [*leftovers(layout.root), *_half_written(layout, share)]:
         path.unlink()
     if layout.manifest.exists():
         found = read_store_manifest(layout)
         _refuse_other(layout.root, found, manifest)
+        _refuse_mixing(layout.root, found, manifest)
         _restore_text(layout, corpus, manifest)
         _extend_manifest(layout, found, manifest)
         return
@@ -70,7 +74,7 @@ def _extend_manifest(layout: Layout, found: Manifest, wanted: Manifest) -> None:
 
 
 def _half_written(layout: Layout, share: list[Checkpoint] | None) -> list[Path]:
-    found = leftovers(layout.losses)
+    found = [*leftovers(layout.losses), *leftovers(layout.predictions)]
     if share is None:
         return found
     names = tuple(f".{layout.loss_file(c.checkpoint).name}." for c in share)
@@ -85,7 +89,7 @@ def _refuse_other(root: os.PathLike[str], found: Manifest, wanted: Manifest) -> 
     pairs += [
         (f"another {o.flag}", o.name, found.options.get(o.name, o.default), wanted.options[o.name])
         for o in recorded_options()
-        if not o.may_change
+        if not o.may_change and o.name != "predictions"
     ]
     # Last, since several of the others change the tokens as well.
     tokens = (found.token_fingerprint, wanted.token_fingerprint)
@@ -98,7 +102,22 @@ def _refuse_other(root: os.PathLike[str], found: Manifest, wanted: Manifest) -> 
             )
 
 
-def _restore_text(layout: Layout, corpus: Corpus, manifest: Manifest) -> None:
+def _refuse_mixing(root: os.PathLike[str], found: Manifest, wanted: Manifest) -> None:
+    """Either all checkpoints get predictions, or none does."""
+    has, wants = (bool(m.options.get("predictions")) for m in (found, wanted))
+    if wants and not has:
+        raise IngestError(
+            f"{root} was made without --predictions: omit it, or name another --store, where every "
+            "checkpoint is scored with predictions"
+        )
+    if has and not wants:
+        raise IngestError(
+            f"{root} was made with --predictions: give it again, so that every checkpoint gets "
+            "them, or name another --store"
+        )
+
+
+def _restore_text(layout: Layout, corpus: "Corpus", manifest: Manifest) -> None:
     """Write docs and tokens again if one of them is missing; refuse damaged ones."""
     if not (layout.docs.exists() and layout.tokens.exists()):
         write_text(layout, corpus)
@@ -117,35 +136,93 @@ def _short(value: object) -> str:
     return str(value)[:40]
 
 
-def write_text(layout: Layout, corpus: Corpus) -> None:
+def write_text(layout: Layout, corpus: "Corpus") -> None:
     """Write docs.parquet and tokens.parquet."""
     write_table(layout.docs, corpus.docs)
     write_table(layout.tokens, corpus.tokens)
 
 
-def write_losses(layout: Layout, outcome: Outcome, tokens: pa.Table, losses: np.ndarray) -> None:
-    """Write one loss file: the columns of `tokens` repeated, and `losses` float32 (tokens,)."""
+def write_scores(
+    layout: Layout,
+    outcome: Outcome,
+    tokens: pa.Table,
+    scores: np.ndarray,
+    vocabulary: pa.Array | None,
+) -> None:
+    """Write one checkpoint's files. A loss file that exists means that all of them are complete.
+
+    `scores` are float32, (1, tokens) of losses or (5, tokens) with predictions (see
+    `ingest.model.softmax`); the latter need the `vocabulary`, the text of each token type.
+    """
+    if vocabulary is not None:
+        layout.loss_file(outcome.checkpoint.checkpoint).unlink(missing_ok=True)
+        write_predictions(layout, outcome, tokens, scores[1:], vocabulary)
+    write_losses(layout, outcome, tokens, scores[0])
+
+
+def write_predictions(
+    layout: Layout, outcome: Outcome, tokens: pa.Table, scores: np.ndarray, vocabulary: pa.Array
+) -> None:
+    """Write one file of predictions. `scores`: rank, entropy, top_id, top_loss, (4, tokens)."""
+    rank, entropy, top_id, top_loss = scores
+    checkpoint = outcome.checkpoint.checkpoint
+    named = pa.array(top_id, mask=top_id >= len(vocabulary)).cast(pa.int32())
+    columns = [
+        pa.repeat(pa.scalar(checkpoint, pa.int64()), len(rank)),
+        *(tokens[name].combine_chunks() for name in ("doc", "position")),
+        pa.array(rank.astype(np.int32)),
+        pa.array(entropy),
+        pa.array(top_id.astype(np.int32)),
+        vocabulary.take(named),
+        pa.array(top_loss),
+    ]
+    digests = {name: getattr(outcome, name) or "" for name in DIGESTS}
+    table = pa.table(columns, schema=schema.PREDICTIONS.with_metadata(digests))
+    encoding = {
+        "checkpoint": "DELTA_BINARY_PACKED",
+        "doc": "DELTA_BINARY_PACKED",
+        "position": "DELTA_BINARY_PACKED",
+        "entropy": "BYTE_STREAM_SPLIT",
+        "top_loss": "BYTE_STREAM_SPLIT",
+    }
+    _write(layout.prediction_file(checkpoint), table, ["rank", "top_id", "top_str"], encoding)
+
+
+def write_losses(
+    layout: Layout, outcome: Outcome, tokens: pa.Table, losses: np.ndarray, level: int = 9
+) -> None:
+    """Write one loss file: the columns of `tokens` repeated, and `losses` float32 (tokens,).
+
+    `level` is zstd's: 3 is twice as fast as 9, for 1 % more bytes.
+    """
     checkpoint = outcome.checkpoint.checkpoint
     columns = [pa.repeat(pa.scalar(checkpoint, pa.int64()), len(losses))]
     columns += [tokens[name].combine_chunks() for name in schema.REPEATED]
     columns.append(pa.array(losses, pa.float32()))
-    table = pa.table(columns, schema=schema.LOSSES)
-    with whole_file(layout.loss_file(checkpoint)) as temporary:
+    table = pa.table(columns, schema=schema.LOSSES.with_metadata(file_metadata(outcome)))
+    encoding = {
+        "checkpoint": "DELTA_BINARY_PACKED",
+        "doc": "DELTA_BINARY_PACKED",
+        "position": "DELTA_BINARY_PACKED",
+        "is_word_start": "PLAIN",
+        "loss": "BYTE_STREAM_SPLIT",
+    }
+    _write(layout.loss_file(checkpoint), table, ["token_id", "token_str"], encoding, level)
+
+
+def _write(
+    path: Path, table: pa.Table, dictionary: list[str], encoding: dict[str, str], level: int = 9
+) -> None:
+    with whole_file(path) as temporary:
         pq.write_table(
-            table.replace_schema_metadata(file_metadata(outcome)),
+            table,
             temporary,
             compression="zstd",
-            compression_level=9,
+            compression_level=level,
             row_group_size=_LOSS_ROW_GROUP,
             data_page_size=_LOSS_PAGE,
             max_rows_per_page=_LOSS_ROW_GROUP,
             write_page_checksum=True,
-            use_dictionary=["token_id", "token_str"],
-            column_encoding={
-                "checkpoint": "DELTA_BINARY_PACKED",
-                "doc": "DELTA_BINARY_PACKED",
-                "position": "DELTA_BINARY_PACKED",
-                "is_word_start": "PLAIN",
-                "loss": "BYTE_STREAM_SPLIT",
-            },
+            use_dictionary=dictionary,
+            column_encoding=encoding,
         )

@@ -90,6 +90,7 @@ class _Doc:
     source: SourceDocument
     part: int
     text: str
+    text_start: int
     window: np.ndarray
     first: int
     columns: dict[str, Any]
@@ -209,7 +210,7 @@ def _make_doc(
         name: ngram_seen_before(tokens, n)[first:]
         for n, name in enumerate(("seen_before", "bigram_seen_before", "trigram_seen_before"), 1)
     }
-    return _Doc(document, window.part, text, tokens, first, columns)
+    return _Doc(document, window.part, text, begin, tokens, first, columns)
 
 
 def _named(docs: list[_Doc]) -> list[_Doc]:
@@ -226,8 +227,10 @@ def _docs_table(docs: list[_Doc]) -> pa.Table:
         "part": [d.part for d in docs],
         "n_tokens": [d.n_tokens for d in docs],
         "text": [d.text for d in docs],
+        "text_start": [d.text_start for d in docs],
     }
-    table = pa.table({f.name: pa.array(columns[f.name], f.type) for f in schema.DOCS})
+    fields = [*schema.DOCS, schema.TEXT_START]
+    table = pa.table({f.name: pa.array(columns[f.name], f.type) for f in fields})
     for name, column in distinct_columns(k for d in docs for k in d.source.metadata).items():
         values = [d.source.metadata.get(name) for d in docs]
         table = table.append_column(column, _column(values))

@@ -20,7 +20,8 @@ NAME_COLUMNS = ("source", "id", "name", "title")
 HUB_NAME_COLUMNS = ("id", "title")
 # Columns that are tried if the preferred one has a value twice.
 _IDENTIFIERS = ("doc_id", "document_id", "uuid", "_id", "key", "url", "path", "filename")
-_RESERVED = {*schema.DOCS.names, *schema.TOKENS.names, *schema.LOSSES.names, "doc_tokens"}
+_SCHEMAS = (schema.DOCS, schema.TOKENS, schema.LOSSES)
+_RESERVED = {name for s in _SCHEMAS for name in s.names} | {schema.TEXT_START.name, "doc_tokens"}
 
 
 @dataclass(frozen=True)

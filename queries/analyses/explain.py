@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from queries.analyses.base import Between, Chart, WithScript, python_script
+from queries.engine.measures import MeasureName
 from queries.errors import QueryError
 from queries.groups.candidates import Candidates, candidates
 from queries.stats.changes import Region, region_change
@@ -31,10 +32,10 @@ class Explanation(WithScript):
 
     frame: pd.DataFrame
     """kind, token_group, clause; n_tokens, n_docs, n_docs_effective, n_types, n_types_effective;
-    mean_change and rest_change (nats, last minus first), difference (of the two), standard_error,
-    degrees_of_freedom, detectable (the smallest true difference that p < 0.05 would usually
-    detect), p_value, q_value, verdict (why there is no p; else empty). Smallest p_value first, then
-    those without one."""
+    mean_change and rest_change (nats or the measure's unit, last minus first), difference (of the
+    two), standard_error, degrees_of_freedom, detectable (the smallest true difference that p < 0.05
+    would usually detect), p_value, q_value, verdict (why there is no p; else empty). Smallest
+    p_value first, then those without one."""
     region: Region
 
     def chart(self) -> Chart:
@@ -56,6 +57,7 @@ def explain(
     fdr: Annotated[
         Method, "q-values by Benjamini and Hochberg (bh), or Benjamini and Yekutieli (by)"
     ] = "bh",
+    measure: Annotated[MeasureName, "what changed: the loss, or a measure of predictions"] = "loss",
 ) -> Explanation:
     """How differently from all other tokens each group changed in `region`.
 
@@ -75,10 +77,11 @@ def explain(
     """
     refuse_other_claims(claim, fdr)
     tried, source = candidates(store, min_count)
-    change = region_change(store.matrix, np.arange(store.manifest.n_tokens), region)
+    matrix = store.matrix_of(measure, *region)
+    change = region_change(matrix, np.arange(store.manifest.n_tokens), region)
     changes = Changes(change.astype(np.float64), source, store.token_ids)
     found = explanations(tried, changes, min_count, claim, fdr)
-    options = {"min_count": min_count, "claim": claim, "fdr": fdr}
+    options = {"min_count": min_count, "claim": claim, "fdr": fdr, "measure": measure}
     code = python_script(store, explain, region=region, **options)
     return Explanation(found, region, code=code)
 

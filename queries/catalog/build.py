@@ -23,6 +23,7 @@ from queries.errors import QueryError
 from queries.groups.named_groups import NamedGroup
 from store.files import whole_file
 from store.layout import Layout
+from store.schema import TEXT_START
 
 # The oldest format that table macros need: DuckDB 1.5 cannot open what 2.x writes by itself.
 CONFIGURATION = {"storage_compatibility_version": "v1.0.0"}
@@ -82,8 +83,12 @@ def _create_relations(
     # A view's SQL takes no bound values.
     files = _loss_files(root)
     connection.read_parquet(files, file_row_number=True).create_view("loss_files")
-    for name, path in (("doc_rows", root.docs), ("checkpoints", root.checkpoints)):
-        connection.read_parquet(literal(path)).create_view(name)
+    docs = connection.read_parquet(literal(root.docs))
+    has_starts = TEXT_START.name in docs.columns
+    docs.project("*" if has_starts else f"*, null::integer as {TEXT_START.name}").create_view(
+        "doc_rows"
+    )
+    connection.read_parquet(literal(root.checkpoints)).create_view("checkpoints")
     if root.probes.exists():
         connection.read_parquet(literal(root.probes)).create_view("probe_rows")
         connection.execute(sql.read(PROBES))
@@ -93,6 +98,16 @@ def _create_relations(
     tokens.create_view("token_rows")
     relations.create_relations(connection)
     connection.execute(sql.read("catalog/loss_at"))
+    if predicted := _prediction_files(root):
+        relations.create_predictions(connection, predicted)
+
+
+def _prediction_files(root: Layout) -> list[str]:
+    """As `_loss_files`; empty if there are none."""
+    found = root.predicted()
+    if "\\" in str(root.predictions) or not found:
+        return [literal(path) for path in found.values()]
+    return [f"{literal(root.predictions)}/checkpoint-*.parquet"]
 
 
 def _loss_files(root: Layout) -> list[str]:
@@ -133,10 +148,11 @@ def _digest(layout: Layout, database: Database, groups: list[NamedGroup]) -> str
     paths = [layout.tokens, layout.docs, *_features(layout, database)]
     files = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
     ours = (*relations.VIEWS, *MACROS, PROBES, "catalog/group", "catalog/t_quantiles")
-    texts = [sql.read(name) for name in ours]
+    texts = [sql.read(name) for name in (*ours, *relations.PREDICTIONS)]
     clauses = [(group.name, group.clause) for group in groups]
-    losses = _loss_files(Layout(layout.root.resolve()))
-    facts = (losses, files, texts, clauses, layout.probes.exists())
+    root = Layout(layout.root.resolve())
+    scored = _loss_files(root), _prediction_files(root)
+    facts = (scored, files, texts, clauses, layout.probes.exists())
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 

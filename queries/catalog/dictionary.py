@@ -8,8 +8,11 @@ from queries.store import Store
 RELATIONS = {
     "losses": "one row per token occurrence and checkpoint",
     "loss_rows": "the same by row number: the fastest to join with tokens",
+    "predictions": "what the model predicted: one row per token occurrence and checkpoint",
+    "prediction_rows": "the same by row number",
     "tokens": "one row per predicted token occurrence, with the columns of its doc",
     "docs": "one row per doc, the sequence that the model saw",
+    "words": "one row per word of a source document, whatever its tokens are",
     "checkpoints": "one row per checkpoint, scored or failed",
     "probes": "one row per checkpoint and measurement on random repeated sequences",
 }
@@ -19,6 +22,7 @@ MACROS = {
     "difference('word_start', 'copyable')": "first group's mean minus the second's, with its band",
     "ratio('word_start', 'copyable')": "first group's mean divided by the second's, with its band",
     "in_context_score()": "mean loss at position 500 minus at position 50",
+    "predicted_trajectory('word_start')": "a group's accuracy, mean rank and mean entropy",
     "zoom(400, 1000)": "each token's loss at two checkpoints, and its change",
     "loss_at(row, 1000)": "one token's loss at a checkpoint; a value, not a table",
 }
@@ -29,6 +33,11 @@ _TOKEN = {
     "token_str": "its text with its leading space; bytes that are not valid text as <0xE2>",
     "is_word_start": "first token of a run of non-space characters",
     "loss": "-ln p(token | the tokens before it), in nats",
+    "rank": "token types that the model found more likely; 0 if the token was its first guess",
+    "entropy": "of the predicted distribution, in nats",
+    "top_id": "number of the first guess in the vocabulary",
+    "top_str": "its text; NULL if the tokenizer has none",
+    "top_loss": "-ln p of the first guess, in nats",
     "checkpoint": "training step",
     "row": "number of the token occurrence, the same at every checkpoint",
     "char_start": "its start in the doc's text, in characters",
@@ -46,6 +55,7 @@ _TOKEN = {
     "source": "the source document, the sampled unit of every band",
     "part": "0 for the first window of its source document, then 1, 2, …",
     "text": "the doc's text",
+    "text_start": "its start in the source document, in characters; NULL in older stores",
     "n_tokens": "its rows in tokens",
     "doc_tokens": "rows of its doc in tokens",
 }
@@ -70,7 +80,18 @@ _PROBE = {
     "head": "number of the head in its layer, from 0; NULL for a loss",
     "value": "what was measured",
 }
-_MEANINGS = {"checkpoints": _CHECKPOINT, "probes": _PROBE}
+_WORD = {
+    "source": "the source document",
+    "word": "number of the word in its source document, from 0",
+    "char_start": "its start in the source document, in characters, with the blanks before it",
+    "char_end": "its end, exclusive",
+    "text": "the word with the blanks before it",
+    "prev_text": "the word before it",
+    "first_row": "row of the first token that starts in it; NULL if none does",
+    "n_tokens": "tokens that start in it",
+    "n_bytes": "its length in UTF-8 bytes",
+}
+_MEANINGS = {"checkpoints": _CHECKPOINT, "probes": _PROBE, "words": _WORD}
 _OWN = "from the text source, or a feature computed later"
 
 

@@ -39,28 +39,30 @@ def trajectories(
     marks: pd.DataFrame | None = None,
     runs: pd.DataFrame | None = None,
     brush: bool = False,
+    value: str = "mean_loss",
+    title: str = "mean loss (nats)",
 ) -> alt.LayerChart:
     """Mean losses (nats): checkpoint, token_group, mean_loss, low, high.
 
+    `value` and `title` name another measure's column and axis.
     `region` is shaded; with `brush` it is the initial position of a brush that selects `at`.
     `marks` are events to point at: at, kind, sentence. `runs` are thin lines of single runs: at,
     checkpoint, token_group, run, mean_loss.
     """
     frame = styled(frame)
-    title = "mean loss (nats)"
-    drawn = [frame["mean_loss"], *([] if runs is None else [runs["mean_loss"]])]
-    domain = theme.domain_of(*drawn)
-    frame["low"] = frame["low"].clip(lower=0)  # a loss is never negative
-    layers = _lines(frame, axis, "mean_loss", title, bands, domain)
+    single = [] if runs is None else [runs[value]]
+    domain = theme.domain_of(frame[value], *single)
+    frame["low"] = frame["low"].clip(lower=0)  # no measure is ever negative
+    layers = _lines(frame, axis, value, title, bands, domain)
     if brush:
         layers[0] = layers[0].add_params(_brush(region))
     elif region:
         layers.insert(0, theme.shade(region))
     if runs is not None:
-        layers.insert(1, _single_runs(runs, frame, axis, title, domain))
+        layers.insert(1, _single_runs(runs, frame, axis, title, domain, value))
     if marks is not None and len(marks):
         layers.append(_marks(marks, frame, axis))
-    return theme.overlay(layers, HEIGHT, _described(frame, "Mean loss"))
+    return theme.overlay(layers, HEIGHT, _described(frame, title.partition(" (")[0].capitalize()))
 
 
 def _brush(region: tuple[float, float] | None) -> alt.Parameter:
@@ -111,7 +113,9 @@ def simultaneous_difference(
         y=theme.loss("everywhere_low", title, domain),
         y2="everywhere_high:Q",
     )
-    layers = [band, *_lines(frame, axis, "difference", title, True, domain), theme.rule_at(0)]
+    lines = _lines(frame, axis, "difference", title, True, domain)
+    wide = [] if frame["everywhere_low"].isna().all() else [band]
+    layers = [*wide, *lines, theme.rule_at(0)]
     return theme.overlay(layers, BELOW, _described(frame, title))
 
 

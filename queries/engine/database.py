@@ -18,9 +18,12 @@ import pyarrow as pa
 
 from queries import sql
 from queries.engine.clauses import message_of, objection, place
+from queries.engine.measures import NO_PREDICTIONS
+from queries.engine.sql_errors import SqlError, explained
 from queries.errors import QueryError, StoreError
 from queries.stats.bands import LARGEST, t_quantile
 from store.layout import Layout
+from store.schema import TEXT_START
 
 TIME_LIMIT = 60.0
 """Seconds; the time limit of one query."""
@@ -43,10 +46,16 @@ class Database:
     """
 
     def __init__(
-        self, layout: Layout, loss_files: list[Path], features: pa.Table | None = None
+        self,
+        layout: Layout,
+        loss_files: list[Path],
+        prediction_files: list[Path],
+        features: pa.Table | None = None,
     ) -> None:
         self._connection = duckdb.connect(":memory:")
         self._connection.execute(sql.read("engine/load_docs"), {"path": literal(layout.docs)})
+        if TEXT_START.name not in self._connection.table("doc_rows").columns:
+            self._connection.execute(sql.read("engine/add_text_start"))
         self.load_checkpoints(layout, loss_files)
         self._token_file = literal(layout.tokens)
         self.tokens_loaded = 0
@@ -55,6 +64,8 @@ class Database:
         self.unusable_columns: dict[str, str] = {}
         """Features that cannot be used as columns, and why."""
         create_relations(self._connection)
+        self._has_predictions = False
+        self.load_predictions(prediction_files)
         self._connection.execute("create schema token_groups")  # see GroupViews
         self._deadlines: list[float] = []  # of the running queries
         self._changing = False
@@ -75,6 +86,17 @@ class Database:
         # A view's SQL takes no bound values, and other cursors would not see a variable.
         files = [literal(path.absolute()) for path in loss_files]
         self._connection.read_parquet(files, file_row_number=True).create_view("loss_files")
+
+    def load_predictions(self, prediction_files: list[Path]) -> None:
+        """The views of the files of predictions, if there are any; see `load_checkpoints`."""
+        files = [literal(path.absolute()) for path in prediction_files]
+        if self._has_predictions:
+            self._connection.read_parquet(files, file_row_number=True).create_view(
+                "prediction_files"
+            )
+        elif files:
+            create_predictions(self._connection, files)
+            self._has_predictions = True
 
     def load_tokens(self, features: pa.Table | None) -> None:
         """Load the tokens, or reload them, with `features` (row and others) as further columns.
@@ -227,9 +249,11 @@ class Database:
             raise QueryError(_too_long()) from error
         except duckdb.Error as error:
             found = message_of(error, query)
-            # An error of a Python function is reported without DuckDB's words around it.
-            where = f"; {place(query, found.at)}" if found.at is not None else ""
-            raise QueryError(found.text.rpartition("QueryError: ")[2] + where) from error
+            if not self._has_predictions and _is_about_predictions(str(error)):
+                raise QueryError(NO_PREDICTIONS) from error
+            where = f" ({place(query, found.at)})" if found.at is not None else ""
+            sides = ("", "") if found.at is None else (query[: found.at], query[found.at :])
+            raise SqlError(explained(found.text, *sides) + where, found.at) from error
 
     def _check_select(self, query: str) -> None:
         try:
@@ -326,6 +350,11 @@ def _watched(
             thread.join()
 
 
+def _is_about_predictions(message: str) -> bool:
+    names = ("predictions", "prediction_rows")
+    return any(f"Table with name {name} does not exist" in message for name in names)
+
+
 def _too_long() -> str:
     return f"the query ran longer than {TIME_LIMIT:.0f} s and was stopped: select less"
 
@@ -367,10 +396,14 @@ def literal(path: Path) -> str:
 # They refer to token_rows, doc_rows, checkpoints and loss_files (the loss files' rows with
 # file_row_number), which each of the two creates in its own way.
 
-VIEWS = ("engine/tokens", "engine/docs", "catalog/losses", "catalog/loss_rows")
+VIEWS = (
+    *("engine/tokens", "engine/docs", "catalog/losses", "catalog/loss_rows"),
+    *("catalog/doc_texts", "catalog/words"),
+)
 RELATIONS = {
-    *("checkpoints", "doc_rows", "docs", "loss_files", "loss_rows", "losses", "probes"),
-    *("t_quantiles", "token_rows", "tokens", "tokens_500th", "tokens_50th"),
+    *("checkpoints", "doc_rows", "doc_texts", "docs", "loss_files", "loss_rows", "losses"),
+    *("prediction_files", "prediction_rows", "predictions", "probes", "t_quantiles"),
+    *("token_rows", "tokens", "tokens_500th", "tokens_50th", "words"),
 }
 """Tables and views, whose names a group may not have."""
 MACROS = (
@@ -383,6 +416,17 @@ MACROS = (
     "catalog/in_context_score",
     "catalog/zoom",
 )
+
+
+PREDICTIONS = ("catalog/predictions", "catalog/prediction_rows", "catalog/predicted_trajectory")
+"""Of stores that have predictions."""
+
+
+def create_predictions(connection: duckdb.DuckDBPyConnection, files: list[str]) -> None:
+    """Create views and macros over files of predictions. Raises duckdb.Error."""
+    connection.read_parquet(files, file_row_number=True).create_view("prediction_files")
+    for name in PREDICTIONS:
+        connection.execute(sql.read(name))
 
 
 def create_relations(connection: duckdb.DuckDBPyConnection) -> None:

@@ -1,4 +1,7 @@
-"""The loss matrix: float32, tokens x checkpoints, in blocks of 64; and its index on disk."""
+"""The loss matrix: float32, tokens x checkpoints, in blocks of 64; and its index on disk.
+
+Other measures of a token have a matrix of the same kind, made from the files of predictions.
+"""
 
 import contextlib
 import getpass
@@ -14,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from queries.engine.measures import LOSS, Measure
 from queries.errors import QueryError, StoreError
 from store.files import leftovers, whole_file
 
@@ -29,7 +33,10 @@ _WORKERS = os.cpu_count() or 1
 
 @dataclass(frozen=True)
 class LossMatrix:
-    """Losses in nats. Row r is the token occurrence `row`; columns are checkpoints, increasing."""
+    """Losses in nats, or another measure.
+
+    Row r is the token occurrence `row`; columns are checkpoints, increasing.
+    """
 
     checkpoints: np.ndarray
     """int64 (checkpoints,)"""
@@ -74,9 +81,15 @@ def column_of(checkpoints: np.ndarray, checkpoint: int) -> int:
 
 
 def open_matrix(
-    folder: Path, files: dict[int, Path], n_tokens: int, progress: Progress | None = None
+    folder: Path,
+    files: dict[int, Path],
+    n_tokens: int,
+    progress: Progress | None = None,
+    measure: Measure = LOSS,
 ) -> LossMatrix:
     """The matrix over these loss files (checkpoint -> path); missing blocks are built.
+
+    For another measure than the loss, they are the files of predictions.
 
     Blocks are built in parallel, each in less than 200 MB whatever the store's size. `progress` is
     called with (losses read, losses to read). Raises StoreError for a loss file that is unreadable
@@ -84,10 +97,10 @@ def open_matrix(
     """
     checkpoints = sorted(files)
     parts = [checkpoints[start : start + BLOCK] for start in range(0, len(checkpoints), BLOCK)]
-    blocks = [_Block(folder, {c: files[c] for c in part}, n_tokens) for part in parts]
+    blocks = [_Block(folder, {c: files[c] for c in part}, n_tokens, measure) for part in parts]
     _build_missing([b for b in blocks if not b.path], progress or (lambda done, total: None))
     for place in (folder, _elsewhere(folder)):
-        _drop_others(place, {block.name for block in blocks})
+        _drop_others(place, measure, {block.name for block in blocks})
     return LossMatrix(np.array(checkpoints, dtype=np.int64), [block.open() for block in blocks])
 
 
@@ -98,6 +111,7 @@ class _Block:
     folder: Path
     files: dict[int, Path]
     n_tokens: int
+    measure: Measure = LOSS
     done: int = 0
     """Losses read so far while it is built."""
     digest: str = field(init=False)
@@ -112,7 +126,7 @@ class _Block:
 
     @property
     def name(self) -> str:
-        return _name(self.digest)
+        return self.measure.block_name(self.digest)
 
     @property
     def places(self) -> list[Path]:
@@ -182,11 +196,12 @@ class _Block:
         With no column if there is none.
         """
         facts = list(_facts(self.files).items())
-        there = {p.name for place in self.places for p in place.parent.glob("losses-*.f32")}
+        there = {p.name for place in self.places for p in place.parent.glob("*.f32")}
         for n in range(len(facts) - 1, 0, -1):
-            if _name(_digest(dict(facts[:n]), self.n_tokens)) not in there:
+            if self.measure.block_name(_digest(dict(facts[:n]), self.n_tokens)) not in there:
                 continue
-            block = _Block(self.folder, dict(list(self.files.items())[:n]), self.n_tokens)
+            files = dict(list(self.files.items())[:n])
+            block = _Block(self.folder, files, self.n_tokens, self.measure)
             with contextlib.suppress(OSError):  # deleted by another process just now
                 if block.path:
                     return block.open()
@@ -200,8 +215,9 @@ class _Block:
             how = {"pre_buffer": False, "buffer_size": _BUFFER, "page_checksum_verification": True}
             with pq.ParquetFile(path, **how) as parquet:
                 self._check_rows(path, parquet.metadata.num_rows)
-                for batch in parquet.iter_batches(_ROWS, columns=["loss"], use_threads=False):
-                    rest = np.concatenate([rest, batch["loss"].to_numpy(zero_copy_only=False)])
+                column = self.measure.column
+                for batch in parquet.iter_batches(_ROWS, columns=[column], use_threads=False):
+                    rest = np.concatenate([rest, self.measure.values(batch[column])])
                     while len(rest) >= _ROWS:
                         yield rest[:_ROWS]
                         rest = rest[_ROWS:]
@@ -243,10 +259,6 @@ def _build_missing(blocks: list[_Block], progress: Progress) -> None:
             pool.shutdown(cancel_futures=True)
 
 
-def _name(digest: str) -> str:
-    return f"losses-{digest}.f32"
-
-
 def _digest(facts: dict[int, tuple[int, int]], n_tokens: int) -> str:
     """Changes when any loss file does: depends on the checkpoint, size and mtime of each."""
     listed = [(checkpoint, *of_file) for checkpoint, of_file in facts.items()]
@@ -270,9 +282,9 @@ def _elsewhere(folder: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"token-trails-index-{user}" / name
 
 
-def _drop_others(folder: Path, used: set[str]) -> None:
-    """Delete blocks of other loss files, and what a killed build left behind."""
-    stale = [path for path in folder.glob("losses-*.f32") if path.name not in used]
+def _drop_others(folder: Path, measure: Measure, used: set[str]) -> None:
+    """Delete the measure's blocks of other files, and what a killed build left behind."""
+    stale = [path for path in folder.glob(measure.block_name("*")) if path.name not in used]
     for path in [*stale, *leftovers(folder, older_than=3_600)]:
         with contextlib.suppress(OSError):  # deleted already, or a read-only disk
             path.unlink()

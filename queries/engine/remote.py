@@ -22,7 +22,10 @@ from store.layout import Layout
 Progress = Callable[[int, int], None]
 _DOWNLOADS = 8
 _NOTE = "copied.json"
-_FOLDERS = {("losses", ".parquet"), ("groups", ".sql"), ("features", ".parquet")}
+_FOLDERS = {
+    *(("losses", ".parquet"), ("predictions", ".parquet")),
+    *(("groups", ".sql"), ("features", ".parquet")),
+}
 
 
 def is_url(path: str | Path) -> bool:

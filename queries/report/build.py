@@ -1,5 +1,7 @@
 """Build the report of a store from the functions of the Python API."""
 
+from collections.abc import Iterable, Iterator
+
 import pandas as pd
 
 from queries.catalog import sql_scripts
@@ -96,6 +98,14 @@ _EVENTS = {
 TABLE = ["kind", "first", "peak", "last", "size", "noise_ratio", "p_value", "verdict"]
 
 
+def sections(store: Store) -> Iterator[Section]:
+    """The report's sections, each when it has been computed. Raises StoreError, as `report`."""
+    chosen = region.choose(store)
+    yield _whole(store, chosen)
+    yield from pair_sections.sections(reader(store))
+    yield from change_sections.sections(store, chosen)
+
+
 def report(store: Store) -> Report:
     """The report's ten figures on this store, with findings for each.
 
@@ -103,20 +113,20 @@ def report(store: Store) -> Report:
     fastest fall or the largest rise is used, and the report says so. If a store is too small for a
     figure, the report says so. Raises StoreError if the index cannot be built.
     """
-    chosen = region.choose(store)
-    sections = [
-        _whole(store, chosen),
-        *pair_sections.sections(reader(store)),
-        *change_sections.sections(store, chosen),
-    ]
-    not_shown = [sentence for section in sections for sentence in section.missing]
-    return Report(store_facts(store), tuple(sections), (*not_shown, *missing(store)))
+    return of_sections(store, sections(store))
+
+
+def of_sections(store: Store, found: Iterable[Section]) -> Report:
+    """The report of the store's `sections`."""
+    found = tuple(found)
+    not_shown = [sentence for section in found for sentence in section.missing]
+    return Report(store_facts(store), found, (*not_shown, *missing(store)))
 
 
 def _whole(store: Store, chosen: SelectedRegion | None) -> Section:
     frame = store.trajectories({"all tokens": "true"})
     shown = chosen.region if chosen else None
-    note = "Band: 95% for each checkpoint separately, with source documents as the sampled unit."
+    note = f"Line: mean loss in nats at every checkpoint. {pair_sections.bands(frame)}"
     if shown:
         note += f" Shaded: {span(*shown)}, which Figures 7 and 8 zoom into."
     exhibit = Exhibit(

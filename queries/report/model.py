@@ -72,6 +72,11 @@ class Section:
     numbers: dict[str, object] = field(default_factory=dict)
     """The numbers in the sentences, for programs."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to draw; `seen` says why."""
+        return not self.exhibits
+
 
 @dataclass(frozen=True)
 class Report:

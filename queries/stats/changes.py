@@ -46,7 +46,9 @@ class Zoom:
     first: int
     last: int
     changes: pd.DataFrame
-    """row, change (last - first), first_loss, last_loss and facts of the token; by row."""
+    """row, change (last - first), first_loss, last_loss and facts of the token; by row.
+
+    Here as below, another measure's name takes the place of `loss`."""
     histogram: pd.DataFrame
     """low, high, n_tokens: 100 bins of change, with an edge at zero."""
     decreased: pd.DataFrame
@@ -62,29 +64,39 @@ class Zoom:
         return {"decreased": self.decreased, "increased": self.increased, "random": self.random}
 
 
-def zoom(matrix: LossMatrix, facts: pd.DataFrame, region: Region, k: int, seed: int) -> Zoom:
+def zoom(
+    matrix: LossMatrix,
+    facts: pd.DataFrame,
+    region: Region,
+    k: int,
+    seed: int,
+    measure: str = "loss",
+) -> Zoom:
     """Zoom into `region` (first and last checkpoint) on the tokens in `facts` (with `row`).
 
     Raises QueryError for an unknown checkpoint, an empty or reversed region, or k below 1.
     """
-    changes = region_changes(matrix, facts, region)
+    changes = region_changes(matrix, facts, region, measure)
     refuse_bad_k(k)
     sample = np.random.default_rng(seed).permutation(len(changes))[:k]
     return Zoom(
         *region,
         changes,
         _histogram(changes["change"].to_numpy()),
-        _trajectories(matrix, most_decreased(changes, k)),
-        _trajectories(matrix, most_increased(changes, k)),
-        _trajectories(matrix, changes.iloc[np.sort(sample)]),
+        _trajectories(matrix, most_decreased(changes, k), measure),
+        _trajectories(matrix, most_increased(changes, k), measure),
+        _trajectories(matrix, changes.iloc[np.sort(sample)], measure),
     )
 
 
-def region_changes(matrix: LossMatrix, facts: pd.DataFrame, region: Region) -> pd.DataFrame:
+def region_changes(
+    matrix: LossMatrix, facts: pd.DataFrame, region: Region, measure: str = "loss"
+) -> pd.DataFrame:
     """`facts` with first_loss, last_loss and change (nats, last minus first) in `region`."""
     rows = facts["row"].to_numpy()
     before, after = _ends(matrix, rows, region)
-    return facts.assign(first_loss=before, last_loss=after, change=after - before)
+    ends = {f"first_{measure}": before, f"last_{measure}": after}
+    return facts.assign(**ends, change=after - before)
 
 
 def region_change(matrix: LossMatrix, rows: np.ndarray, region: Region) -> np.ndarray:
@@ -132,7 +144,7 @@ def _histogram(change: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "n_tokens": counts})
 
 
-def _trajectories(matrix: LossMatrix, tokens: pd.DataFrame) -> pd.DataFrame:
+def _trajectories(matrix: LossMatrix, tokens: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Long format: one row per token and checkpoint, tokens in the given order."""
     n = len(matrix.checkpoints)
     losses = matrix.rows(tokens["row"].to_numpy())
@@ -142,6 +154,6 @@ def _trajectories(matrix: LossMatrix, tokens: pd.DataFrame) -> pd.DataFrame:
             "token_str": np.repeat(tokens["token_str"].to_numpy(), n),
             "change": np.repeat(tokens["change"].to_numpy(), n),
             "checkpoint": np.tile(matrix.checkpoints, len(tokens)),
-            "loss": losses.ravel(),
+            measure: losses.ravel(),
         }
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.actions import groups, has_query, in_rail, query
+from tests.browser.actions import groups, in_rail, query
 from tests.browser.conftest import new_context, settled, watched
 
 
@@ -18,12 +18,13 @@ def _same(found: str, expected: str) -> None:
 
 def remove_last(page: Page) -> None:
     in_rail(page, 1, "Remove")
-    has_query(page, "group", "copyable")
+    expect(page.locator(".rail .name")).to_have_text(["Copyable"])
 
 
 def make_baseline(page: Page) -> None:
     in_rail(page, 1, "Make baseline")
-    has_query(page, "group", "position < 20", "position > 20")
+    names = page.locator(".rail .name")
+    expect(names).to_have_text(["position < 20", "position > 20"])
 
 
 def to_zoom(page: Page) -> None:

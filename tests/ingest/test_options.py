@@ -47,6 +47,7 @@ def test_recorded_options_are_entries_of_the_manifest() -> None:
         "limit_tokens",
         "trust_remote_code",
         "precision",
+        "predictions",
     ]
     assert RunOptions(stride=7).recorded == {
         "chat": False,
@@ -57,6 +58,7 @@ def test_recorded_options_are_entries_of_the_manifest() -> None:
         "limit_tokens": None,
         "trust_remote_code": False,
         "precision": "highest",
+        "predictions": False,
     }
 
 

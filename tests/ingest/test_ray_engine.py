@@ -161,3 +161,11 @@ def test_actors_refuse_another_tokenizer(
     assert ended.status == 1
     assert "failed: checkpoint-30 comes with another tokenizer than the run's" in ended.error
     assert list(Layout(tmp_path / "s").scored()) == [20, 40]
+
+
+def test_actors_send_predictions_along(tmp_path: Path, ingest: Ingest, long_run: LongRun) -> None:
+    for engine in ("local", "ray"):
+        more = ("--predictions", "--max", "2", "--engine", engine)
+        assert ingest(*long_run(tmp_path / engine, *more)).status == 0
+    assert_same(tmp_path / "ray", tmp_path / "local")
+    assert len(Layout(tmp_path / "ray").predicted()) == 2

@@ -356,7 +356,6 @@ def _overlap(
             "k_second": "n second",
             "shared": "shared",
             "expected": st.column_config.NumberColumn("by chance", format="%.2f"),
-            "p_value": None,
             "expected_placebo": st.column_config.NumberColumn("in placebos", format="%.2f"),
             "p_placebo": st.column_config.NumberColumn("p (placebos)", format="%.2g"),
             "needed": st.column_config.NumberColumn("needed for p < 0.05", format="%d"),

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,7 +29,7 @@ LONG = 9
 """Lines of a script that are shown without scrolling."""
 REMEMBERED = 64
 """Specifications of charts, with their data."""
-_SPECS: dict[Hashable, dict[str, Any]] = {}
+_SPECS: dict[Hashable, Mapping[str, Any]] = {}
 _BEHIND = {
     "sql": "The SQL behind it, for `duckdb -readonly STORE/catalog.duckdb`",
     "python": "The Python behind it",
@@ -47,6 +47,8 @@ class Figure:
     script: str = ""
     caption: str = ""
     language: Language = "sql"
+    spec: Mapping[str, Any] | None = None
+    """The chart as `prepared` gives it, for figures that are drawn many times."""
 
     @cached_property
     def chart(self) -> Drawing:
@@ -115,24 +117,28 @@ def show(
     return brushed
 
 
+def prepared(chart: alt.Chart | alt.LayerChart, legend: bool = True) -> dict[str, Any]:
+    """The chart in Vega-Lite with its data in Arrow: it takes no time to draw again."""
+    spec = in_page(chart, legend)
+    frames = spec["datasets"].items()
+    return {**spec, "datasets": {name: convert_anything_to_arrow_bytes(f) for name, f in frames}}
+
+
 def _draw(
     figure: Figure, key: str, brush: str | None, legend: bool, same: Hashable
 ) -> list[float] | None:
-    spec = _SPECS.get((key, same)) if same is not None else None
+    spec = figure.spec or (_SPECS.get((key, same)) if same is not None else None)
     if spec is None:
         if isinstance(figure.chart, alt.VConcatChart):
             for at, panel in enumerate(panels(figure.chart)):
                 st.vega_lite_chart(panel, key=f"{key}_chart_{at}")
             return None
-        spec = in_page(figure.chart, legend)
-        spec["datasets"] = {
-            name: convert_anything_to_arrow_bytes(frame) for name, frame in spec["datasets"].items()
-        }
+        spec = prepared(figure.chart, legend)
         if same is not None:
             _SPECS[key, same] = spec
             while len(_SPECS) > REMEMBERED:
                 _SPECS.pop(next(iter(_SPECS)), None)
-    spec = deepcopy(spec)  # Streamlit takes the data out of it
+    spec = deepcopy(dict(spec))  # Streamlit takes the data out of it
     if brush is None:
         st.vega_lite_chart(spec, key=f"{key}_chart")
         return None

@@ -15,7 +15,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from ingest.model import kernel
+from ingest.model import softmax
 from ingest.model.kernel import plain_head
 from tests.ingest.model.test_kernel import LENGTHS, VOCABULARY, scored, some_windows
 from tests.ingest.support.by_hand import losses_by_hand
@@ -84,13 +84,13 @@ def test_caps_and_scales_are_seen_whatever_the_weights(dtype: torch.dtype) -> No
         model.to(torch.float32)
 
 
-@pytest.mark.parametrize("block", [(1, 1), (7, VOCABULARY - 1), (kernel.ROWS, kernel.TYPES)])
+@pytest.mark.parametrize("block", [(1, 1), (7, VOCABULARY - 1), (softmax.ROWS, softmax.TYPES)])
 @pytest.mark.parametrize("name", [*SPECIAL, *PLAIN])
 def test_losses_are_those_of_the_full_forward_whatever_the_blocks(
     monkeypatch: pytest.MonkeyPatch, name: str, block: tuple[int, ...]
 ) -> None:
-    monkeypatch.setattr(kernel, "ROWS", block[0])
-    monkeypatch.setattr(kernel, "TYPES", block[1])
+    monkeypatch.setattr(softmax, "ROWS", block[0])
+    monkeypatch.setattr(softmax, "TYPES", block[1])
     model = {**SPECIAL, **PLAIN}[name]
     windows = some_windows([9, 2, 5] if block == (1, 1) else LENGTHS)  # such blocks are slow
     expected = np.concatenate([losses_by_hand(model, w.tolist()) for w in windows])
