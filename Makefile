@@ -32,6 +32,11 @@ INSTALL = test -x $(BIN)/python || $(PYTHON) -m venv .venv; $(BIN)/python -m pip
 	$(INSTALL) requirements-cluster.lock
 	touch $@
 
+# xarray and zarr: 20 MB.
+.venv/arrays: .venv/all requirements-arrays.lock
+	$(INSTALL) requirements-arrays.lock
+	touch $@
+
 # Other tools that compute losses, for comparison: a quarter of a gigabyte.
 .venv/peers: .venv/all requirements-peers.lock
 	$(INSTALL) requirements-peers.lock
@@ -43,7 +48,7 @@ demo: demo-store  ## score the bundled checkpoints, compare with the bundled sto
 demo-store: .venv/all  ## the same without opening the app
 	rm -rf build/demo-store
 	$(BIN)/python -m ingest run data/demo/checkpoints --text data/demo/text/addresses.parquet \
-		--max-parts 4 --store build/demo-store
+		--max-parts 4 --predictions --store build/demo-store
 	$(BIN)/python -m ingest compare build/demo-store data/demo
 
 app: .venv/app  ## open the app on STORE

@@ -209,6 +209,24 @@ def import_command(
     return command.run(path, store, given, format, name, text)
 
 
+@app.command("push", rich_help_panel="Import and publish", epilog=EPILOG)
+def push_command(
+    store: Annotated[Path, typer.Argument(help="Store to publish", metavar="STORE")],
+    url: Annotated[str, typer.Argument(help="Data set: hf://datasets/OWNER/NAME", metavar="URL")],
+    public: Annotated[
+        bool, typer.Option("--public", help="Create a public data set instead of a private one")
+    ] = False,
+) -> int:
+    """Publish a store as a data set on the Hub. Rerun the same command to resume.
+
+    python -m ingest push data/demo hf://datasets/OWNER/NAME
+    """
+    from ingest.output.push import push
+
+    print(push(store, url, public))
+    return 0
+
+
 @app.command("plan", rich_help_panel="Score", epilog=EPILOG)
 @takes_run_options(only_plan=True)
 def plan_command(
@@ -279,14 +297,14 @@ def compare_command(
         raise typer.BadParameter(f"--tolerance is {tolerance}: expected 0 or more, in nats")
     distances = []
     for d in compare(store, reference):
-        print(
-            f"step {d.checkpoint:>9,}: largest difference {d.largest:.1e}, mean {d.mean:.1e} nats"
-        )
+        print(f"step {d.checkpoint:>9,}: {d}")
         distances.append(d)
-    far = [d for d in distances if not d.largest <= tolerance]  # NaN is too far
+    far = [d for d in distances if not d.within(tolerance)]
     if apart := only_in_one(store, reference):
-        print(f"not compared: {apart} checkpoints that only one of them has")
-    verdict = f"{len(far)} checkpoints differ by more" if far else f"all {len(distances)} agree"
+        noun = "checkpoint" if apart == 1 else "checkpoints"
+        print(f"not compared: {apart} {noun} that only one of them has")
+    far_noun = "checkpoint differs" if len(far) == 1 else "checkpoints differ"
+    verdict = f"{len(far)} {far_noun} by more" if far else f"all {len(distances)} agree"
     print(f"{store} and {reference}: {verdict} (to {tolerance:g} nats)")
     return 1 if far else 0
 
@@ -314,13 +332,14 @@ def ngrams_command(
     found = add_ngram_features(store, text, tokenizer, column, overwrite)
     if found.left_out:
         print(
-            f"{found.left_out} documents were left out because the store contains them",
+            f"{found.left_out} document{' was' if found.left_out == 1 else 's were'} left out "
+            "because the store contains them",
             file=sys.stderr,
         )
     print(
         f"{store}: unigram_loss {found.unigram_loss:.3f} and bigram_loss "
         f"{found.bigram_loss:.3f} nats on average, from {found.n_tokens:,} tokens of "
-        f"{found.n_documents:,} documents"
+        f"{found.n_documents:,} document{'' if found.n_documents == 1 else 's'}"
     )
     return 0
 

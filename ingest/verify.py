@@ -160,12 +160,13 @@ def _prediction_problems(layout: Layout, manifest: Manifest, tokens: pa.Table) -
         if number not in scored:
             yield f"checkpoint {number} has predictions but no losses: run ingest again"
             continue
-        for problem in _faults_of_predictions(path, number, tokens, scored[number]):
+        imported = manifest.imported is not None
+        for problem in _faults_of_predictions(path, number, tokens, scored[number], imported):
             yield f"predictions/{path.name}: {problem}"
 
 
 def _faults_of_predictions(
-    path: Path, checkpoint: int, tokens: pa.Table, losses: Path
+    path: Path, checkpoint: int, tokens: pa.Table, losses: Path, imported: bool
 ) -> Iterator[str]:
     try:
         table, scored = read_table(path), read_table(losses)
@@ -186,7 +187,19 @@ def _faults_of_predictions(
         yield "was scored with other weights than the losses"
     # Of another run with the same weights, losses may differ by rounding.
     rounding = 0 if own["losses_sha256"] == other["losses_sha256"] else ROUNDING
-    yield from _impossible_predictions(table, scored["loss"].to_numpy() + rounding, tokens)
+    if imported:
+        yield from _impossible_imports(table)
+    else:
+        yield from _impossible_predictions(table, scored["loss"].to_numpy() + rounding, tokens)
+
+
+def _impossible_imports(table: pa.Table) -> Iterator[str]:
+    """Other tools publish ranks or entropies only: a column is NULL, or has all values."""
+    for name in ("rank", "entropy"):
+        if table[name].null_count not in (0, table.num_rows):
+            yield f"lacks values of {name}"
+        elif not pc.all(pc.greater_equal(table[name], 0)).as_py() and not table[name].null_count:
+            yield f"has a {name} that is negative or not a number"
 
 
 def _impossible_predictions(table: pa.Table, loss: np.ndarray, tokens: pa.Table) -> Iterator[str]:
@@ -263,11 +276,27 @@ def _names(columns: Iterable[pa.Field]) -> str:
 
 @dataclass(frozen=True)
 class Distance:
-    """Absolute differences of one checkpoint's losses in two stores, in nats."""
+    """Absolute differences of one checkpoint's losses in two stores, in nats.
+
+    If both have predictions: the largest difference of an entropy, and the share of tokens with the
+    same first guess.
+    """
 
     checkpoint: int
     largest: float
     mean: float
+    entropy: float | None = None
+    same_guess: float | None = None
+
+    def within(self, tolerance: float) -> bool:
+        """Is no loss and no entropy further apart, in nats? NaN is."""
+        return self.largest <= tolerance and (self.entropy is None or self.entropy <= tolerance)
+
+    def __str__(self) -> str:
+        losses = f"largest difference {self.largest:.1e}, mean {self.mean:.1e} nats"
+        if self.entropy is None:
+            return losses
+        return f"{losses}; entropy {self.entropy:.1e} nats, same first guess {self.same_guess:.3%}"
 
 
 def compare(store: Path, reference: Path) -> Iterator[Distance]:
@@ -282,7 +311,24 @@ def compare(store: Path, reference: Path) -> Iterator[Distance]:
         raise IngestError(f"{store} and {reference} have no checkpoint in common")
     for checkpoint in shared:
         difference = np.abs(_losses(one, checkpoint) - _losses(other, checkpoint))
-        yield Distance(checkpoint, float(difference.max()), float(difference.mean()))
+        yield Distance(
+            checkpoint,
+            float(difference.max()),
+            float(difference.mean()),
+            *_distance_of_predictions(one, other, checkpoint),
+        )
+
+
+def _distance_of_predictions(
+    one: Layout, other: Layout, checkpoint: int
+) -> tuple[float | None, float | None]:
+    files = [layout.prediction_file(checkpoint) for layout in (one, other)]
+    if not all(file.exists() for file in files):
+        return None, None
+    first, second = map(read_table, files)
+    entropies = (np.asarray(t["entropy"], dtype=np.float64) for t in (first, second))
+    same = np.asarray(first["top_id"]) == np.asarray(second["top_id"])
+    return float(np.abs(np.subtract(*entropies)).max()), float(same.mean())
 
 
 def only_in_one(store: Path, reference: Path) -> int:

@@ -48,6 +48,14 @@ class Manifest:
     """Of a recorded model: sha256 over its class and the names and shapes of its weights."""
     format_version: int = FORMAT_VERSION
 
+    @property
+    def unavailable(self) -> dict[str, str]:
+        """What an imported store cannot have, and why: columns of tokens, and "probes"."""
+        if self.imported is None:
+            return {}
+        why = f"the losses were imported ({self.imported['format']}) without the model itself"
+        return {**self.imported["unknown"], "probes": why}
+
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
     """Write it atomically."""

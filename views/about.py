@@ -8,6 +8,7 @@ import streamlit as st
 
 from queries import QueryError, Store
 from queries.engine import remote
+from queries.report.numbers import count
 from views import follow
 from views.answers import open_store, version_of
 
@@ -64,7 +65,7 @@ def _opened(paths: Sequence[str]) -> list[Store]:
 def summary(store: Store) -> str:
     """Model, text and size in one line, for a page that is saved."""
     manifest = store.manifest
-    size = f"{len(store.steps):,} checkpoints, {manifest.n_tokens:,} tokens"
+    size = f"{count(len(store.steps), 'checkpoint')}, {count(manifest.n_tokens, 'token')}"
     return f"{manifest.model}: {size} of {manifest.text}"
 
 
@@ -74,17 +75,41 @@ def describe(store: Store) -> None:
     with st.sidebar:
         st.markdown(f"**{manifest.model}**")
         st.caption(
-            f"{len(store.steps):,} checkpoints, steps {store.steps[0]:,} to {store.steps[-1]:,}  \n"
-            f"{manifest.n_tokens:,} tokens in {manifest.n_docs:,} docs of {manifest.text}  \n"
+            f"{_steps(store.steps)}  \n"
+            f"{count(manifest.n_tokens, 'token')} in {count(manifest.n_docs, 'doc')} of "
+            f"{manifest.text}  \n"
             f"context {manifest.context_length:,} tokens, "
             f"{f'BOS {manifest.bos} before each doc' if manifest.bos else 'no BOS'}  \n"
             f"scored in {manifest.dtype}, attention {manifest.attention}",
             help=WORDS,
         )
+        _tell_origin(store)
         _warn(store)
         follow.describe(store)
         if store.functions_changed:
             _offer_reload(store)
+
+
+def _steps(steps: Sequence[int]) -> str:
+    if len(steps) == 1:
+        return f"1 checkpoint, step {steps[0]:,}"
+    return f"{len(steps):,} checkpoints, steps {steps[0]:,} to {steps[-1]:,}"
+
+
+def _tell_origin(store: Store) -> None:
+    """Of an imported store: from what, and what it cannot have."""
+    imported = store.manifest.imported
+    if imported is None:
+        return
+    st.info(
+        f"Imported from another tool's results ({imported['format']}, {imported['unit']}, "
+        f"{imported['dtype']})."
+    )
+    with st.expander("What is not available"):
+        for name, why in store.manifest.unavailable.items():
+            st.markdown(f"`{name}`: {why}")
+        for note in imported["notes"]:
+            st.markdown(f"Note: {note}")
 
 
 def _warn(store: Store) -> None:

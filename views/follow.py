@@ -5,7 +5,7 @@ import time
 import streamlit as st
 
 from queries import Store
-from views.answers import open_store, version_of
+from views.answers import version_of
 
 EVERY = 3.0
 """Seconds between two looks at the store's folder."""
@@ -41,24 +41,16 @@ def is_growing(store: Store) -> bool:
 def _look(store: Store, follows: bool) -> None:
     state = store.files.state()
     if state == "new checkpoints" and follows:
-        _open_again(store)
+        version_of.clear()
         st.rerun()
     age = _age(time.time() - store.files.last_scored)
     st.caption(f"Last step {store.steps[-1]:,}, scored {age} ago")
     if state == "new checkpoints":
         st.info("New checkpoints were scored after this store was opened.")
-        st.button("Show new checkpoints", on_click=_open_again, args=(store,), key="show_new")
+        st.button("Show new checkpoints", on_click=version_of.clear, key="show_new")
     elif state == "replaced":
         st.warning("This store's files changed after it was opened: what is shown is out of date.")
-        st.button("Open it again", on_click=_open_again, args=(store,), key="show_new")
-
-
-def _open_again(store: Store) -> None:
-    """At the next run. The state before is forgotten: it would take as much memory again."""
-    path = str(store.url or store.path)
-    functions = store.functions_file
-    open_store.clear(path, version_of(path), None if functions is None else str(functions))
-    version_of.clear()
+        st.button("Open it again", on_click=version_of.clear, key="show_new")
 
 
 def _age(seconds: float) -> str:

@@ -57,8 +57,9 @@ def score_demo(out: Path, recipe: Recipe) -> None:
 
 
 def copy_bundle(out: Path, target: Path) -> None:
-    """Copy what is shipped to `target`: the store, the text and eight checkpoints."""
-    for name in ("losses", "checkpoints", "text"):
+    """Copy what is shipped to `target`: the store, the text, and eight checkpoints, with what these
+    predict."""
+    for name in ("losses", "predictions", "checkpoints", "text"):
         shutil.rmtree(target / name, ignore_errors=True)
     generated = shutil.ignore_patterns("index", "catalog.duckdb*")
     shutil.copytree(out / "store", target, dirs_exist_ok=True, ignore=generated)
@@ -69,3 +70,7 @@ def copy_bundle(out: Path, target: Path) -> None:
             continue  # this run is shorter than the shipped one
         shutil.copytree(out / "checkpoints" / name, target / "checkpoints" / name)
     shutil.copy(out / "evidence.md", target / "evidence.md")
+    shutil.rmtree(out / "predicted", ignore_errors=True)
+    options = RunOptions(name=MODEL, max_parts=MAX_PARTS, predictions=True)
+    run(target / "checkpoints", out / TEXT, out / "predicted", options)
+    shutil.copytree(Layout(out / "predicted").predictions, Layout(target).predictions)

@@ -23,7 +23,7 @@ from ingest.imports.units import first_unusable, refuse, to_nats
 from ingest.output.locks import file_lock
 from ingest.output.outcomes import Outcome, summarize, write_outcomes
 from ingest.output.tables import write_table
-from ingest.output.writer import write_losses
+from ingest.output.writer import write_losses, write_prediction_columns
 from ingest.sources.revisions import Checkpoint
 from store import schema
 from store.layout import Layout
@@ -89,12 +89,12 @@ def import_results(
     chosen, _ = find_format(found, format, options.columns)
     results = chosen.read(found, options)
     with _staged(store) as layout:
-        tables, checkpoints = _write_all(layout, results, options)
-        manifest = _manifest(layout, found, chosen, results, tables, (model, text))
+        tables, n_checkpoints, measures = _write_all(layout, results, options)
+        manifest = _manifest(found, chosen, results, tables, measures, (model, text))
         write_manifest(manifest, layout.manifest)
     notes = [*results.notes, *tables.notes, *_float16(results), *tables.unknown_sentences]
     return Imported(
-        chosen, tables.tokens.num_rows, len(checkpoints), time.perf_counter() - began, notes
+        chosen, tables.tokens.num_rows, n_checkpoints, time.perf_counter() - began, notes
     )
 
 
@@ -124,7 +124,9 @@ def _staged(store: Path) -> Iterator[Layout]:
 
 def _write_all(
     layout: Layout, results: Results, options: ImportOptions
-) -> tuple[Tables, list[int]]:
+) -> tuple[Tables, int, set[str]]:
+    """The text, the number of checkpoints, and which of rank and entropy are known."""
+    rank_from = results.rank_from if options.rank_from is None else options.rank_from
     for all_of_it in (False, True):
         with tqdm(total=results.n_losses, unit="loss", unit_scale=True) as bar:
             try:
@@ -132,11 +134,11 @@ def _write_all(
                 tables = make_tables(tokens, options.pieces or results.pieces)
                 write_table(layout.docs, tables.docs)
                 write_table(layout.tokens, tables.tokens)
-                return tables, _write_columns(layout, tables.tokens, columns)
+                return tables, *_write_columns(layout, tables.tokens, columns, rank_from)
             except TokensIncompleteError:  # the first checkpoint is not in one piece: look at all
                 if all_of_it:
                     raise
-        for path in layout.losses.iterdir():
+        for path in [*layout.scored().values(), *layout.predicted().values()]:
             path.unlink()
     raise AssertionError
 
@@ -167,36 +169,65 @@ def _in_nats(results: Results, tokens: Tokens, read: Callable[[int], object]) ->
         read(len(losses))
 
 
-def _write_columns(layout: Layout, tokens: pa.Table, columns: Iterator[Column]) -> list[int]:
-    """Write a loss file per column, while the next ones are read. Returns the checkpoints."""
+def _write_columns(
+    layout: Layout, tokens: pa.Table, columns: Iterator[Column], rank_from: int
+) -> tuple[int, set[str]]:
+    """Write each column's files, while the next ones are read."""
     repeated = tokens.select(schema.REPEATED)
     outcomes: list[Outcome] = []
+    measures = {"rank", "entropy"}
     with ThreadPoolExecutor(_WRITERS) as pool:
         pending: list[Future[Outcome]] = []
         for column in columns:
             if len(pending) > _WRITERS:
                 outcomes.append(pending.pop(0).result())
-            pending.append(pool.submit(_write, layout, repeated, column))
+            predictions = _predictions(column, rank_from)
+            measures &= predictions.keys()
+            pending.append(pool.submit(_write, layout, repeated, column, predictions))
         outcomes += [future.result() for future in pending]
     write_outcomes(layout, outcomes)
     shutil.rmtree(layout.root / "unfinished", ignore_errors=True)
-    return [outcome.checkpoint.checkpoint for outcome in outcomes]
+    return len(outcomes), measures
 
 
-def _write(layout: Layout, tokens: pa.Table, column: Column) -> Outcome:
+def _predictions(column: Column, rank_from: int) -> dict[str, pa.Array]:
+    """rank and entropy, if published. Raises IngestError for values that they cannot have."""
+    found: dict[str, pa.Array] = {}
+    for name, values in (("rank", column.rank), ("entropy", column.entropy)):
+        if values is None:
+            continue
+        if name == "rank":
+            values = values - rank_from
+        if not (values >= 0).all():
+            at = int((~(values >= 0)).argmax())
+            hint = ": give --rank-from 0" if name == "rank" and rank_from else ""
+            raise IngestError(
+                f"{column.file}: the {name} of scored token {at + 1:,} at checkpoint "
+                f"{column.checkpoint:,} is missing or too small{hint}; nothing was imported"
+            )
+        kind = pa.int32() if name == "rank" else pa.float32()
+        found[name] = pa.array(values.astype(kind.to_pandas_dtype()))
+    return found
+
+
+def _write(
+    layout: Layout, tokens: pa.Table, column: Column, predictions: dict[str, pa.Array]
+) -> Outcome:
     step = column.checkpoint
     checkpoint = Checkpoint(step, f"step-{step}", layout.root, step)
     outcome = Outcome(checkpoint, n_tokens=len(column.loss), **summarize(column.loss))
+    if predictions:
+        write_prediction_columns(layout, outcome, tokens, predictions, _LEVEL)
     write_losses(layout, outcome, tokens, column.loss, _LEVEL)
     return outcome
 
 
 def _manifest(
-    layout: Layout,
     found: Preview,
     format: Format,
     results: Results,
     tables: Tables,
+    measures: set[str],
     names: tuple[str | None, str | None],
 ) -> Manifest:
     longest = int(np.asarray(tables.tokens["position"]).max()) + 1
@@ -214,6 +245,7 @@ def _manifest(
         n_docs=tables.docs.num_rows,
         n_tokens=tables.tokens.num_rows,
         token_fingerprint=schema.fingerprint(tables.tokens),
+        options={"predictions": bool(measures)},
         versions={name: version(name) for name in ("numpy", "pyarrow")},
         imported={
             "format": format.name,
@@ -221,9 +253,18 @@ def _manifest(
             "dtype": results.dtype,
             "files": len(found.files),
             "notes": [*results.notes, *tables.notes, *_float16(results)],
-            "unknown": tables.unknown,
+            "unknown": tables.unknown | _unknown_measures(measures),
         },
     )
+
+
+def _unknown_measures(known: set[str]) -> dict[str, str]:
+    measures = {"rank": "rank", "accuracy": "rank", "entropy": "entropy"}
+    return {
+        name: f"the imported files have no column of {column}"
+        for name, column in measures.items()
+        if column not in known
+    }
 
 
 def _float16(results: Results) -> list[str]:

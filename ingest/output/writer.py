@@ -165,19 +165,30 @@ def write_predictions(
 ) -> None:
     """Write one file of predictions. `scores`: rank, entropy, top_id, top_loss, (4, tokens)."""
     rank, entropy, top_id, top_loss = scores
-    checkpoint = outcome.checkpoint.checkpoint
     named = pa.array(top_id, mask=top_id >= len(vocabulary)).cast(pa.int32())
-    columns = [
-        pa.repeat(pa.scalar(checkpoint, pa.int64()), len(rank)),
-        *(tokens[name].combine_chunks() for name in ("doc", "position")),
-        pa.array(rank.astype(np.int32)),
-        pa.array(entropy),
-        pa.array(top_id.astype(np.int32)),
-        vocabulary.take(named),
-        pa.array(top_loss),
-    ]
+    columns = {
+        "rank": pa.array(rank.astype(np.int32)),
+        "entropy": pa.array(entropy),
+        "top_id": pa.array(top_id.astype(np.int32)),
+        "top_str": vocabulary.take(named),
+        "top_loss": pa.array(top_loss),
+    }
+    write_prediction_columns(layout, outcome, tokens, columns)
+
+
+def write_prediction_columns(
+    layout: Layout, outcome: Outcome, tokens: pa.Table, columns: dict[str, pa.Array], level: int = 9
+) -> None:
+    """Write one file of predictions from those columns that are known; the others are NULL."""
+    checkpoint = outcome.checkpoint.checkpoint
+    found = {
+        "checkpoint": pa.repeat(pa.scalar(checkpoint, pa.int64()), tokens.num_rows),
+        **{name: tokens[name].combine_chunks() for name in ("doc", "position")},
+        **columns,
+    }
+    arrays = [found.get(f.name, pa.nulls(tokens.num_rows, f.type)) for f in schema.PREDICTIONS]
     digests = {name: getattr(outcome, name) or "" for name in DIGESTS}
-    table = pa.table(columns, schema=schema.PREDICTIONS.with_metadata(digests))
+    table = pa.table(arrays, schema=schema.PREDICTIONS.with_metadata(digests))
     encoding = {
         "checkpoint": "DELTA_BINARY_PACKED",
         "doc": "DELTA_BINARY_PACKED",
@@ -185,7 +196,9 @@ def write_predictions(
         "entropy": "BYTE_STREAM_SPLIT",
         "top_loss": "BYTE_STREAM_SPLIT",
     }
-    _write(layout.prediction_file(checkpoint), table, ["rank", "top_id", "top_str"], encoding)
+    _write(
+        layout.prediction_file(checkpoint), table, ["rank", "top_id", "top_str"], encoding, level
+    )
 
 
 def write_losses(

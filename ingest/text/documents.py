@@ -87,7 +87,8 @@ def _not_blank(
     if not kept:
         raise IngestError(f"{name} holds no text: every document in it is empty")
     if blank:
-        message = f"{blank:,} of {kept + blank:,} documents hold no text and are left out"
+        verbs = "holds no text and is" if blank == 1 else "hold no text and are"
+        message = f"{blank:,} of {kept + blank:,} documents {verbs} left out"
         print(message, file=sys.stderr)
 
 

@@ -26,9 +26,9 @@ class Overlap(WithScript):
     """What the most changed tokens of two regions share."""
 
     frame: pd.DataFrame
-    """set_in_first, set_in_second ("decreased" or "increased"), k_first, k_second (sizes of the
-    lists; below k if fewer tokens changed that way), shared; expected; expected_placebo, p_placebo,
-    needed (NaN if even lists that share everything would not do), n_placebos, verdict; see
+    """set_in_first, set_in_second ("decreased" or "increased"), shared; expected_placebo,
+    p_placebo, needed (NaN if even lists that share everything would not do), n_placebos, verdict;
+    k_first, k_second (sizes of the lists; below k if fewer tokens changed that way), expected; see
     `overlap`."""
 
     def chart(self) -> Chart:
@@ -194,18 +194,19 @@ def _frame(
 ) -> pd.DataFrame:
     sides = [(a, b) for a in SIDES for b in SIDES]
     frame = pd.DataFrame(sides, columns=["set_in_first", "set_in_second"])
+    # What random lists would share comes last: it makes every pair of regions look unusual.
+    frame["shared"] = observed
+    frame["expected_placebo"] = placebos.mean
+    frame["p_placebo"] = placebos.p_value
+    frame["needed"] = placebos.needed
+    frame["n_placebos"] = placebos.n
+    frame["verdict"] = placebos.verdict
     frame["k_first"] = [sizes[0][a] for a, _ in sides]
     frame["k_second"] = [sizes[1][b] for _, b in sides]
-    frame["shared"] = observed
     frame["expected"] = frame["k_first"] * frame["k_second"] / n_units
     most = frame[["k_first", "k_second"]].min(axis=1)
-    return frame.assign(
-        expected_placebo=placebos.mean,
-        p_placebo=placebos.p_value,
-        needed=np.where(placebos.needed <= most, placebos.needed, np.nan),
-        n_placebos=placebos.n,
-        verdict=placebos.verdict,
-    )
+    frame["needed"] = np.where(placebos.needed <= most, placebos.needed, np.nan)
+    return frame
 
 
 def _most(change: np.ndarray, side: str, k: int) -> np.ndarray:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from queries.charts import curves, heat_map, theme
 from queries.charts.theme import BLUE, GREY, ORANGE
+from queries.engine.measures import MEASURES, MeasureName
 from queries.stats.cluster_number import DEPTH, FLOOR
 
 UPPER, LOWER = 300, 200
@@ -170,10 +171,12 @@ def mechanism(found: pd.DataFrame) -> alt.VConcatChart:
 def leads(variants: pd.DataFrame) -> alt.LayerChart:
     """Every way to measure a lead: probe, window, baseline, lead, low, high (log10 of factors)."""
     ways = zip(variants["window"], variants["baseline"], strict=True)
-    factors = {f"{name}_factor": 10 ** variants[name] for name in ("lead", "low", "high")}
+    # The other way round than a lead: how many times later the probe is, as the page says it.
+    sides = {"lead": "lead", "low": "high", "high": "low"}
+    factors = {f"{name}_factor": 10 ** -variants[side] for name, side in sides.items()}
     frame = variants.assign(by=[_VARIANTS[way] for way in ways], **factors)
     titles = list(_VARIANTS.values())
-    title = "factor between the half-way steps (above 1: the probe moves first)"
+    title = "half-way step of the probe over the group's (below 1: the probe changes first)"
     ends = variants[["low", "high"]].to_numpy(dtype=np.float64)
     reach = 1.02 * 10 ** float(np.abs(ends).max())
     scale = alt.Scale(type="log", domain=[1 / reach, reach], nice=False)
@@ -316,9 +319,10 @@ def rho_1(summary: pd.DataFrame) -> alt.Chart:
     return theme.finish(drawn, UPPER, "Fitted lines of Rho-1's four categories")
 
 
-def positions(losses: pd.DataFrame) -> alt.Chart:
-    """`heat_map.loss_by_position`, coloured by the mean loss."""
-    return heat_map.loss_by_position(losses)
+def positions(frame: pd.DataFrame, measure: MeasureName = "loss") -> alt.Chart:
+    """`heat_map.loss_by_position`, coloured by the mean of the measure."""
+    mean = MEASURES[measure].mean
+    return heat_map.loss_by_position(frame, value=mean, measure=measure)
 
 
 def ngrams(frame: pd.DataFrame) -> alt.VConcatChart:

@@ -19,8 +19,6 @@ HEIGHT, BELOW = 420, 260
 """Pixels of the mean losses, and of a panel below them."""
 FEWEST_DOCS = 6
 """Effective source documents below which no band is drawn: it would itself be uncertain."""
-HOVER = "hover"
-"""Names of layers and parameters that react to the pointer begin with this."""
 _LEGEND = alt.Legend(
     orient="top",
     labelLimit=420,
@@ -187,7 +185,8 @@ def _hover(
     frame: pd.DataFrame, axis: str, value: str, title: str, color: alt.Color, domain: list[float]
 ) -> list[alt.Chart]:
     """At the step nearest to the pointer: a rule, a point on each line, all values in a tooltip."""
-    name = f"{HOVER}_{re.sub(r'[^a-z]+', '_', title)}"  # other panels of a stack have their own
+    # Other panels of a stack have their own.
+    name = f"{theme.HOVER}_{re.sub(r'[^a-z]+', '_', title)}"
     nearest = alt.selection_point(
         name=name, nearest=True, on="pointerover", clear="pointerout", fields=["at"], empty=False
     )

@@ -9,7 +9,6 @@ import pandas as pd
 import vl_convert
 
 from queries.charts import theme
-from queries.charts.curves import HOVER
 
 _ALTAIR = threading.Lock()
 FORMATS = ("svg", "png", "html")
@@ -136,4 +135,4 @@ def _hovers(part: dict[str, Any]) -> bool:
     """Whether a layer or parameter is named for the pointer, or is only shown near it."""
     condition = part.get("encoding", {}).get("opacity", {}).get("condition", {})
     names = part.get("name", ""), condition.get("param", "")
-    return any(str(name).startswith(HOVER) for name in names)
+    return any(str(name).startswith(theme.HOVER) for name in names)

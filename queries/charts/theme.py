@@ -24,6 +24,8 @@ AXIS_WIDTH = 56
 WIDTH = 640
 """Pixels of a chart in a file; in the app a chart is as wide as the page."""
 BRUSH = "region"
+HOVER = "hover"
+"""Names of layers and parameters that react to the pointer begin with this."""
 SYMLOG, LINEAR, TOKENS_SEEN = "symlog", "linear", "tokens seen"
 AXES = (SYMLOG, LINEAR, TOKENS_SEEN)
 CONSTANT = {SYMLOG: 10, TOKENS_SEEN: 1e6}

@@ -7,7 +7,7 @@ anything is evaluated.
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, Protocol, TypeVar
@@ -58,6 +58,12 @@ class Database(Protocol):
     def column(self, query: str) -> np.ndarray: ...
     def frame(self, query: str) -> pd.DataFrame: ...
     def parse(self, statement: str) -> dict[str, Any]: ...
+
+
+def mentioned(clause: Expression, facts: Mapping[str, str]) -> dict[str, str]:
+    """Those of `facts` (by column) whose names are words of the clause."""
+    words = set(re.findall(r"\w+", clause.text))
+    return {name: fact for name, fact in facts.items() if name in words}
 
 
 def members(database: Database, clause: Expression) -> np.ndarray:

@@ -53,35 +53,48 @@ class Database:
         features: pa.Table | None = None,
     ) -> None:
         self._connection = duckdb.connect(":memory:")
-        for name, path in (
-            ("engine/load_docs", layout.docs),
-            ("engine/load_checkpoints", layout.checkpoints),
-        ):
-            self._connection.execute(sql.read(name), {"path": literal(path)})
+        self._connection.execute(sql.read("engine/load_docs"), {"path": literal(layout.docs)})
         if TEXT_START.name not in self._connection.table("doc_rows").columns:
             self._connection.execute(sql.read("engine/add_text_start"))
-        self._has_probes, self._probe_error = layout.probes.exists(), ""
-        if self._has_probes:
-            self._load_probes(layout.probes)
+        self.load_checkpoints(layout, loss_files)
         self._token_file = literal(layout.tokens)
         self.tokens_loaded = 0
         """How often the tokens were loaded: their columns may change each time."""
         self.load_tokens(features)
         self.unusable_columns: dict[str, str] = {}
         """Features that cannot be used as columns, and why."""
-        # A view's SQL takes no bound values, and other cursors would not see a variable.
-        files = [literal(path.absolute()) for path in loss_files]
-        self._connection.read_parquet(files, file_row_number=True).create_view("loss_files")
         create_relations(self._connection)
-        self._has_predictions = bool(prediction_files)
-        if prediction_files:
-            files = [literal(path.absolute()) for path in prediction_files]
-            create_predictions(self._connection, files)
+        self.load_predictions(prediction_files)
         self._connection.execute("create schema token_groups")  # see GroupViews
         self._deadlines: list[float] = []  # of the running queries
         self._changing = False
         self._changed = threading.Condition()
         self._cursors: SimpleQueue[duckdb.DuckDBPyConnection] = SimpleQueue()
+
+    def load_checkpoints(self, layout: Layout, loss_files: list[Path]) -> None:
+        """Load what changes when a checkpoint is added: the table of checkpoints, the probes, and
+        the view of the loss files.
+
+        After `lock`, only while no query runs: see `alone`.
+        """
+        checkpoints = {"path": literal(layout.checkpoints)}
+        self._connection.execute(sql.read("engine/load_checkpoints"), checkpoints)
+        self._has_probes, self._probe_error = layout.probes.exists(), ""
+        if self._has_probes:
+            self._load_probes(layout.probes)
+        # A view's SQL takes no bound values, and other cursors would not see a variable.
+        files = [literal(path.absolute()) for path in loss_files]
+        self._connection.read_parquet(files, file_row_number=True).create_view("loss_files")
+
+    def load_predictions(self, prediction_files: list[Path]) -> None:
+        """Create the views over the files of predictions, if there are any.
+
+        After `lock`, only while no query runs: see `alone`.
+        """
+        self._has_predictions = bool(prediction_files)
+        if prediction_files:
+            files = [literal(path.absolute()) for path in prediction_files]
+            create_predictions(self._connection, files)
 
     def load_tokens(self, features: pa.Table | None) -> None:
         """Load the tokens, or reload them, with `features` (row and others) as further columns.

@@ -132,6 +132,11 @@ class Features:
         self.load()
 
     @property
+    def stored(self) -> StoredFeatures:
+        """The files as they were read."""
+        return self._found
+
+    @property
     def version(self) -> Version:
         """Differs after each change; a key for caches of answers."""
         return self._found.version

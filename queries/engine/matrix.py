@@ -47,9 +47,19 @@ class LossMatrix:
     def n_tokens(self) -> int:
         return len(self.blocks[0])
 
-    def rows(self, rows: np.ndarray) -> np.ndarray:
-        """Losses of some tokens at all checkpoints, float32 (len(rows), checkpoints)."""
-        return np.concatenate([block[rows] for block in self.blocks], axis=1)
+    def rows(self, rows: np.ndarray, columns: np.ndarray | None = None) -> np.ndarray:
+        """Losses of some tokens at all checkpoints, float32 (len(rows), checkpoints).
+
+        With `columns`, increasing places of checkpoints, only at these.
+        """
+        if columns is None:
+            return np.concatenate([block[rows] for block in self.blocks], axis=1)
+        parts = [
+            block[rows][:, columns[columns // BLOCK == at] % BLOCK]
+            for at, block in enumerate(self.blocks)
+            if (columns // BLOCK == at).any()
+        ]
+        return np.concatenate(parts, axis=1)
 
     def column(self, checkpoint: int) -> np.ndarray:
         """Losses of all tokens at one checkpoint, float32 (tokens,). Raises QueryError."""

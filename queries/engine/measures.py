@@ -39,6 +39,11 @@ class Measure:
         return f"{'losses' if self.name == 'loss' else self.name}-{digest}.f32"
 
     @property
+    def sql(self) -> str:
+        """One token's value in SQL, over `loss_rows` or `prediction_rows`."""
+        return "(rank = 0)::integer" if self.name == "accuracy" else self.column
+
+    @property
     def label(self) -> str:
         """The title with its unit."""
         return f"{self.title} ({self.unit})" if self.unit else self.title

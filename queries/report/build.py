@@ -26,7 +26,11 @@ def store_facts(store: Store) -> pd.DataFrame:
         "Text": about.text + (f", commit {about.text_commit}" if about.text_commit else ""),
         "Size": f"{count(about.n_tokens, 'token')} in {count(about.n_docs, 'doc')} of "
         f"{count(len(store.sources), 'source document')}",
-        "Checkpoints": f"{len(steps):,}, steps {steps[0]:,} to {steps[-1]:,}"
+        "Checkpoints": (
+            f"1, step {steps[0]:,}"
+            if len(steps) == 1
+            else f"{len(steps):,}, {span(steps[0], steps[-1])}"
+        )
         + (f"; {failed:,} more failed" if failed else ""),
         "Docs": f"windows of at most {about.context_length:,} tokens"
         + (
@@ -142,8 +146,8 @@ def _whole(store: Store, chosen: SelectedRegion | None) -> Section:
     tables = {} if found is None or found.empty else {"Events of the mean loss": found[TABLE]}
     seen = [_course(frame), *([] if found is None else _events(found))]
     few = (
-        f"Events of the mean loss: {len(store.steps):,} checkpoints are too few to separate them "
-        "from noise."
+        f"Events of the mean loss: {count(len(store.steps), 'checkpoint is', 'checkpoints are')} "
+        "too few to separate them from noise."
     )
     return Section(
         "whole",

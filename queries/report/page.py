@@ -17,8 +17,9 @@ def to_html(found: Report) -> str:
     """One self-contained page. Texts of the store are escaped, so that none is run as markup."""
     values = dict(zip(found.facts["fact"], found.facts["value"], strict=True))
     return Template(_PAGE.read_text(encoding="utf-8")).substitute(
-        title=_text(f"Token loss trajectories of {values['Model']}"),
-        contents="".join(_entry(section) for section in found.sections),
+        title=_text(found.title or f"Token loss trajectories of {values['Model']}"),
+        lead=_text(found.lead),
+        contents="".join(_entry(section) for section in found.sections if not section.is_empty),
         facts=_facts(found.facts),
         sections="\n".join(_section(section) for section in found.sections),
         missing=_items(found.missing),
@@ -32,7 +33,7 @@ def _entry(section: Section) -> str:
 def _section(section: Section) -> str:
     if section.is_empty:
         return (
-            f'<section id="{_text(section.key)}" class="empty"><p><b>{_text(section.title)}</b> '
+            f'<section id="{_text(section.key)}" class="empty"><p><b>{_text(section.figures)}.</b> '
             f"{_text(' '.join(section.seen))}</p></section>"
         )
     parts = [

@@ -39,22 +39,23 @@ def main() -> None:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             arguments = write(folder, tokens, checkpoints)
-            seconds, peak = _measure([*arguments, "--store", str(folder / "store")])
-            rate = tokens * checkpoints / seconds / 1e6
+            seconds, busy, peak = _measure([*arguments, "--store", str(folder / "store")])
+            rate, of_core = (tokens * checkpoints / s / 1e6 for s in (seconds, busy))
             print(
-                f"  {name:22} {rate:5.1f} M losses/s (at least {FASTEST} expected), {peak:.2f} GB "
-                f"at most (limit {LARGEST})",
+                f"  {name:20} {rate:5.2f} M losses/s (at least {FASTEST} expected), {of_core:.2f} "
+                f"M per second of one core, {peak:.2f} GB at most (limit {LARGEST})",
                 flush=True,
             )
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _measure(arguments: list[str]) -> tuple[float, float]:
-    """Seconds, start of Python included, and GB of memory at most."""
+def _measure(arguments: list[str]) -> tuple[float, float, float]:
+    """Seconds, start of Python included; seconds of processor time; and GB of memory at most."""
     began = time.perf_counter()
     code = (
         "import sys, resource; from ingest.__main__ import main; status = main(sys.argv[1:]); "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(status)"
+        "used = resource.getrusage(resource.RUSAGE_SELF); "
+        "print(used.ru_utime + used.ru_stime, used.ru_maxrss); sys.exit(status)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "import", *arguments],
@@ -64,7 +65,8 @@ def _measure(arguments: list[str]) -> tuple[float, float]:
         text=True,
     )
     unit = 1 if sys.platform == "darwin" else 1024
-    return time.perf_counter() - began, int(done.stdout.split()[-1]) * unit / 1e9
+    *_, busy, peak = done.stdout.split()
+    return time.perf_counter() - began, float(busy), int(peak) * unit / 1e9
 
 
 def _ids(tokens: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 Each line names one way to compute the losses:
 `ours`      what a run does once its plan is made: read each checkpoint's weights, hash them, score
             the text and write the loss files.
+`predicted` the same with --predictions: rank, entropy and first guess of every token as well.
 `bare`      a forward pass and a cross-entropy over prepared batches; the model is in memory.
 `report`    (GPT-2 small only) the report's way: load a checkpoint, score one line at a time.
 `lm-eval`   (GPT-2 small only) `loglikelihood_rolling` of lm-evaluation-harness with the model in
@@ -21,7 +22,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,9 @@ from tests.bench.large import train_tokenizer
 DEMO = Path("data/demo")
 LIMITS = {"GPT-2 small": {"bare": 0.85, "report": 3.0, "lm-eval": 2.0}, "demo": {"bare": 0.7}}
 """Case -> way -> the least ratio of our speed to its speed that we accept, at the report's size."""
+OURS = ("ours", "predicted")
+COST_OF_PREDICTIONS = 1.25
+"""Times the time of losses alone: the most that we accept, at the report's size."""
 
 
 @dataclass(frozen=True)
@@ -108,31 +112,36 @@ def main() -> None:
 
 def _compare(case: Case, folder: Path, repeat: int, limits: dict[str, float]) -> None:
     source = Folder(case.checkpoints)
+    predicting = replace(case.options, predictions=True)
     plan = prepare(source, case.text, case.options)
+    other = prepare(source, case.text, predicting)
     print(f"{case.name}: {len(plan.checkpoints)} checkpoints, {plan.corpus.n_tokens:,} tokens each")
-    ways = _ways(case, source, plan, folder)
+    ways = {
+        "ours": lambda: _ours(source, plan, folder / "store", case.options),
+        "predicted": lambda: _ours(source, other, folder / "predicted", predicting),
+        **_ways(case, plan),
+    }
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeat):
         for name, way in ways.items():
             rates[name].append(_rate(way))
     medians = {name: statistics.median(found) for name, found in rates.items()}
     for name, rate in medians.items():
-        ratio = f"ours / {name} = {medians['ours'] / rate:.2f}" if name != "ours" else ""
+        ratio = f"ours / {name} = {medians['ours'] / rate:.2f}" if name not in OURS else ""
         limit = f" (at least {limits[name]} expected)" if name in limits else ""
-        print(f"  {name:8} {rate:10,.0f} tokens/s  {ratio}{limit}", flush=True)
+        print(f"  {name:9} {rate:10,.0f} tokens/s  {ratio}{limit}", flush=True)
+    pairs = zip(rates["ours"], rates["predicted"], strict=True)
+    cost = statistics.median(alone / both for alone, both in pairs)
+    limit = f" (at most {COST_OF_PREDICTIONS} expected)" if limits else ""
+    print(f"  predictions take {cost:.2f} times the time of losses alone{limit}", flush=True)
 
 
-def _ways(
-    case: Case, source: Folder, plan: PreparedRun, folder: Path
-) -> dict[str, Callable[[], int]]:
-    """Name -> a function that scores the text and returns the number of tokens scored."""
+def _ways(case: Case, plan: PreparedRun) -> dict[str, Callable[[], int]]:
+    """Of others: name -> a function that scores the text and returns how many tokens it scored."""
     checkpoint = plan.checkpoints[0].path
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype="float32").eval()
-    ways: dict[str, Callable[[], int]] = {
-        "ours": lambda: _ours(source, plan, folder / "store", case.options),
-        "bare": _bare(model, plan),
-    }
+    ways: dict[str, Callable[[], int]] = {"bare": _bare(model, plan)}
     if case.name == "GPT-2 small":
         lines = [json.loads(x)["text"] for x in case.text.read_text("utf-8").splitlines()]
         ways["report"] = lambda: _report(checkpoint, tokenizer, lines)

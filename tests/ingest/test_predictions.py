@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from ingest.output import writer
 from ingest.recorder import Recorder
-from ingest.verify import verify
+from ingest.verify import compare, verify
 from store import schema
 from store.layout import Layout
 from store.manifest import read_manifest
@@ -146,10 +147,7 @@ DAMAGE = {
 @pytest.mark.parametrize("problem", DAMAGE)
 def test_verify_names_what_is_wrong(predicted: Path, tmp_path: Path, problem: str) -> None:
     layout = Layout(tmp_path / "s")
-    for path in [p for p in predicted.rglob("*") if p.is_file()]:
-        target = layout.root / path.relative_to(predicted)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(path.read_bytes())
+    shutil.copytree(predicted, layout.root)
     assert verify(layout.root) == []
     path = layout.prediction_file(10)
     pq.write_table(DAMAGE[problem](pq.read_table(path)), path)
@@ -166,12 +164,30 @@ def test_a_recorder_writes_what_a_run_writes(
         model = AutoModelForCausalLM.from_pretrained(run_folder / f"checkpoint-{step}")
         recorder.record(model, step)
     for step, table in tables(predicted).items():
-        assert pq.read_table(layout.prediction_file(step)).equals(table)
+        found = pq.read_table(layout.prediction_file(step))
+        assert found.schema.equals(table.schema)
+        for name in ("doc", "position", "rank", "top_id", "top_str"):
+            assert found[name].equals(table[name]), name
+        for name in ("entropy", "top_loss"):
+            np.testing.assert_allclose(found[name], table[name], rtol=0, atol=1e-5)
     assert verify(layout.root) == []
     layout.prediction_file(400).unlink()
     assert not recorder.has(400)
     recorder.record(model, 400)
     assert verify(layout.root) == []
+
+
+def test_compare_compares_them(predicted: Path, whole_store: Path, tmp_path: Path) -> None:
+    (alone, *_) = compare(predicted, whole_store)
+    assert (alone.entropy, alone.same_guess) == (None, None)
+    layout = Layout(shutil.copytree(predicted, tmp_path / "s"))
+    (same, *_) = compare(predicted, layout.root)
+    assert same.within(0) and (same.entropy, same.same_guess) == (0, 1)
+    path = layout.prediction_file(0)
+    further = _with("entropy", lambda c: pa.array(c.to_numpy() + 0.5))
+    pq.write_table(further(pq.read_table(path)), path)
+    (other, *_) = compare(predicted, layout.root)
+    assert other.within(0.6) and not other.within(0.4)
 
 
 def test_a_store_at_a_url_carries_them(

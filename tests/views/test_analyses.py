@@ -14,6 +14,7 @@ from tests.queries.support.probed import write_probes
 from tests.queries.support.stores import build_store
 from tests.views.apps import drawn, links, n_charts, python_gives_the_data, said, shown
 from views import pages
+from views.pages.mechanism import sentence_of
 from views.widgets.figure import FIGURES
 
 RHO_1 = "by Rho-1's four categories"
@@ -226,7 +227,7 @@ def test_an_analysis_without_a_page_has_a_chart_a_table_and_a_script(
 ) -> None:
     app = shown(folder, name, **GENERIC[name])
     assert not app.error and n_charts(app) == 1 and len(app.dataframe) == 1
-    (figure,) = app.session_state[FIGURES]
+    (figure,) = app.session_state[FIGURES].values()
     assert len(figure.frame) and figure.script and figure.language in ("sql", "python")
 
 
@@ -244,3 +245,46 @@ def test_a_mistake_on_a_generic_page_gets_a_message(folder: Path) -> None:
 
 def test_runs_are_compared_if_there_are_several(folder: Path) -> None:
     assert "needs several runs" in shown(folder, "compare").info[0].value
+
+
+@pytest.mark.parametrize(
+    ("lead", "low", "high", "verdict", "sentence"),
+    [
+        (
+            -0.0253,
+            -0.045,
+            -0.003,
+            "group leads",
+            "half-way at step 1,658, the group at 1,568: 1.06 times later, so it changes after the "
+            "group (95% intervals reach from 1.01 to 1.11 times later).",
+        ),
+        (
+            -0.0253,
+            -0.045,
+            0.008,
+            "cannot tell: it depends on the window",
+            "half-way at step 1,658, the group at 1,568: 1.06 times later, but cannot tell which "
+            "changes first: it depends on the window (95% intervals reach from 1.02 times earlier "
+            "to 1.11 times later).",
+        ),
+        (
+            float("nan"),
+            float("nan"),
+            float("nan"),
+            "cannot tell: too few",
+            "cannot tell which changes first: too few.",
+        ),
+    ],
+)
+def test_leads_are_said_in_words(
+    lead: float, low: float, high: float, verdict: str, sentence: str
+) -> None:
+    row = {
+        "half_way_probe": 1658.0,
+        "half_way_group": 1568.0,
+        "lead": lead,
+        "low": low,
+        "high": high,
+        "verdict": verdict,
+    }
+    assert sentence_of(row) == sentence

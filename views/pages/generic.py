@@ -138,7 +138,7 @@ def _group(store: Store, argument: Argument, key: str) -> str | None:
 def _region(store: Store, argument: Argument) -> Region:
     """The region that all pages share, or the second one."""
     first, second = answers.suggested_regions(store)
-    default = second if argument.name.startswith("second") else first
+    default = (second or first) if argument.name.startswith("second") else first
     if argument.default is not None:
         default = (store.steps[0], store.steps[-1])
     label = argument.name.replace("_", " ").capitalize()

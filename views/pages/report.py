@@ -1,15 +1,15 @@
 """The Report page: the ten figures that this project began with, for the open store."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
-import altair as alt
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from queries import Store
 from queries.report import Section, of_sections, to_html
+from queries.report.numbers import count
 from views import answers
 from views.answers import ReportSections
 from views.widgets import figure
@@ -29,7 +29,7 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class DrawnSection:
-    """A section and its figures, which take no time to show again."""
+    """A section and its figures."""
 
     section: Section
     figures: tuple[tuple[str, Figure], ...]
@@ -52,7 +52,7 @@ def page(store: Store) -> None:
     shown: list[DrawnSection] = []
     for one in _each(found, waiting):
         with sections:
-            _section(one)
+            _section(one, answers.key(store))
         shown.append(one)
         if not found.is_complete:
             _contents(contents, shown, False)
@@ -82,45 +82,44 @@ def _each(found: ReportSections, waiting: DeltaGenerator) -> Iterator[DrawnSecti
     for at, one in enumerate(found, 1):
         yield one
         waiting.info(
-            f"{at} section{'' if at == 1 else 's'} computed; computing the next …",
+            f"{count(at, 'section')} computed; computing the next …",
             icon=":material/hourglass_top:",
         )
     waiting.empty()
 
 
 def drawn(section: Section) -> DrawnSection:
-    """The section with its charts."""
+    """The section with its figures."""
     figures = []
     for exhibit in section.exhibits:
-        title, chart = f"Figure {exhibit.number}: {exhibit.title}", exhibit.chart()
-        assert not isinstance(chart, alt.VConcatChart)
+        title = f"Figure {exhibit.number}: {exhibit.title}"
         caption = f"Figure {exhibit.number}. {exhibit.title}. {exhibit.note}"
-        spec = figure.prepared(chart)
-        shown = Figure(title, chart, exhibit.frame, exhibit.script, caption, spec=spec)
+        shown = Figure(title, exhibit.chart, exhibit.frame, exhibit.script, caption)
         figures.append((f"report_{exhibit.number}", shown))
     return DrawnSection(section, tuple(figures))
 
 
 def _contents(place: DeltaGenerator, shown: list[DrawnSection], done: bool) -> None:
     """Links to the sections."""
-    links = [f"[{one.section.title}](#{one.section.key})" for one in shown]
+    sections = [one.section for one in shown if not one.section.is_empty]
+    links = [f"[{section.title}](#{section.key})" for section in sections]
     if done:
         links.append(f"[{MISSING}](#missing)")
     place.markdown("**Contents**\n\n" + "\n".join(f"- {link}" for link in links))
 
 
-def _section(shown: DrawnSection) -> None:
+def _section(shown: DrawnSection, state: Hashable) -> None:
     section = shown.section
     if section.is_empty:
         st.html(f'<span id="{section.key}"></span>')
-        st.markdown(f"**{section.title}** {' '.join(section.seen)}")
+        st.markdown(f"**{section.figures}.** {' '.join(section.seen)}")
         return
     st.subheader(section.title, anchor=section.key, divider="gray")
     st.markdown(f"*{section.question}*")
     _bullets(section.seen)
     _bullets(section.compared, "Compared with the report's own figure")
     for key, drawing in shown.figures:
-        figure.show(drawing, key)
+        figure.show(drawing, key, same=state)
     with st.expander("Groups, tokens and numbers", icon=":material/table:"):
         _tables(section)
 

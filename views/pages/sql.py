@@ -14,6 +14,7 @@ from queries.charts import quick
 from queries.engine.database import ANSWER_LIMIT, MEMORY_LIMIT, TIME_LIMIT
 from queries.engine.sql_errors import SqlError
 from queries.questions import questions
+from queries.report.numbers import count
 from views import answers
 from views.widgets import figure, sql_editor
 from views.widgets.figure import Figure
@@ -278,7 +279,7 @@ def _show(running: RunningQuery) -> None:
     answer = running.answer
     assert answer is not None
     n = len(answer)
-    summary = f"**{n:,} row{'' if n == 1 else 's'}** in {running.seconds:.2f} s."
+    summary = f"**{count(n, 'row')}** in {running.seconds:.2f} s."
     if n > ROWS_SHOWN:
         summary += f" The first {ROWS_SHOWN:,} are shown; files contain all."
     if len(running.query) > LONGEST_IN_URL:

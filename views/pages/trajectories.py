@@ -12,10 +12,11 @@ from queries.analyses.compare import By
 from queries.catalog import sql_scripts
 from queries.charts import curves
 from queries.charts.theme import TOKENS_SEEN, Drawing
+from queries.engine.measures import LOSS, Measure, measure_of
 from queries.stats.time_series.events import p_text
-from views import answers
+from views import answers, state
 from views.selected_groups import shortened
-from views.widgets import figure, group_panel, region, runs, training_axis
+from views.widgets import figure, group_panel, measure, region, runs, training_axis
 from views.widgets.figure import Figure
 from views.widgets.group_panel import GroupCurve, escaped
 
@@ -81,6 +82,8 @@ class Display:
     events: str
     runs: tuple[Store, ...]
     """The stores to compare with."""
+    measure: Measure
+    """The loss, with several runs."""
 
 
 def page(store: Store, others: Sequence[Store]) -> None:
@@ -98,7 +101,7 @@ def page(store: Store, others: Sequence[Store]) -> None:
     with st.container(key="workbench"):
         rail, charts = st.columns([1, 3])
     with rail:
-        groups = group_panel.panel(store, display.smooth)
+        groups = group_panel.panel(store, display.smooth, display.measure.name)
     if not groups:
         return
     with charts:
@@ -113,7 +116,8 @@ def _charts(store: Store, groups: list[GroupCurve], display: Display) -> None:
         if compared:
             _runs_compared(runs, groups, display)
         return
-    _verdicts(store, groups)
+    if not display.measure.is_predicted:
+        _verdicts(store, groups)
     _mean_losses(store, groups, display)
     if compared:
         _comparison(store, groups, display)
@@ -137,6 +141,7 @@ def _options(store: Store, others: Sequence[Store]) -> Display:
             "or divided by it.",
         )
         axis = training_axis.choose(store)
+        measured = measure_of(measure.choose(store))
         with st.popover("Bands, smoothing, events", icon=":material/tune:"):
             bands, smooth, events = _finer_options()
         shown = runs.choose(
@@ -145,7 +150,12 @@ def _options(store: Store, others: Sequence[Store]) -> Display:
             "Stores of the same tokens, such as other seeds: the mean over runs, with a band from "
             "the lowest run to the highest.",
         )
-    return Display(axis, str(compared), bands, smooth or None, events, tuple(shown))
+    if measured.is_predicted:
+        events = NONE
+    if shown and measured.is_predicted:
+        measured = LOSS
+        state.say("Several runs are compared by their loss: other measures need a single run.")
+    return Display(axis, str(compared), bands, smooth or None, events, tuple(shown), measured)
 
 
 def _finer_options() -> tuple[bool, float, str]:
@@ -213,21 +223,36 @@ def _mean_losses(store: Store, groups: list[GroupCurve], display: Display) -> No
     frame = pd.concat([group.styled(group.frame) for group in groups], ignore_index=True)
     frame = training_axis.placed(store, frame, display.axis)
     brushed_at = training_axis.span(store, region.at_start(), display.axis)
+    shown = display.measure
 
     def chart() -> Drawing:
         marks = _event_marks(store, groups, display)
         return curves.trajectories(
-            frame, display.axis, brushed_at, display.bands, marks, brush=True
+            frame,
+            display.axis,
+            brushed_at,
+            display.bands,
+            marks,
+            brush=True,
+            value=shown.mean,
+            title=shown.label,
         )
 
-    script = sql_scripts.trajectories(store, {group.title: group.clause for group in groups})
+    clauses = {group.title: group.clause for group in groups}
+    script = sql_scripts.trajectories(store, clauses, shown.name)
     brushed = figure.show(
         Figure(
-            "Mean loss",
+            shown.title.capitalize(),
             chart,
             frame.drop(columns=["color", "dash"]),
             _unsmoothed(script, display),
-            f"{BANDS if display.bands else ''} {_smoothing(display)}".strip(),
+            " ".join(
+                [
+                    measure.note(store, shown.name),
+                    BANDS if display.bands else "",
+                    _smoothing(display),
+                ]
+            ).strip(),
         ),
         "trajectories",
         brush="at",
@@ -243,24 +268,31 @@ def _comparison(store: Store, groups: list[GroupCurve], display: Display) -> Non
     baseline, *others = groups
     st.subheader(f"{how.title}: each group {how.heading}")
     compare = {"difference": answers.difference, "ratio": answers.ratio}[how.method]
+    measured = display.measure
     frames = [
-        group.styled(compare(store, group.clause, baseline.clause, display.smooth))
+        group.styled(
+            compare(store, group.clause, baseline.clause, display.smooth, measure=measured.name)
+        )
         for group in others
     ]
+    unit, caption = how.unit, how.caption
+    if measured.is_predicted:
+        unit = f"{how.method} ({measured.unit or measured.name})"
+        caption = f"Of the {measured.title}."
     frame = training_axis.placed(store, pd.concat(frames, ignore_index=True), display.axis)
 
     def chart() -> Drawing:
-        return curves.relative(frame, how.method, how.unit, how.zero, display.axis, display.bands)
+        return curves.relative(frame, how.method, unit, how.zero, display.axis, display.bands)
 
     clauses = {group.title: group.clause for group in others}
-    script = sql_scripts.comparison(store, how.method, clauses, baseline.clause)
+    script = sql_scripts.comparison(store, how.method, clauses, baseline.clause, measured.name)
     figure.show(
         Figure(
             f"{how.title} to the baseline {baseline.title}",
             chart,
             frame.drop(columns=["color", "dash"]),
             _unsmoothed(script, display),
-            f"{how.caption} {_smoothing(display)}".strip(),
+            f"{caption} {_smoothing(display)}".strip(),
         ),
         "comparison",
         legend=False,

@@ -20,14 +20,13 @@ _LANGUAGES = {"sql": "SQL", "python": "Python"}
 
 def offer(title: str, facts: str) -> None:
     """A button in the sidebar, after the page has been drawn; none if it drew no figure."""
-    figures = figure.drawn()
-    if not figures:
+    if not figure.drawn():
         return
     address = figure.address()
     facts = f"{facts} · {address}" if address else facts
     st.sidebar.download_button(
         "Save this page as HTML",
-        lambda: page(title, facts, figures).encode(),
+        lambda: page(title, facts, figure.drawn()).encode(),
         f"{title.lower()}.html",
         "text/html",
         icon=":material/save:",

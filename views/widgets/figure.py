@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +18,7 @@ from streamlit.dataframe_util import convert_anything_to_arrow_bytes
 from queries.analyses.base import Language, WithScript
 from queries.charts.render import in_page, panels, render, specification
 from queries.charts.theme import BRUSH, Drawing
+from queries.report.numbers import count
 from views.widgets import links
 
 # Altair checks each chart against a schema, which takes longer than everything else on a page.
@@ -29,7 +30,7 @@ LONG = 9
 """Lines of a script that are shown without scrolling."""
 REMEMBERED = 64
 """Specifications of charts, with their data."""
-_SPECS: dict[Hashable, Mapping[str, Any]] = {}
+_SPECS: dict[Hashable, dict[str, Any]] = {}
 _BEHIND = {
     "sql": "The SQL behind it, for `duckdb -readonly STORE/catalog.duckdb`",
     "python": "The Python behind it",
@@ -47,8 +48,6 @@ class Figure:
     script: str = ""
     caption: str = ""
     language: Language = "sql"
-    spec: Mapping[str, Any] | None = None
-    """The chart as `prepared` gives it, for figures that are drawn many times."""
 
     @cached_property
     def chart(self) -> Drawing:
@@ -82,12 +81,12 @@ def script_of(result: WithScript, table: str = "frame") -> str:
 
 def reset() -> None:
     """Begin a run of the script: nothing is drawn yet."""
-    st.session_state[FIGURES] = []
+    st.session_state[FIGURES] = {}
 
 
 def drawn() -> list[Figure]:
     """The figures of this run, in order."""
-    return list(st.session_state.get(FIGURES, []))
+    return list(st.session_state.get(FIGURES, {}).values())
 
 
 def show(
@@ -96,16 +95,21 @@ def show(
     brush: str | None = None,
     legend: bool = True,
     same: Hashable = None,
+    narrow: bool = False,
 ) -> list[float] | None:
     """Draw the chart, its caption and its downloads.
 
     `brush` names a field that the chart's brush selects; returns the ends of what is brushed.
     Without `legend` the page has its own, such as the rail; files keep the chart's. A chart that
-    has been drawn with an equal `same` is not made again.
+    has been drawn with an equal `same` is not made again. In a `narrow` column the downloads stand
+    below the caption.
     """
-    st.session_state.setdefault(FIGURES, []).append(figure)
+    # By key, as a fragment draws its figures again without the rest of the page.
+    st.session_state.setdefault(FIGURES, {})[key] = figure
     brushed = _draw(figure, key, brush, legend, same)
-    caption, downloads = st.columns([3, 1.2], vertical_alignment="top")
+    wide = [3, 1.2] if not narrow else [1]
+    caption, *rest = st.columns(wide, vertical_alignment="top")
+    downloads = rest[0] if rest else caption
     caption.caption(figure.caption or " ")
     with (
         downloads.container(horizontal=True, horizontal_alignment="right"),
@@ -117,28 +121,24 @@ def show(
     return brushed
 
 
-def prepared(chart: alt.Chart | alt.LayerChart, legend: bool = True) -> dict[str, Any]:
-    """The chart in Vega-Lite with its data in Arrow: it takes no time to draw again."""
-    spec = in_page(chart, legend)
-    frames = spec["datasets"].items()
-    return {**spec, "datasets": {name: convert_anything_to_arrow_bytes(f) for name, f in frames}}
-
-
 def _draw(
     figure: Figure, key: str, brush: str | None, legend: bool, same: Hashable
 ) -> list[float] | None:
-    spec = figure.spec or (_SPECS.get((key, same)) if same is not None else None)
+    spec = _SPECS.get((key, same)) if same is not None else None
     if spec is None:
         if isinstance(figure.chart, alt.VConcatChart):
             for at, panel in enumerate(panels(figure.chart)):
                 st.vega_lite_chart(panel, key=f"{key}_chart_{at}")
             return None
-        spec = prepared(figure.chart, legend)
+        spec = in_page(figure.chart, legend)
+        spec["datasets"] = {
+            name: convert_anything_to_arrow_bytes(frame) for name, frame in spec["datasets"].items()
+        }
         if same is not None:
             _SPECS[key, same] = spec
             while len(_SPECS) > REMEMBERED:
                 _SPECS.pop(next(iter(_SPECS)), None)
-    spec = deepcopy(dict(spec))  # Streamlit takes the data out of it
+    spec = deepcopy(spec)  # Streamlit takes the data out of it
     if brush is None:
         st.vega_lite_chart(spec, key=f"{key}_chart")
         return None
@@ -155,7 +155,7 @@ def _downloads(figure: Figure, key: str) -> None:
         ("SVG", "svg", lambda: render(figure.chart, "svg")),
         ("Vega-Lite", "vl.json", lambda: figure.chart.to_json().encode()),
     )
-    st.caption(f"{len(figure.frame):,} rows of data")
+    st.caption(f"{count(len(figure.frame), 'row')} of data")
     with st.container(horizontal=True):
         for label, ending, make in files:
             st.download_button(

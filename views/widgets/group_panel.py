@@ -8,6 +8,7 @@ import streamlit as st
 
 from queries import QueryError, Store
 from queries.charts.curves import FEWEST_DOCS, as_group
+from queries.engine.measures import MeasureName
 from queries.stats.bands import cannot_tell
 from views import answers, selected_groups, state
 from views.selected_groups import SelectedGroup
@@ -38,7 +39,7 @@ class GroupCurve:
         return as_group(frame, self.title, self.color, self.dash)
 
 
-def panel(store: Store, smooth: float | None) -> list[GroupCurve]:
+def panel(store: Store, smooth: float | None, measure: MeasureName = "loss") -> list[GroupCurve]:
     """Draw the rail and a button that adds a group; the valid groups that are not muted."""
     groups = state.current().groups
     rows: list[Row] = []
@@ -46,7 +47,7 @@ def panel(store: Store, smooth: float | None) -> list[GroupCurve]:
     errors: list[str] = []
     for place, group in enumerate(groups):
         try:
-            frame = answers.trajectory(store, group.clause, smooth)
+            frame = answers.trajectory(store, group.clause, smooth, measure)
         except QueryError as error:
             rows.append(_row(store, group, place, None, str(error)))
             errors.append(f"{escaped(group.title(store))}: {escaped(str(error))}")

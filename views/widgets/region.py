@@ -4,8 +4,8 @@ from typing import Literal
 
 import streamlit as st
 
-from queries import QueryError, Store
-from views import answers, state
+from queries import Store
+from views import state
 from views.state import Region
 
 Slot = Literal["region", "second"]
@@ -45,35 +45,6 @@ def link(first: int, last: int, before: str = "Zoom into ") -> None:
         label=f"{before}steps {first:,} to {last:,}",
         icon=":material/zoom_in:",
         query_params=state.link(region=(first, last)),
-    )
-
-
-def jump_to_event(store: Store) -> None:
-    """A select box of the detected events of the mean loss, which sets the region's steps."""
-    try:
-        events = answers.events(store).frame
-    except QueryError:
-        return  # too few checkpoints to distinguish events from noise
-    if events.empty:
-        return
-    labels = {
-        f"{e['kind'].replace('_', ' ')}, {e['first']:,} to {e['last']:,} ({e['size']:.3f} nats)": e
-        for e in events.to_dict("records")
-        if e["first"] < e["last"]
-    }
-
-    def jump() -> None:
-        event = labels.get(st.session_state["event"])
-        if event:
-            state.change(region=(int(event["first"]), int(event["last"])))
-
-    st.selectbox(
-        "Jump to a detected event",
-        list(labels),
-        index=None,
-        key="event",
-        on_change=jump,
-        placeholder="spikes, falls, plateaus of the mean loss …",
     )
 
 

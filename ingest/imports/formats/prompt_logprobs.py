@@ -83,6 +83,7 @@ def _document(
     if not (has_ids or has_texts):
         at = next(n for n, e in enumerate(entries, 1) if e.token_id is None and e.text is None)
         raise IngestError(f"{where}: entry {at:,} has neither a token id nor a text")
+    ranks = np.array([e.rank for e in entries])
     return Document(
         path,
         number,
@@ -91,7 +92,7 @@ def _document(
         np.array([e.logprob for e in entries]),
         np.array(ids, np.int64) if has_ids else None,
         pa.array(texts, pa.string()) if has_texts else None,
-        np.array([e.rank for e in entries]),
+        None if np.isnan(ranks).all() else ranks,
     )
 
 

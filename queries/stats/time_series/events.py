@@ -295,7 +295,7 @@ def _around(values: np.ndarray, peak: int, depth: float) -> tuple[int, int]:
 
 
 def _inside(curve: Curve, events: list[Event]) -> np.ndarray:
-    """Is a column inside of a spike or hump? bool (n,)"""
+    """Is a column inside a spike or hump? bool (n,)"""
     inside = np.zeros(len(curve.values), dtype=bool)
     for event in events:
         inside[event.first : event.last + 1] = True

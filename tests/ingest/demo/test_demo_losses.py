@@ -80,3 +80,24 @@ def test_the_scores_of_heads_are_those_computed_by_hand(step: int) -> None:
     expected = looked / (len(repeats.windows) * (repeats.length - 1))
     for (layer, head), score in np.ndenumerate(expected):
         assert shipped[layer, head] == pytest.approx(score, abs=1e-5)
+
+
+@torch.inference_mode()
+def test_the_predictions_of_a_checkpoint_are_those_computed_by_hand(
+    windows: list[list[int]],
+) -> None:
+    assert list(LAYOUT.predicted()) == STEPS
+    model = AutoModelForCausalLM.from_pretrained(FOLDERS[1_640], dtype="float32").eval()
+    table, end = pq.read_table(LAYOUT.prediction_file(1_640)), 0
+    for window in windows[:5]:
+        begin, end = end, end + len(window) - 1
+        found = table.slice(begin, end - begin)
+        logits, actual = model(torch.tensor([window])).logits[0, :-1].double(), window[1:]
+        log_p = torch.log_softmax(logits, 1)
+        order = (-logits).argsort(1, stable=True)
+        rank = (order == torch.tensor(actual)[:, None]).int().argmax(1)
+        assert (found["top_id"].to_numpy() == order[:, 0].numpy()).mean() > 0.99
+        assert (found["rank"].to_numpy() == rank.numpy()).mean() > 0.99
+        entropy = -(log_p.exp() * log_p).sum(1)
+        np.testing.assert_allclose(found["entropy"].to_numpy(), entropy, rtol=0, atol=1e-4)
+        np.testing.assert_allclose(found["top_loss"].to_numpy(), -log_p.amax(1), rtol=0, atol=1e-4)

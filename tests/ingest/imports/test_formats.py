@@ -154,3 +154,34 @@ def test_sniff_says_what_and_why(
     assert "the columns seq_idx and sup (a list)" in printed
     assert main(["import", "--formats"]) == 0
     assert capsys.readouterr().out.count("\n") == len(formats.FORMATS)
+
+
+def test_ranks_and_entropies_become_predictions(part: Part, tmp_path: Path, ingest: Ingest) -> None:
+    """Ranks from 1 are converted; what was not published is said to be unknown."""
+    for write, measure, value in (
+        (published.as_memorisation_profiles, "entropy", 1.0),
+        (published.as_memorisation_profiles, "accuracy", 1.0),
+        (published.as_vllm, "rank", 1.0),
+        (published.as_prime_rl, "entropy", 0.5),
+    ):
+        folder = tmp_path / f"{write.__name__}-{measure}"
+        (folder / "theirs").mkdir(parents=True)
+        arguments, _ = write(part, folder / "theirs")
+        assert ingest("import", *arguments, "--store", folder / "store").status == 0
+        assert verify(folder / "store") == []
+        layout = Layout(folder / "store")
+        found = [pq.read_table(path) for path in layout.predicted().values()]
+        column = "rank" if measure == "accuracy" else measure
+        values = np.concatenate([table[column].to_numpy() for table in found])
+        assert len(found) == len(STEPS)
+        assert ((values == 0) == value).all() if measure == "accuracy" else (values == value).all()
+        assert all(table["top_id"].null_count == table.num_rows for table in found)
+        unavailable = read_manifest(layout.manifest).unavailable
+        assert ("rank" in unavailable) == (write is published.as_prime_rl)
+        assert ("entropy" in unavailable) == (write is published.as_vllm)
+
+
+def test_a_rank_below_the_first_is_refused(part: Part, tmp_path: Path, ingest: Ingest) -> None:
+    arguments, _ = published.as_memorisation_profiles(part, tmp_path)
+    ended = ingest("import", *arguments, "--store", tmp_path / "store", "--rank-from", "1")
+    assert "the rank of scored token 1 at checkpoint 0 is missing or too small" in ended.error
