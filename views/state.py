@@ -34,7 +34,6 @@ Query = dict[str, list[str]]
 DEFAULT_GROUPS = ("not_copyable", "copyable")
 ALL_TOKENS = "all_tokens"
 LOSS = "loss"
-MEASURES = (LOSS, "rank", "entropy", "accuracy")
 PARAMETERS = ("group", "where", "focus", "region", "second", "measure", "axis", "runs", "token")
 OF_THE_APP = ("store", *PARAMETERS)
 _NONE = ""  # in a URL: no group, and not the defaults
@@ -58,7 +57,7 @@ class State:
     """The region of training; None for the page's own suggestion."""
     second: Region | None = None
     measure: str = LOSS
-    """One of MEASURES."""
+    """One of `measures`."""
     axis: str = SYMLOG
     """One of `theme.AXES`."""
     runs: tuple[str, ...] = ()
@@ -305,7 +304,7 @@ def axes(store: Store) -> tuple[str, ...]:
 
 def measures(store: Store) -> tuple[str, ...]:
     """The measures that this store has: others than the loss need predictions."""
-    return MEASURES if getattr(store, "has_predictions", False) else (LOSS,)
+    return tuple(store.measures)
 
 
 def _region(text: str, store: Store) -> Region:

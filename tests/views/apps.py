@@ -41,7 +41,7 @@ def drawn(folder: Path, page: str, **query: Any) -> list[Figure]:
     """The figures of a page, as the app keeps them for a download."""
     app = shown(folder, page, **query)
     assert not app.error
-    figures: list[Figure] = app.session_state[FIGURES]
+    figures: list[Figure] = list(app.session_state[FIGURES].values())
     return figures
 
 
