@@ -32,6 +32,11 @@ INSTALL = test -x $(BIN)/python || $(PYTHON) -m venv .venv; $(BIN)/python -m pip
 	$(INSTALL) requirements-cluster.lock
 	touch $@
 
+# xarray and zarr: 20 MB.
+.venv/arrays: .venv/all requirements-arrays.lock
+	$(INSTALL) requirements-arrays.lock
+	touch $@
+
 # Other tools that compute losses, for comparison: a quarter of a gigabyte.
 .venv/peers: .venv/all requirements-peers.lock
 	$(INSTALL) requirements-peers.lock
@@ -79,8 +84,9 @@ bench: .venv/all  ## our queries compared with other ways, on a store of size BE
 bench-app: .venv/all  ## the app's response times in a browser (needs Chromium)
 	$(BIN)/python -m tests.bench.app --size $(BENCH)
 
-bench-ingest: .venv/all  ## our scoring compared with other ways (lm-evaluation-harness if installed)
+bench-ingest: .venv/all  ## our scoring compared with other ways, and the speed and memory of imports
 	$(BIN)/python -m tests.bench.ingest --size $(BENCH)
+	$(BIN)/python -m tests.bench.imports --size $(BENCH)
 
 bench-gpu: .venv/all  ## scoring at each precision next to a bare loop, and runs from disk to Parquet
 	$(BIN)/python -m tests.bench.gpu --size $(BENCH)

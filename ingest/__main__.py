@@ -1,4 +1,4 @@
-"""The command line of ingest: `python -m ingest run | plan | verify | compare | ngrams | demo`.
+"""The command line of ingest: `python -m ingest run | import | plan | verify | compare | …`.
 
 Torch takes seconds to import, so commands import what they need when they are called.
 """
@@ -128,6 +128,105 @@ def run_command(
     return status
 
 
+@app.command("import", rich_help_panel="Import and publish", epilog=EPILOG)
+def import_command(
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            help="File or folder of per-token results", metavar="PATH", show_default=False
+        ),
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option(help="Folder to write; it must not exist", metavar="DIR")
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(help="Format, if it is not recognised; see --formats", metavar="NAME"),
+    ] = None,
+    map: Annotated[
+        str | None,
+        typer.Option(help="Names of columns: loss=nll,doc=seq_idx", metavar="OURS=THEIRS,…"),
+    ] = None,
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the numbers: nats, bits or log10 (all of -log p), logprob (ln p), probability",
+            metavar="UNIT",
+        ),
+    ] = None,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of tokens, for losses that are published without them", metavar="FILE"
+        ),
+    ] = None,
+    checkpoints: Annotated[
+        str | None,
+        typer.Option(
+            help="Steps of a matrix's columns (0,100,… or a file of them), or the one of a file "
+            "that does not say its own",
+            metavar="STEPS",
+        ),
+    ] = None,
+    array: Annotated[
+        str | None, typer.Option(help="Array in an .npz or .pt file", metavar="NAME")
+    ] = None,
+    pieces: Annotated[
+        str | None,
+        typer.Option(
+            help="How tokens are written: plain, byte-level (Ġthe), sentencepiece (▁the) or words",
+            metavar="KIND",
+        ),
+    ] = None,
+    rank_from: Annotated[
+        int | None,
+        typer.Option(help="Rank of the most likely token: 0 or 1", min=0, max=1, metavar="N"),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model, for people", metavar="NAME")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Name of the text, for people", metavar="NAME")
+    ] = None,
+    sniff: Annotated[
+        bool, typer.Option("--sniff", help="Only say which format it is, and why")
+    ] = False,
+    formats: Annotated[bool, typer.Option("--formats", help="Only list the formats")] = False,
+) -> int:
+    """Import per-token results of another tool as a store.
+
+    python -m ingest import losses.parquet --store build/theirs
+    """
+    from ingest.imports import command
+
+    if formats:
+        return command.list_formats()
+    if path is None:
+        raise typer.BadParameter("PATH is missing: name the file or folder to import")
+    given = command.options(map, unit, tokens, checkpoints, array, pieces, rank_from)
+    if sniff:
+        return command.sniff(path, given, format)
+    return command.run(path, store, given, format, name, text)
+
+
+@app.command("push", rich_help_panel="Import and publish", epilog=EPILOG)
+def push_command(
+    store: Annotated[Path, typer.Argument(help="Store to publish", metavar="STORE")],
+    url: Annotated[str, typer.Argument(help="Data set: hf://datasets/OWNER/NAME", metavar="URL")],
+    public: Annotated[
+        bool, typer.Option("--public", help="Create a public data set instead of a private one")
+    ] = False,
+) -> int:
+    """Publish a store as a data set on the Hub. Rerun the same command to resume.
+
+    python -m ingest push data/demo hf://datasets/OWNER/NAME
+    """
+    from ingest.output.push import push
+
+    print(push(store, url, public))
+    return 0
+
+
 @app.command("plan", rich_help_panel="Score", epilog=EPILOG)
 @takes_run_options(only_plan=True)
 def plan_command(
@@ -202,8 +301,10 @@ def compare_command(
         distances.append(d)
     far = [d for d in distances if not d.within(tolerance)]
     if apart := only_in_one(store, reference):
-        print(f"not compared: {apart} checkpoints that only one of them has")
-    verdict = f"{len(far)} checkpoints differ by more" if far else f"all {len(distances)} agree"
+        noun = "checkpoint" if apart == 1 else "checkpoints"
+        print(f"not compared: {apart} {noun} that only one of them has")
+    far_noun = "checkpoint differs" if len(far) == 1 else "checkpoints differ"
+    verdict = f"{len(far)} {far_noun} by more" if far else f"all {len(distances)} agree"
     print(f"{store} and {reference}: {verdict} (to {tolerance:g} nats)")
     return 1 if far else 0
 
@@ -231,13 +332,14 @@ def ngrams_command(
     found = add_ngram_features(store, text, tokenizer, column, overwrite)
     if found.left_out:
         print(
-            f"{found.left_out} documents were left out because the store contains them",
+            f"{found.left_out} document{' was' if found.left_out == 1 else 's were'} left out "
+            "because the store contains them",
             file=sys.stderr,
         )
     print(
         f"{store}: unigram_loss {found.unigram_loss:.3f} and bigram_loss "
         f"{found.bigram_loss:.3f} nats on average, from {found.n_tokens:,} tokens of "
-        f"{found.n_documents:,} documents"
+        f"{found.n_documents:,} document{'' if found.n_documents == 1 else 's'}"
     )
     return 0
 

@@ -33,7 +33,7 @@ def verify(root: Path) -> list[str]:
     """
     layout = Layout(root)
     manifest = read_store_manifest(layout)
-    tables, problems = _read_tables(layout)
+    tables, problems = _read_tables(layout, chat=bool(manifest.options.get("chat")))
     if problems:
         return problems
     problems += _text_problems(manifest, tables[layout.tokens], tables[layout.docs])
@@ -50,11 +50,11 @@ def verify(root: Path) -> list[str]:
     return [*problems, *_feature_problems(layout, manifest)]
 
 
-def _read_tables(layout: Layout) -> tuple[dict[Path, pa.Table], list[str]]:
+def _read_tables(layout: Layout, chat: bool) -> tuple[dict[Path, pa.Table], list[str]]:
     """Every table except the losses, and what is wrong with those that cannot be used."""
     tables, problems = {}, []
     expected = {
-        layout.tokens: schema.TOKENS,
+        layout.tokens: schema.tokens(chat),
         layout.docs: schema.DOCS,
         layout.checkpoints: schema.CHECKPOINTS,
     }
@@ -160,12 +160,13 @@ def _prediction_problems(layout: Layout, manifest: Manifest, tokens: pa.Table) -
         if number not in scored:
             yield f"checkpoint {number} has predictions but no losses: run ingest again"
             continue
-        for problem in _faults_of_predictions(path, number, tokens, scored[number]):
+        imported = manifest.imported is not None
+        for problem in _faults_of_predictions(path, number, tokens, scored[number], imported):
             yield f"predictions/{path.name}: {problem}"
 
 
 def _faults_of_predictions(
-    path: Path, checkpoint: int, tokens: pa.Table, losses: Path
+    path: Path, checkpoint: int, tokens: pa.Table, losses: Path, imported: bool
 ) -> Iterator[str]:
     try:
         table, scored = read_table(path), read_table(losses)
@@ -186,7 +187,19 @@ def _faults_of_predictions(
         yield "was scored with other weights than the losses"
     # Of another run with the same weights, losses may differ by rounding.
     rounding = 0 if own["losses_sha256"] == other["losses_sha256"] else ROUNDING
-    yield from _impossible_predictions(table, scored["loss"].to_numpy() + rounding, tokens)
+    if imported:
+        yield from _impossible_imports(table)
+    else:
+        yield from _impossible_predictions(table, scored["loss"].to_numpy() + rounding, tokens)
+
+
+def _impossible_imports(table: pa.Table) -> Iterator[str]:
+    """Other tools publish ranks or entropies only: a column is NULL, or has all values."""
+    for name in ("rank", "entropy"):
+        if table[name].null_count not in (0, table.num_rows):
+            yield f"lacks values of {name}"
+        elif not pc.all(pc.greater_equal(table[name], 0)).as_py() and not table[name].null_count:
+            yield f"has a {name} that is negative or not a number"
 
 
 def _impossible_predictions(table: pa.Table, loss: np.ndarray, tokens: pa.Table) -> Iterator[str]:

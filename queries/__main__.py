@@ -436,6 +436,25 @@ def catalog(store: Store) -> Answer:
     return Answer(store.make_catalog())
 
 
+@_command(STORE, "data/demo --to build/losses.npy", "export")
+def export_command(
+    store: Store,
+    to: Annotated[
+        Path,
+        typer.Option(
+            help="file to write: .parquet (a row per token and checkpoint), .npy (tokens x "
+            "checkpoints, with a token table beside it) or .zarr (for xarray)"
+        ),
+    ],
+    where: Annotated[str, typer.Option(help="group to export")] = "true",
+    overwrite: Overwrite = False,
+) -> Answer:
+    """Write the losses to files for other tools."""
+    from queries.export import export
+
+    return Answer(export(store, to, where, overwrite))
+
+
 @_command(STORE, "data/demo --html build/report.html")
 def report(
     store: Store,

@@ -1,19 +1,22 @@
 """`Store`: one model's training run scored on one text, and the questions it answers."""
 
 import hashlib
+import re
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from queries import sql
+from queries import export, sql
 from queries.catalog import build
 from queries.engine import clauses, remote
 from queries.engine.clauses import Expression
@@ -33,8 +36,17 @@ from queries.stats.smoothing import smoothed
 from store.layout import Layout
 from store.manifest import Manifest, ManifestError, read_manifest
 
+if TYPE_CHECKING:
+    from xarray import Dataset
+
 EngineName = Literal["matrix", "spark"]
+_OF_LOSSES = {
+    *("losses", "loss_rows", "loss_files", "predictions", "prediction_rows", "prediction_files"),
+    *("trajectory", "predicted_trajectory", "difference", "ratio", "in_context_score", "zoom"),
+    *("query", "query_table"),  # may name any of them
+}
 State = Literal["same", "new checkpoints", "replaced"]
+_UNLISTED = 10 * 10**9  # ns; a killed ingest leaves loss files that have no row
 
 
 class Store:
@@ -53,12 +65,14 @@ class Store:
         functions: str | Path | None = None,
         progress: Progress | None = None,
         engine: EngineName = "matrix",
+        _before: "Store | None" = None,
     ) -> None:
         if engine not in get_args(EngineName):
             names = " or ".join(get_args(EngineName))
             raise QueryError(f"there is no engine {engine!r}: expected {names}")
         self.url = str(path) if remote.is_url(path) else None
-        self.path = remote.local_copy(self.url, progress) if self.url else Path(path)
+        self._copy = remote.RemoteCopy(self.url, progress) if self.url else None
+        self.path = self._copy.folder if self._copy else Path(path)
         self.functions_file = functions
         self.engine: EngineName = engine
         self._layout = Layout(self.path.absolute())  # the working directory may change
@@ -68,18 +82,47 @@ class Store:
             self.manifest = read_manifest(self._layout.manifest)
         except ManifestError as error:
             raise StoreError(str(error)) from error
-        self.files = StoreFiles(self._layout)
+        self.files = StoreFiles(self._layout, self._copy.keys if self._copy else None)
         if not self.files.losses:
             raise StoreError(f"{path} has no scored checkpoint yet: run `python -m ingest run`")
-        self._database, features = _open_tables(self._layout, self.manifest, self.files)
-        self._functions = Functions(self._database, lambda: self.matrix, functions)
-        self._database.lock(self.path)
+        if _before is None:
+            self._database, features = _open_tables(self._layout, self.manifest, self.files)
+            self._newest = newest = [self]
+            self._functions = Functions(self._database, lambda: newest[0].matrix, functions)
+            self._database.lock(self.path)
+            self.groups = NamedGroups(self._database, self._layout.groups, self._refresh_catalog)
+        else:
+            features = self._share_tables(_before)
         self._measured: dict[str, LossMatrix] = {}
         self._measured_sums: dict[str, GroupSumsCache] = {}
         self._sums_cache = GroupSumsCache(self._nonempty_members, lambda: self._summation)
-        self.groups = NamedGroups(self._database, self._layout.groups, self._refresh_catalog)
         self.features = Features(self._database, features, self._features_changed)
         self._refresh_catalog()
+
+    def grown(self, progress: Progress | None = None) -> "Store":
+        """This store with the checkpoints that were scored since it was opened.
+
+        The two share the tables of tokens and docs and what they know of groups, so this takes a
+        fraction of the time. SQL on either sees the new checkpoints. Not for URLs. Raises
+        StoreError if the text has changed.
+        """
+        if self.url or self.files.state() == "replaced":
+            raise StoreError(f"{self.path} has other files than before: open the store again")
+        return Store(self.path, self.functions_file, progress, self.engine, _before=self)
+
+    def _share_tables(self, before: "Store") -> StoredFeatures:
+        """Take over what does not depend on the checkpoints, and load what does."""
+        self._database, self._functions = before._database, before._functions
+        self.groups, self._newest = before.groups, before._newest
+        for name in ("facts", "token_ids", "source_of_row", "sources"):  # cached properties
+            if name in before.__dict__:
+                self.__dict__[name] = before.__dict__[name]
+        with self._database.alone(), _readable(self._layout):
+            self._database.load_checkpoints(self._layout, list(self.files.losses.values()))
+            self._database.load_predictions(list(self.files.predictions.values()))
+        self._newest[0] = self
+        before._sums_cache.clear()  # as large again as this store's
+        return before.features.stored
 
     # The questions.
 
@@ -230,6 +273,8 @@ class Store:
         once `cancel` is set, the query stops.
         """
         self.groups.update_views()
+        if _needs_losses(query):
+            self.wait_for_losses()
         return self._database.select(query, progress, cancel, values)
 
     def members(self, group: str) -> np.ndarray:
@@ -239,6 +284,29 @@ class Store:
     def nonempty_members(self, group: str) -> np.ndarray:
         """`members`; raises GroupError if there are none."""
         return self._nonempty_members(self.groups.resolve(group))
+
+    def words_where(self, clause: str) -> pd.DataFrame:
+        """source, word of the words that meet a condition over `words`. Raises GroupError."""
+        return clauses.words(self._database, clause)
+
+    # The losses themselves, for other tools.
+
+    def frame(self, group: str = "true", checkpoints: Sequence[int] | None = None) -> pd.DataFrame:
+        """The group's losses as a long frame: one row per checkpoint and token.
+
+        Returns checkpoint, row, doc, position, token_id, token_str, is_word_start, source, loss
+        (nats); texts are categories. Raises QueryError for a frame larger than 1 GB and for a
+        checkpoint that is not in the store, GroupError.
+        """
+        return export.frame(self, group, checkpoints)
+
+    def to_xarray(self, group: str = "true") -> "Dataset":
+        """The group's losses as an xarray Dataset: `loss` (token, checkpoint) in nats.
+
+        Its coordinates are the checkpoints and columns of the tokens. Raises QueryError for an
+        array larger than 1 GB, and without the package xarray; GroupError.
+        """
+        return export.to_xarray(self, group)
 
     # What groups are made of, and what else is known of tokens and checkpoints.
 
@@ -250,7 +318,13 @@ class Store:
     @property
     def measures(self) -> list[MeasureName]:
         """The values of `measure` that this store has: only "loss" without predictions."""
-        return [m.name for m in MEASURES.values() if self.files.predictions or not m.is_predicted]
+        has = bool(self.files.predictions)
+        unavailable = self.manifest.unavailable
+        return [
+            m.name
+            for m in MEASURES.values()
+            if not m.is_predicted or (has and m.name not in unavailable)
+        ]
 
     def steps_of(self, measure: MeasureName) -> list[int]:
         """The checkpoints that have this measure: perhaps not all have predictions.
@@ -259,6 +333,8 @@ class Store:
         """
         if not measure_of(measure).is_predicted:
             return self.steps
+        if why := self.manifest.unavailable.get(measure):
+            raise QueryError(f"this store has no {measure}: {why}")
         if not self.files.predictions:
             raise QueryError(NO_PREDICTIONS)
         return list(self.files.predictions)
@@ -276,6 +352,7 @@ class Store:
                 f"there is no token {row}: rows are numbered from 0 to "
                 f"{self.manifest.n_tokens - 1:,}"
             )
+        self.wait_for_losses()
         wanted = set(steps if checkpoints is None else checkpoints)
         files = [literal(self.files.predictions[c].absolute()) for c in steps if c in wanted]
         if not files:
@@ -303,6 +380,11 @@ class Store:
     def facts(self) -> pd.DataFrame:
         """row, doc, position, token_id, token_str, word, source of each token, by row."""
         return cast(pd.DataFrame, self._database.table(sql.read("engine/token_facts")).to_pandas())
+
+    @property
+    def token_table(self) -> pa.Table:
+        """All columns of `tokens`, by row."""
+        return self._database.table(sql.read("engine/token_table"))
 
     @cached_property
     def token_ids(self) -> np.ndarray:
@@ -379,8 +461,15 @@ class Store:
     @property
     def matrix(self) -> LossMatrix:
         """The loss matrix; built at first use if the index is missing or stale."""
+        self.wait_for_losses()
         with self._lock:
             return self._matrix
+
+    def wait_for_losses(self) -> None:
+        """Of a store at a URL: wait until its losses are downloaded, in the background since it
+        was opened. The store's `progress` is called meanwhile. Raises StoreError."""
+        if self._copy and not self._copy.is_complete:
+            self._copy.wait(self._progress)
 
     def matrix_of(self, measure: MeasureName, *checkpoints: int) -> LossMatrix:
         """The matrix of a measure, built at first use; the same as `matrix` for the loss.
@@ -392,6 +481,7 @@ class Store:
         if measure == "loss":
             return self.matrix
         steps = self.steps_of(measure)
+        self.wait_for_losses()
         with self._lock:
             if measure not in self._measured:
                 files = {c: self.files.predictions[c] for c in steps}
@@ -420,6 +510,7 @@ class Store:
     @cached_property
     def _summation(self) -> Engine:
         if self.engine == "spark":
+            self.wait_for_losses()
             return SparkSummation(self.files.losses, self.source_of_row)
         return Summation(self.matrix, self.source_of_row)
 
@@ -469,9 +560,11 @@ class Store:
     def _nonempty_members(self, clause: Expression) -> np.ndarray:
         rows = clauses.members(self._database, clause)
         if not len(rows):
+            unknown = clauses.mentioned(clause, self.manifest.unavailable)
+            reasons = "".join(f"; {name} is NULL because {why}" for name, why in unknown.items())
             raise GroupError(
                 f"{clause.label} selects none of the {self.manifest.n_tokens:,} tokens: widen it, "
-                "or look at some tokens with select * from tokens limit 10"
+                f"or look at some tokens with select * from tokens limit 10{reasons}"
             )
         return rows
 
@@ -492,28 +585,55 @@ class Store:
 class StoreFiles:
     """A store's files as they were when it was opened."""
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+    def __init__(self, layout: Layout, keys: Mapping[str, str] | None = None) -> None:
+        """`keys` are those of the remote files of which the store is a copy (see RemoteCopy)."""
+        self._layout, self._keys = layout, sorted((keys or {}).items())
         self.losses = layout.scored()
         """Checkpoint -> loss file, increasing."""
         found = layout.predicted()
         self.predictions = {c: found[c] for c in self.losses if c in found}
         """Checkpoint -> file of predictions, increasing; perhaps of some checkpoints only."""
         self._stamps = self._read_stamps()
-        self.stamp = hashlib.sha256(repr(self._stamps).encode()).hexdigest()
+        self.stamp = hashlib.sha256(repr((self._stamps, self._keys)).encode()).hexdigest()
         """Differs between two states of a store."""
 
     def state(self) -> State:
         """Compare with the disk: "new checkpoints" were added, or a known file was "replaced"."""
         if self._read_stamps() != self._stamps:
             return "replaced"
-        return "same" if self._layout.scored().keys() == self.losses.keys() else "new checkpoints"
+        found = self._layout.scored()
+        new = [path for step, path in found.items() if step not in self.losses]
+        return "new checkpoints" if new and self._are_listed(new) else "same"
+
+    @property
+    def last_scored(self) -> float:
+        """When the last checkpoint's losses were written, in seconds since 1970."""
+        stamp = _stamp(next(reversed(self.losses.values())))
+        return stamp[1] / 1e9 if stamp else 0.0
+
+    def _are_listed(self, new: list[Path]) -> bool:
+        """A loss file gets its row in checkpoints.parquet just after it was written."""
+        newest = max((stamp[1] for stamp in map(_stamp, new) if stamp), default=0)
+        listed = _stamp(self._layout.checkpoints)
+        return (listed is not None and listed[1] >= newest) or time.time_ns() - newest > _UNLISTED
 
     def _read_stamps(self) -> list[tuple[int, int] | None]:
-        """Of the files that are written once: the text's files and the checkpoints' known ones."""
+        """Of the files that are written once: the text's files and the checkpoints' known ones.
+
+        Of a copy, the latter are still being downloaded: the keys of the remote files stand for
+        them.
+        """
         text = [self._layout.manifest, self._layout.docs, self._layout.tokens]
-        scored = (*self.losses.values(), *self.predictions.values())
+        scored = () if self._keys else (*self.losses.values(), *self.predictions.values())
         return [_stamp(path) for path in (*text, *scored)]
+
+
+def _needs_losses(query: str) -> bool:
+    """Does the query name a relation or macro over the losses or predictions?
+
+    A group that calls loss_at waits for them by itself.
+    """
+    return not _OF_LOSSES.isdisjoint(re.findall(r"\w+", query.lower()))
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
@@ -529,10 +649,17 @@ def _open_tables(
     layout: Layout, manifest: Manifest, files: StoreFiles
 ) -> tuple[Database, StoredFeatures]:
     """The database, not yet locked, and the features in it. Raises StoreError."""
-    try:
+    with _readable(layout):
         features = read_features(layout, manifest)
         scored = (list(files.losses.values()), list(files.predictions.values()))
         return Database(layout, *scored, features.table), features
+
+
+@contextmanager
+def _readable(layout: Layout) -> Iterator[None]:
+    """Errors of reading the store's files become StoreError."""
+    try:
+        yield
     except (duckdb.Error, OSError, pa.ArrowException) as error:
         message = " ".join(str(error).partition("\n\nLINE ")[0].split())
         raise StoreError(

@@ -41,9 +41,20 @@ class Manifest:
     """The checkpoints that runs set out to score, increasing. Older stores do not say."""
     recorded: bool = False
     """Did a training loop write the losses, without saved checkpoints?"""
+    imported: dict[str, Any] | None = None
+    """Of results of another tool: format, unit, dtype, files, notes, and `unknown`, the columns
+    of tokens that are NULL, with the reasons. None if Token Trails scored the text."""
     shapes_sha256: str | None = None
     """Of a recorded model: sha256 over its class and the names and shapes of its weights."""
     format_version: int = FORMAT_VERSION
+
+    @property
+    def unavailable(self) -> dict[str, str]:
+        """What an imported store cannot have, and why: columns of tokens, and "probes"."""
+        if self.imported is None:
+            return {}
+        why = f"the losses were imported ({self.imported['format']}) without the model itself"
+        return {**self.imported["unknown"], "probes": why}
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:

@@ -1,5 +1,6 @@
 """Stores: which ones can be opened, and what the sidebar says of the open one."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import streamlit as st
 
 from queries import QueryError, Store
 from queries.engine import remote
-from queries.store import State
+from queries.report.numbers import count
+from views import follow
 from views.answers import open_store, version_of
 
 WORDS = (
@@ -43,21 +45,27 @@ def stores(paths: Sequence[str]) -> list[str]:
 
 def same_tokens(store: Store, others: Sequence[str]) -> list[Store]:
     """Those of the other stores that have the same tokens, so that runs can be compared."""
+    fingerprint = store.manifest.token_fingerprint
+    return [o for o in _opened(others) if o.manifest.token_fingerprint == fingerprint]
+
+
+def same_text(store: Store, others: Sequence[str]) -> list[Store]:
+    """Those of the other stores with documents of the same names, whatever their tokens."""
+    return [other for other in _opened(others) if {*other.sources} & {*store.sources}]
+
+
+def _opened(paths: Sequence[str]) -> list[Store]:
     found = []
-    for path in others:
-        try:
-            other = open_store(path, version_of(path), None)
-        except QueryError:
-            continue  # its own page says why
-        if other.manifest.token_fingerprint == store.manifest.token_fingerprint:
-            found.append(other)
+    for path in paths:
+        with contextlib.suppress(QueryError):  # its own page says why
+            found.append(open_store(path, version_of(path), None))
     return found
 
 
 def summary(store: Store) -> str:
     """Model, text and size in one line, for a page that is saved."""
     manifest = store.manifest
-    size = f"{len(store.steps):,} checkpoints, {manifest.n_tokens:,} tokens"
+    size = f"{count(len(store.steps), 'checkpoint')}, {count(manifest.n_tokens, 'token')}"
     return f"{manifest.model}: {size} of {manifest.text}"
 
 
@@ -67,17 +75,41 @@ def describe(store: Store) -> None:
     with st.sidebar:
         st.markdown(f"**{manifest.model}**")
         st.caption(
-            f"{len(store.steps):,} checkpoints, steps {store.steps[0]:,} to {store.steps[-1]:,}  \n"
-            f"{manifest.n_tokens:,} tokens in {manifest.n_docs:,} docs of {manifest.text}  \n"
+            f"{_steps(store.steps)}  \n"
+            f"{count(manifest.n_tokens, 'token')} in {count(manifest.n_docs, 'doc')} of "
+            f"{manifest.text}  \n"
             f"context {manifest.context_length:,} tokens, "
             f"{f'BOS {manifest.bos} before each doc' if manifest.bos else 'no BOS'}  \n"
             f"scored in {manifest.dtype}, attention {manifest.attention}",
             help=WORDS,
         )
+        _tell_origin(store)
         _warn(store)
-        _offer_reopening(store.files.state())
+        follow.describe(store)
         if store.functions_changed:
             _offer_reload(store)
+
+
+def _steps(steps: Sequence[int]) -> str:
+    if len(steps) == 1:
+        return f"1 checkpoint, step {steps[0]:,}"
+    return f"{len(steps):,} checkpoints, steps {steps[0]:,} to {steps[-1]:,}"
+
+
+def _tell_origin(store: Store) -> None:
+    """Of an imported store: from what, and what it cannot have."""
+    imported = store.manifest.imported
+    if imported is None:
+        return
+    st.info(
+        f"Imported from another tool's results ({imported['format']}, {imported['unit']}, "
+        f"{imported['dtype']})."
+    )
+    with st.expander("What is not available"):
+        for name, why in store.manifest.unavailable.items():
+            st.markdown(f"`{name}`: {why}")
+        for note in imported["notes"]:
+            st.markdown(f"Note: {note}")
 
 
 def _warn(store: Store) -> None:
@@ -98,16 +130,6 @@ def _warn(store: Store) -> None:
             f"Step {int(first['checkpoint']):,} has exactly the same weights as step "
             f"{int(first['duplicate_of']):,}{more}: one of them was published under a wrong name"
         )
-
-
-def _offer_reopening(state: State) -> None:
-    """New checkpoints are shown on request; a replaced store has to be opened again."""
-    if state == "new checkpoints":
-        st.info("New checkpoints were scored after this store was opened.")
-        st.button("Show new checkpoints", on_click=version_of.clear, key="show_new")
-    elif state == "replaced":
-        st.warning("This store's files changed after it was opened: what is shown is out of date.")
-        st.button("Open it again", on_click=version_of.clear, key="show_new")
 
 
 def _offer_reload(store: Store) -> None:

@@ -4,17 +4,19 @@ Each is the function of `queries` that it names, called as `answers.events(store
 """
 
 import re
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 import queries
-from queries import Comparison, Mechanism, Positions, Store, text
+from queries import Comparison, Mechanism, Positions, QueryError, Store, text
 from queries.analyses import mechanism as mechanism_analysis
 from queries.analyses.base import Result
 from queries.analyses.compare import By
@@ -24,8 +26,7 @@ from queries.analyses.registry import ANALYSES
 from queries.analyses.rho_1 import CATEGORIES
 from queries.engine import remote
 from queries.engine.measures import MeasureName, measure_of
-from queries.report import report as make_report
-from queries.report import spike_story
+from queries.report import Section, sections, spike_story
 from queries.report.pairs import reader
 from queries.report.sentences import distinguishable
 
@@ -54,15 +55,27 @@ def version_of(path: str) -> tuple[str, ...]:
     )
 
 
+# The newest state of each store that is still in use.
+_NEWEST: WeakValueDictionary[tuple[str, str | None], Store] = WeakValueDictionary()
+
+
 @st.cache_resource(max_entries=8, show_spinner=False)
 def open_store(path: str, version: tuple[str, ...], functions: str | None) -> Store:
-    """Open once for all sessions, with a progress bar while the index is built."""
+    """Open once for all sessions, with a progress bar while the index is built.
+
+    A store that has only grown shares its tables with its state before.
+    """
     bar = st.empty()
 
     def show(done: int, total: int) -> None:
         bar.progress(done / total, f"Preparing the store: {done / total:.0%}")
 
-    store = Store(path, functions=functions, progress=show)
+    before = _NEWEST.get((path, functions))
+    if before and not before.url and before.files.state() == "new checkpoints":
+        store = before.grown(progress=show)
+    else:
+        store = Store(path, functions=functions, progress=show)
+    _NEWEST[path, functions] = store
     _ = store.matrix
     bar.empty()
     return store
@@ -238,7 +251,6 @@ ngrams = cached(queries.ngrams, "Comparing with unigrams and bigrams …")
 mechanism = cached(_mechanism, "Reading the probes …")
 event_window = cached(mechanism_analysis.event_window, "Looking for the event …")
 leads = cached(_leads, "Comparing which changes first …")
-report = cached(make_report, "Answering the report's ten questions …", 4)
 
 # The Text page.
 docs = cached(text.docs)
@@ -249,6 +261,53 @@ token = cached(text.token, entries=64)
 find = cached(text.find, "Searching the text …")
 doc_of_token = cached(_doc_of_token, entries=64)
 losses = cached(_losses)
+
+
+class ReportSections:
+    """The sections of a store's report, each computed once, when a page first asks for it."""
+
+    def __init__(self, store: Store, draw: Callable[[Section], R]) -> None:
+        self._rest = sections(store)
+        self._draw = draw
+        self._computing = threading.Lock()
+        self._found: list[Any] = []
+        self._error: QueryError | None = None
+        self.is_complete = False
+
+    def __iter__(self) -> Iterator[Any]:
+        """`draw(section)` of each. Raises QueryError, as `queries.report.report`."""
+        at = 0
+        while at < len(self._found) or not self._finish(at):
+            yield self._found[at]
+            at += 1
+
+    def _finish(self, at: int) -> bool:
+        """Compute section `at`; whether there is none."""
+        with self._computing:
+            if self._error:
+                raise self._error
+            if at == len(self._found) and not self.is_complete:
+                self._next()
+            return at == len(self._found)
+
+    def _next(self) -> None:
+        try:
+            self._found.append(self._draw(next(self._rest)))
+        except StopIteration:
+            self.is_complete = True
+        except QueryError as error:  # the rest cannot be computed any more
+            self._error = error
+            raise
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _report(_store: Store, state: object, _draw: Callable[[Section], Any]) -> ReportSections:
+    return ReportSections(_store, _draw)
+
+
+def report(store: Store, draw: Callable[[Section], Any]) -> ReportSections:
+    """`draw(section)` of every section of `queries.report.sections`, cached once for all."""
+    return _report(store, key(store), draw)
 
 
 @st.cache_data(max_entries=16, show_spinner="Computing …")

@@ -69,6 +69,11 @@ def _refuse_existing(layout: Layout, overwrite: bool) -> None:
 
 
 def _load_tokenizer(name: str, manifest: Manifest) -> PreTrainedTokenizerBase:
+    if manifest.imported is not None:
+        raise IngestError(
+            "the store was imported without its tokenizer, so texts cannot be split as its tokens "
+            "are: estimate from the store itself with `python -m queries ngrams STORE GROUP --save`"
+        )
     with tokenizer_folder(name) as folder:
         found = load_tokenizer(Path(name), [], folder)
     if tokenizer_sha256(found) != manifest.tokenizer_sha256:

@@ -6,7 +6,8 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from ingest.errors import IngestError
-from ingest.text.tokenizer import SENTENCE_PIECE_BLANK, token_bytes
+from ingest.text.pieces import SENTENCE_PIECE_BLANK
+from ingest.text.tokenizer import token_bytes
 
 
 def tokenize(text: str, tokenizer: PreTrainedTokenizerBase) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,6 @@
 """Tokenizers: loading one, its digest, and the text of each token."""
 
-import codecs
 import copy
-import functools
 import hashlib
 import json
 import re
@@ -16,8 +14,8 @@ from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBas
 from ingest.errors import IngestError, needs_remote_code, remote_code_advice
 from ingest.sources.checkpoint_files import TOKENIZER_FILES
 from ingest.sources.revisions import Checkpoint
+from ingest.text.pieces import SENTENCE_PIECE_BLANK, text_of_bytes, text_of_piece
 
-SENTENCE_PIECE_BLANK = "\u2581"
 _BYTE = re.compile(r"<0x([0-7][0-9A-F])>")
 
 
@@ -118,12 +116,12 @@ def _print_refused(refused: dict[int, str], instead: str) -> None:
 def token_strings(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[str]:
     """The text of each token with its leading blank; bytes that are not valid UTF-8 as `<0xE2>`."""
     if not tokenizer.is_fast:
-        return [_text(raw) for raw in token_bytes(tokenizer, ids)]
+        return [text_of_bytes(raw) for raw in token_bytes(tokenizer, ids)]
     pieces = tokenizer.convert_ids_to_tokens(ids)
     parts: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
     if "ByteLevel" in json.dumps([parts.get("decoder"), parts.get("pre_tokenizer")]):
         plain = tokenizer.added_tokens_decoder  # stored verbatim, not in the byte alphabet
-        return [p if i in plain else _from_bytes(p) for i, p in zip(ids, pieces, strict=True)]
+        return [p if i in plain else text_of_piece(p) for i, p in zip(ids, pieces, strict=True)]
     return [_plain(piece, parts["model"]) for piece in pieces]
 
 
@@ -162,32 +160,3 @@ def _plain(piece: str, model: dict[str, Any]) -> str:
         return chr(int(byte[1], 16))
     continuation = model.get("continuing_subword_prefix") or ""
     return piece.replace(SENTENCE_PIECE_BLANK, " ").removeprefix(continuation)
-
-
-def _from_bytes(piece: str) -> str:
-    table = _byte_of_character()
-    if not all(character in table for character in piece):
-        return piece  # stored verbatim, though not marked as an added token
-    return _text(bytes(table[character] for character in piece))
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", errors="token_trails_hex")
-
-
-def _hex(error: UnicodeError) -> tuple[str, int]:
-    assert isinstance(error, UnicodeDecodeError)
-    bad = error.object[error.start : error.end]
-    return "".join(f"<0x{byte:02X}>" for byte in bad), error.end
-
-
-@functools.cache
-def _byte_of_character() -> dict[str, int]:
-    """Inverse of GPT-2's byte alphabet: printable bytes map to themselves, others to 256 and up."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    table = {chr(byte): byte for byte in printable}
-    return table | {chr(256 + i): byte for i, byte in enumerate(others)}
-
-
-codecs.register_error("token_trails_hex", _hex)

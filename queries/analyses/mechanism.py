@@ -97,6 +97,8 @@ def mechanism(
     there is no probe in the region.
     """
     probes = store.probes
+    if why := store.manifest.unavailable.get("probes"):
+        raise StoreError(f"{store.path} has no probes: {why}")
     if probes is None or probes.empty:
         raise StoreError(
             f"{store.path} has no probes: add --probes to the `python -m ingest run` command that "

@@ -364,6 +364,45 @@ def compare(runs: pd.DataFrame, spread: pd.DataFrame, by: str) -> alt.VConcatCha
     )
 
 
+def compare_words(runs: pd.DataFrame, words: pd.DataFrame, unit: str) -> alt.VConcatChart:
+    """The stores' trajectories, above the word losses of the first two at their last checkpoints.
+
+    `runs`: run, checkpoint, value, low, high. `words`: first_loss, second_loss, text, prev_text,
+    the largest difference first.
+    """
+    lines = runs.rename(columns={"run": "token_group"})
+    first, second, *_ = dict.fromkeys(runs["run"])
+    limit = float(words[["first_loss", "second_loss"]].to_numpy().max())
+    scale = alt.Scale(domain=[0, limit], nice=True)
+    points = alt.Chart(words.iloc[_spread_out(len(words))]).mark_point(filled=True, size=18)
+    scatter = points.encode(
+        x=alt.X("first_loss:Q", title=f"word loss in {first} (nats)", scale=scale),
+        y=alt.Y("second_loss:Q", title=f"in {second} (nats)", scale=scale),
+        opacity=alt.value(0.4),
+        color=alt.value(BLUE),
+        tooltip=[
+            alt.Tooltip("prev_text:N", title="word before"),
+            alt.Tooltip("text:N", title="word"),
+            alt.Tooltip("source:N"),
+            alt.Tooltip("first_loss:Q", format=".2f"),
+            alt.Tooltip("second_loss:Q", format=".2f"),
+        ],
+    )
+    ends = pd.DataFrame({"at": [0.0, limit]})
+    diagonal = alt.Chart(ends).mark_line(color=GREY, strokeDash=[4, 4]).encode(x="at:Q", y="at:Q")
+    return theme.stack(
+        curves.relative(lines, "value", unit, None, height=UPPER),
+        theme.overlay([diagonal, scatter], UPPER, "Word losses in two stores"),
+    )
+
+
+def _spread_out(n: int) -> np.ndarray:
+    """Places of the first 200 of n words, and of up to 1,800 others at equal distances."""
+    return np.unique(
+        np.append(np.arange(min(n, 200)), np.linspace(0, n - 1, min(n, 1_800)))
+    ).astype(np.int64)
+
+
 def _category(column: str) -> alt.Y:
     """Names on the vertical axis, in the frame's order."""
     y: alt.Y = alt.Y(f"{column}:N", sort=None, title=None)

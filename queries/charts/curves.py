@@ -48,16 +48,16 @@ def trajectories(
     checkpoint, token_group, run, mean_loss.
     """
     frame = styled(frame)
-    drawn = [frame[value], *([] if runs is None else [runs[value]])]
-    domain = theme.domain_of(*drawn)
-    frame["low"] = frame["low"].clip(lower=0)  # no measure is negative
+    single = [] if runs is None else [runs[value]]
+    domain = theme.domain_of(frame[value], *single)
+    frame["low"] = frame["low"].clip(lower=0)  # no measure is ever negative
     layers = _lines(frame, axis, value, title, bands, domain)
     if brush:
         layers[0] = layers[0].add_params(_brush(region))
     elif region:
         layers.insert(0, theme.shade(region))
     if runs is not None:
-        layers.insert(1, _single_runs(runs, frame, axis, title, domain))
+        layers.insert(1, _single_runs(runs, frame, axis, title, domain, value))
     if marks is not None and len(marks):
         layers.append(_marks(marks, frame, axis))
     return theme.overlay(layers, HEIGHT, _described(frame, title.partition(" (")[0].capitalize()))
@@ -111,7 +111,9 @@ def simultaneous_difference(
         y=theme.loss("everywhere_low", title, domain),
         y2="everywhere_high:Q",
     )
-    layers = [band, *_lines(frame, axis, "difference", title, True, domain), theme.rule_at(0)]
+    lines = _lines(frame, axis, "difference", title, True, domain)
+    wide = [] if frame["everywhere_low"].isna().all() else [band]
+    layers = [*wide, *lines, theme.rule_at(0)]
     return theme.overlay(layers, BELOW, _described(frame, title))
 
 
@@ -183,9 +185,8 @@ def _hover(
     frame: pd.DataFrame, axis: str, value: str, title: str, color: alt.Color, domain: list[float]
 ) -> list[alt.Chart]:
     """At the step nearest to the pointer: a rule, a point on each line, all values in a tooltip."""
-    name = (
-        f"{theme.HOVER}_{re.sub(r'[^a-z]+', '_', title)}"  # other panels of a stack have their own
-    )
+    # Other panels of a stack have their own.
+    name = f"{theme.HOVER}_{re.sub(r'[^a-z]+', '_', title)}"
     nearest = alt.selection_point(
         name=name, nearest=True, on="pointerover", clear="pointerout", fields=["at"], empty=False
     )

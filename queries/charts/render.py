@@ -27,6 +27,36 @@ def render(chart: theme.Drawing, format: str) -> bytes:
     return vl_convert.vegalite_to_svg(spec).encode()
 
 
+def inline_svg(chart: theme.Drawing) -> str:
+    """The chart as SVG for a web page, whose colours and fonts it takes over.
+
+    Its background is transparent. Each legend has one column: the page's font may be wider than the
+    one that the columns were measured with.
+    """
+    spec = on_page(_still(specification(chart)))
+    _stack_legends(spec)
+    return vl_convert.vegalite_to_svg(json.dumps(spec))
+
+
+def on_page(spec: dict[str, Any]) -> dict[str, Any]:
+    """The specification with a transparent background."""
+    return {**spec, "config": {**spec["config"], "background": "transparent"}}
+
+
+def _stack_legends(part: Any) -> None:
+    """Give every legend of a specification one column."""
+    if isinstance(part, dict):
+        legend = part.get("legend")
+        if isinstance(legend, dict) and legend.get("orient") == "top":
+            legend["columns"] = 1
+        for name, value in part.items():
+            if name != "datasets":
+                _stack_legends(value)
+    elif isinstance(part, list):
+        for value in part:
+            _stack_legends(value)
+
+
 def specification(chart: theme.Drawing, width: int = theme.WIDTH) -> dict[str, Any]:
     """The chart in Vega-Lite, `width` pixels wide, in the theme of files."""
     spec = _specification(chart)

@@ -34,10 +34,9 @@ class Measure:
         """Whether it needs the store's predictions."""
         return self.name != "loss"
 
-    @property
-    def prefix(self) -> str:
-        """Of the index's files."""
-        return "losses" if self.name == "loss" else self.name
+    def block_name(self, digest: str) -> str:
+        """Of a file of the index, from the digest of what it was made of."""
+        return f"{'losses' if self.name == 'loss' else self.name}-{digest}.f32"
 
     @property
     def sql(self) -> str:

@@ -3,6 +3,7 @@
 The region is that of the largest spike, otherwise that of the fastest fall or the largest rise.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,7 +105,8 @@ def _smallest_rise(store: Store) -> float:
 
 def _without_events(store: Store) -> SelectedRegion:
     few = (
-        f"{count(len(store.steps), 'checkpoint')} are too few to separate a spike from noise "
+        f"{count(len(store.steps), 'checkpoint is', 'checkpoints are')} too few to separate a "
+        "spike from noise "
         f"({FEWEST} are needed)."
     )
     return _largest_rise(store, few, None)
@@ -148,41 +150,36 @@ class Zoomed:
     numbers: dict[str, float]
 
 
-def sections(store: Store, chosen: SelectedRegion | None) -> list[Section]:
+def sections(store: Store, chosen: SelectedRegion | None) -> Iterator[Section]:
     """Figures 7 and 8 show the region, 9 and 10 what follows."""
     if chosen is None:
-        return [
-            Section(
-                "region",
-                "Figures 7 to 10: What happens in a loss spike?",
-                "Which tokens get worse, and which get better?",
-                seen=(NO_CHANGE,),
-                missing=(f"Figures 7 to 10: {NO_CHANGE}",),
-            )
-        ]
-    question = _QUESTIONS[chosen.kind]
-    first = zoomed(store, chosen.region, chosen.after, ("7", "8"))
-    found = [
-        Section(
+        yield Section(
             "region",
-            f"Figures 7 and 8: {question}",
-            f"Which tokens get worse and which get better in {span(*chosen.region)}?",
-            (all_tokens(store),),
-            first.exhibits,
-            (*chosen.seen, *first.seen),
-            sentences.of_spike(store, chosen.region, first.numbers["median_change"]),
-            tuple(f"Figures 7 to 10: {sentence}" for sentence in chosen.missing),
-            first.tables,
-            {
-                "kind": chosen.kind,
-                "first": chosen.region[0],
-                "last": chosen.region[1],
-                **first.numbers,
-            },
-        ),
-        _after(store, chosen),
-    ]
-    return found
+            "Figures 7 to 10: What happens in a loss spike?",
+            "Which tokens get worse, and which get better?",
+            seen=(NO_CHANGE,),
+            missing=(f"Figures 7 to 10: {NO_CHANGE}",),
+        )
+        return
+    yield _during(store, chosen)
+    yield _after(store, chosen)
+
+
+def _during(store: Store, chosen: SelectedRegion) -> Section:
+    first = zoomed(store, chosen.region, chosen.after, ("7", "8"))
+    ends = {"kind": chosen.kind, "first": chosen.region[0], "last": chosen.region[1]}
+    return Section(
+        "region",
+        f"Figures 7 and 8: {_QUESTIONS[chosen.kind]}",
+        f"Which tokens get worse and which get better in {span(*chosen.region)}?",
+        (all_tokens(store),),
+        first.exhibits,
+        (*chosen.seen, *first.seen),
+        sentences.of_spike(store, chosen.region, first.numbers["median_change"]),
+        tuple(f"Figures 7 to 10: {sentence}" for sentence in chosen.missing),
+        first.tables,
+        {**ends, **first.numbers},
+    )
 
 
 def _after(store: Store, chosen: SelectedRegion) -> Section:
@@ -260,7 +257,9 @@ def _histogram(store: Store, zoom: Zoom, number: str, where: str) -> Exhibit:
         HISTOGRAM,
         zoom.histogram,
         sql_scripts.histogram(store, (zoom.first, zoom.last), where),
-        "100 bins, with an edge at zero.",
+        "Bars: number of tokens by their change in loss, last step minus first, in "
+        f"{count(len(zoom.histogram), 'bin')} with an edge at zero. The counts are on a symlog "
+        "axis, so that single tokens are visible.",
         (zoom.first, zoom.last),
     )
 
@@ -277,7 +276,9 @@ def _tokens(store: Store, zoom: Zoom, number: str) -> Exhibit:
         TOKENS,
         shown,
         sql_scripts.token_trajectories(frame["row"].unique()),
-        f"The first {LINES} tokens of each list; the region is shaded.",
+        f"Lines: losses in nats of the first {LINES} tokens of each list, from step "
+        f"{step(shown['checkpoint'].min())} to {step(shown['checkpoint'].max())}. Shaded: "
+        f"{span(zoom.first, zoom.last)}.",
         (zoom.first, zoom.last),
     )
 

@@ -76,6 +76,16 @@ class Section:
     numbers: dict[str, object] = field(default_factory=dict)
     """The numbers in the sentences, for programs."""
 
+    @property
+    def figures(self) -> str:
+        """The title without its question: Figures 1 and 2."""
+        return self.title.partition(":")[0]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to draw; `seen` says why."""
+        return not self.exhibits
+
 
 @dataclass(frozen=True)
 class Report:

@@ -159,7 +159,7 @@ def _compared(line: dict[Hashable, Any]) -> str:
 def _needed(line: dict[Hashable, Any]) -> str:
     if np.isfinite(line["needed"]):
         return f"Fewer than {line['needed']:.0f} shared tokens would not be detected here."
-    return "With so few pairs, no number of shared tokens could be called unusual."
+    return "No number of shared tokens could be called unusual here."
 
 
 # The report's own figures, and how a store of its run compares with them.

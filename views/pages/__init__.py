@@ -22,6 +22,7 @@ ICONS = {
     "age_of_acquisition": "cake",
     "clusters": "category",
     "compare": "stacked_line_chart",
+    "compare_words": "translate",
     "events": "flag",
     "explain": "leaderboard",
     "in_context_score": "history",
@@ -42,6 +43,9 @@ def pages(store: Store, others: Sequence[str], default: str = DEFAULT) -> dict[s
     def runs() -> list[Store]:
         return about.same_tokens(store, others)
 
+    def texts() -> list[Store]:
+        return about.same_text(store, others)
+
     general: dict[str, tuple[str, str, Callable[[], None]]] = {
         "trajectories": (
             "Trajectories",
@@ -58,7 +62,7 @@ def pages(store: Store, others: Sequence[str], default: str = DEFAULT) -> dict[s
         analysis.name: (
             analysis.title,
             ICONS.get(analysis.name, "analytics"),
-            _drawing(analysis, store, runs),
+            _drawing(analysis, store, texts if analysis.of_same_text else runs),
         )
         for analysis in ANALYSES
     }

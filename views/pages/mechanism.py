@@ -81,20 +81,29 @@ def _without_probes(store: Store) -> None:
         st.markdown(
             "Probes look into the model itself: how each head attends on random text that is "
             "repeated (its prefix-matching score), and how much better the model predicts the "
-            f"repetition. `{store.manifest.model}` was scored without them. Add `--probes` to the "
-            "`python -m ingest run` command that made this store: nothing is scored again."
+            f"repetition. {_why_none(store)}"
         )
-        st.code(COMMAND, language="bash")
-        st.button(
-            "Look again",
-            icon=":material/refresh:",
-            on_click=answers.version_of.clear,
-            key="look_again",
-        )
+        if "probes" not in store.manifest.unavailable:
+            st.code(COMMAND, language="bash")
+            st.button(
+                "Look again",
+                icon=":material/refresh:",
+                on_click=answers.version_of.clear,
+                key="look_again",
+            )
     st.page_link(
         st.session_state["pages"]["positions"],
         icon=":material/grid_on:",
         label="Without probes: the effect of the position on the loss",
+    )
+
+
+def _why_none(store: Store) -> str:
+    if why := store.manifest.unavailable.get("probes"):
+        return f"They need the model, but {why}."
+    return (
+        f"`{store.manifest.model}` was scored without them. Add `--probes` to the "
+        "`python -m ingest run` command that made this store: nothing is scored again."
     )
 
 

@@ -10,6 +10,7 @@ from string import Template
 import streamlit as st
 import vl_convert
 
+from queries.charts.render import on_page
 from views.widgets import figure
 from views.widgets.figure import Figure
 
@@ -37,7 +38,7 @@ def offer(title: str, facts: str) -> None:
 
 def page(title: str, facts: str, figures: Sequence[Figure]) -> str:
     """One HTML file that needs no network."""
-    specs = json.dumps([shown.specification() for shown in figures])
+    specs = json.dumps([on_page(shown.specification()) for shown in figures])
     values = {
         "title": html.escape(f"{title}: Token Trails"),
         "facts": html.escape(facts),

@@ -18,6 +18,7 @@ from streamlit.dataframe_util import convert_anything_to_arrow_bytes
 from queries.analyses.base import Language, WithScript
 from queries.charts.render import in_page, panels, render, specification
 from queries.charts.theme import BRUSH, Drawing
+from queries.report.numbers import count
 from views.widgets import links
 
 # Altair checks each chart against a schema, which takes longer than everything else on a page.
@@ -150,7 +151,7 @@ def _downloads(figure: Figure, key: str) -> None:
         ("SVG", "svg", lambda: render(figure.chart, "svg")),
         ("Vega-Lite", "vl.json", lambda: figure.chart.to_json().encode()),
     )
-    st.caption(f"{len(figure.frame):,} rows of data")
+    st.caption(f"{count(len(figure.frame), 'row')} of data")
     with st.container(horizontal=True):
         for label, ending, make in files:
             st.download_button(

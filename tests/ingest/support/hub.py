@@ -61,12 +61,17 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def blob(content: bytes) -> str:
+    """git's name of a file's content."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
 def entry(path: Path) -> dict[str, object]:
     found: dict[str, object] = {
         "type": "file",
         "path": path.name,
         "size": path.stat().st_size,
-        "oid": hashlib.sha1(path.read_bytes()).hexdigest(),
+        "oid": blob(path.read_bytes()),
     }
     if path.suffix in WEIGHTS:
         found["lfs"] = {"oid": sha256(path), "size": found["size"], "pointerSize": 130}
@@ -212,9 +217,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(hub: Hub) -> Iterator[Hub]:
+def serving(hub: Hub, kind: type[Handler] = Handler) -> Iterator[Hub]:
     """The hub, answering at its url."""
-    handler = type("Bound", (Handler,), {"hub": hub})
+    handler = type("Bound", (kind,), {"hub": hub})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         hub.url = f"http://127.0.0.1:{server.server_address[1]}"
         Thread(target=server.serve_forever, daemon=True).start()
