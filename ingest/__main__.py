@@ -301,8 +301,10 @@ def compare_command(
         distances.append(d)
     far = [d for d in distances if not d.within(tolerance)]
     if apart := only_in_one(store, reference):
-        print(f"not compared: {apart} checkpoints that only one of them has")
-    verdict = f"{len(far)} checkpoints differ by more" if far else f"all {len(distances)} agree"
+        noun = "checkpoint" if apart == 1 else "checkpoints"
+        print(f"not compared: {apart} {noun} that only one of them has")
+    far_noun = "checkpoint differs" if len(far) == 1 else "checkpoints differ"
+    verdict = f"{len(far)} {far_noun} by more" if far else f"all {len(distances)} agree"
     print(f"{store} and {reference}: {verdict} (to {tolerance:g} nats)")
     return 1 if far else 0
 
@@ -330,13 +332,14 @@ def ngrams_command(
     found = add_ngram_features(store, text, tokenizer, column, overwrite)
     if found.left_out:
         print(
-            f"{found.left_out} documents were left out because the store contains them",
+            f"{found.left_out} document{' was' if found.left_out == 1 else 's were'} left out "
+            "because the store contains them",
             file=sys.stderr,
         )
     print(
         f"{store}: unigram_loss {found.unigram_loss:.3f} and bigram_loss "
         f"{found.bigram_loss:.3f} nats on average, from {found.n_tokens:,} tokens of "
-        f"{found.n_documents:,} documents"
+        f"{found.n_documents:,} document{'' if found.n_documents == 1 else 's'}"
     )
     return 0
 

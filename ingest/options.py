@@ -112,7 +112,20 @@ class RunOptions:
     keep_cache: bool = _option(
         False, CHECKPOINTS, "Keep downloads in the Hub's cache", only_run=True
     )
-    column: str = _option("text", TEXT, "Column that holds the text", metavar="NAME")
+    column: str | None = _option(
+        None,
+        TEXT,
+        "Column that holds the text",
+        show_default="text; messages with --chat",
+        metavar="NAME",
+    )
+    chat: bool = _option(
+        False,
+        TEXT,
+        "The column holds conversations, lists of messages with role and content: apply the "
+        "tokenizer's chat template, and mark each token's role and turn",
+        recorded=True,
+    )
     document_column: str | None = _option(
         None,
         TEXT,

@@ -18,6 +18,7 @@ from ingest.sources.open import tokenizer_folder
 from ingest.sources.revisions import Checkpoint
 from ingest.sources.selection import select
 from ingest.sources.source import Source
+from ingest.text.chat import writes_bos
 from ingest.text.corpus import Convention, Corpus, build_corpus
 from ingest.text.documents import Text, open_text
 from ingest.text.tokenizer import bos_id, load_tokenizer, tokenizer_sha256, vocabulary
@@ -113,8 +114,9 @@ def _shapes_sha256(model: PreTrainedModel) -> str:
 
 
 def _open(text: str | Path, options: RunOptions) -> Text:
+    column = options.column or ("messages" if options.chat else "text")
     return open_text(
-        text, options.column, options.split, options.limit_docs, options.document_column
+        text, column, options.split, options.limit_docs, options.document_column, options.chat
     )
 
 
@@ -151,9 +153,12 @@ def _describe(source: Source, options: RunOptions) -> _DescribedSource:
 def _convention(
     tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig, options: RunOptions
 ) -> Convention:
+    bos = None if options.no_bos else bos_id(tokenizer, config)
+    if options.chat and not writes_bos(tokenizer, bos):
+        bos = None  # the template decides how a conversation begins
     return Convention(
         _context_length(options, context_length(config)),
-        None if options.no_bos else bos_id(tokenizer, config),
+        bos,
         options.max_parts,
         options.stride,
         options.limit_tokens,

@@ -66,7 +66,8 @@ class Overhead:
 
     def __str__(self) -> str:
         return (
-            f"recording {self.n_recorded} checkpoints took {self.seconds:,.1f} s, "
+            f"recording {self.n_recorded} checkpoint{'' if self.n_recorded == 1 else 's'} took "
+            f"{self.seconds:,.1f} s, "
             f"{self.share:.1%} of the training time"
         )
 
@@ -137,8 +138,9 @@ class Recorder:
 
         If the store has that step already, it is replaced only if a loss differs by more than
         `SAME`, and a notice says so. A model that gives no finite losses is listed with its error,
-        and training goes on. Raises IngestError as `open` does, and if the model cannot be scored
-        or changes when it is used.
+        and training goes on; a step that is in the store keeps its losses, since they may be right
+        and NaN says nothing about them. Raises IngestError as `open` does, and if the model cannot
+        be scored or changes when it is used.
         """
         with self._timed():
             began = time.perf_counter()
@@ -225,7 +227,8 @@ class Recorder:
             known = read_outcomes(self._layout)
             found = known.get(step) if self._is_whole(step) else None
             if problem := _not_finite(step, losses):
-                self._notice(problem)
+                kept = "; the losses that were recorded for this step before are kept"
+                self._notice(problem + kept if found else problem)
                 outcome = found or Outcome(checkpoint, error=problem)
             elif found and not self._differs(step, losses):
                 seen = found.checkpoint.tokens_seen or checkpoint.tokens_seen

@@ -277,8 +277,9 @@ def print_report(store: str | Path, report: Report) -> int:
     """Print what a run did. Returns the exit status."""
     scored = len(report.tried) - len(report.failed)
     print(
-        f"{store}: {scored} checkpoints scored on {report.n_tokens:,} tokens, "
-        f"{report.skipped} were there already, {len(report.failed)} failed"
+        f"{store}: {scored} checkpoint{'' if scored == 1 else 's'} scored on "
+        f"{report.n_tokens:,} token{'' if report.n_tokens == 1 else 's'}, "
+        f"{report.skipped} already there, {len(report.failed)} failed"
     )
     for number, duplicate in report.duplicates.items():
         print(f"warning: checkpoint {number} {duplicate}", file=sys.stderr)

@@ -33,7 +33,7 @@ def verify(root: Path) -> list[str]:
     """
     layout = Layout(root)
     manifest = read_store_manifest(layout)
-    tables, problems = _read_tables(layout)
+    tables, problems = _read_tables(layout, chat=bool(manifest.options.get("chat")))
     if problems:
         return problems
     problems += _text_problems(manifest, tables[layout.tokens], tables[layout.docs])
@@ -50,11 +50,11 @@ def verify(root: Path) -> list[str]:
     return [*problems, *_feature_problems(layout, manifest)]
 
 
-def _read_tables(layout: Layout) -> tuple[dict[Path, pa.Table], list[str]]:
+def _read_tables(layout: Layout, chat: bool) -> tuple[dict[Path, pa.Table], list[str]]:
     """Every table except the losses, and what is wrong with those that cannot be used."""
     tables, problems = {}, []
     expected = {
-        layout.tokens: schema.TOKENS,
+        layout.tokens: schema.tokens(chat),
         layout.docs: schema.DOCS,
         layout.checkpoints: schema.CHECKPOINTS,
     }

@@ -1,7 +1,7 @@
 """The DuckDB side: a store -> answers. Needs neither torch nor streamlit.
 
-`Store` opens a store and answers trajectories, difference, ratio, change, summary, zoom, sql and
-members. Analyses are functions of a store; each returns a frozen result with a data frame
+`Store` opens a store and answers trajectories, difference, ratio, change, summary, zoom, predicted,
+sql and members. Analyses are functions of a store; each returns a frozen result with a data frame
 (`frame`), a chart (`chart()`) and the script behind it (`script()`). A region is `(first, last)`.
 """
 

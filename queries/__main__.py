@@ -491,12 +491,43 @@ def report(
     if not html:
         return Answer(to_table(found))
     content = to_html(found).encode()
-    try:
-        html.write_bytes(content)
-    except OSError as error:
-        raise QueryError(f"{html} cannot be written: {error.strerror}") from error
+    _write_page(html, content)
     row = {"file": str(html), "n_figures": len(found.exhibits), "bytes": len(content)}
     return Answer(pd.DataFrame([row]))
+
+
+@_command(STORE, "data/demo --html build/spike.html")
+def spike(
+    store: Store,
+    nth: Annotated[int, typer.Option(help="which spike: 1 is the largest")] = 1,
+    where: Annotated[str, typer.Option(help="the tokens to look at")] = "true",
+    top: Annotated[int, typer.Option(help="number of tokens per list")] = 50,
+    html: Annotated[
+        Path | None, typer.Option(help="write the story as an HTML page as well")
+    ] = None,
+) -> Answer:
+    """The story of a spike of the mean loss, in sentences: rise, recovery, tokens, groups."""
+    from queries.analyses.events import spikes
+    from queries.report import spike_story, to_html
+
+    found = spikes(store)
+    if not 1 <= nth <= len(found):
+        raise QueryError(
+            f"there is no spike {nth}: choose one of 1 to {len(found)}"
+            if found
+            else "the mean loss of this store never rises, so there is no spike to describe"
+        )
+    story = spike_story(store, found[nth - 1], where, top)
+    if html:
+        _write_page(html, to_html(story.report()).encode())
+    return Answer(pd.DataFrame({"finding": story.sentences}))
+
+
+def _write_page(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise QueryError(f"{path} cannot be written: {error.strerror}") from error
 
 
 # Analyses: their commands are generated from the registry.

@@ -11,3 +11,8 @@ class StoreError(QueryError):
 
 class GroupError(QueryError):
     """A group that is not one boolean expression over `tokens`, or that selects no token."""
+
+
+def too_few(n: int, noun: str) -> str:
+    """1 checkpoint is too few; 3 checkpoints are too few"""
+    return f"{n:,} {noun} is too few" if n == 1 else f"{n:,} {noun}s are too few"

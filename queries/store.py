@@ -3,7 +3,9 @@
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
@@ -44,6 +46,7 @@ _OF_LOSSES = {
     *("query", "query_table"),  # may name any of them
 }
 State = Literal["same", "new checkpoints", "replaced"]
+_UNLISTED = 10 * 10**9  # ns; a killed ingest leaves loss files that have no row
 
 
 class Store:
@@ -62,6 +65,7 @@ class Store:
         functions: str | Path | None = None,
         progress: Progress | None = None,
         engine: EngineName = "matrix",
+        _before: "Store | None" = None,
     ) -> None:
         if engine not in get_args(EngineName):
             names = " or ".join(get_args(EngineName))
@@ -81,15 +85,44 @@ class Store:
         self.files = StoreFiles(self._layout, self._copy.keys if self._copy else None)
         if not self.files.losses:
             raise StoreError(f"{path} has no scored checkpoint yet: run `python -m ingest run`")
-        self._database, features = _open_tables(self._layout, self.manifest, self.files)
-        self._functions = Functions(self._database, lambda: self.matrix, functions)
-        self._database.lock(self.path)
+        if _before is None:
+            self._database, features = _open_tables(self._layout, self.manifest, self.files)
+            self._newest = newest = [self]
+            self._functions = Functions(self._database, lambda: newest[0].matrix, functions)
+            self._database.lock(self.path)
+            self.groups = NamedGroups(self._database, self._layout.groups, self._refresh_catalog)
+        else:
+            features = self._share_tables(_before)
         self._measured: dict[str, LossMatrix] = {}
         self._measured_sums: dict[str, GroupSumsCache] = {}
         self._sums_cache = GroupSumsCache(self._nonempty_members, lambda: self._summation)
-        self.groups = NamedGroups(self._database, self._layout.groups, self._refresh_catalog)
         self.features = Features(self._database, features, self._features_changed)
         self._refresh_catalog()
+
+    def grown(self, progress: Progress | None = None) -> "Store":
+        """This store with the checkpoints that were scored since it was opened.
+
+        The two share the tables of tokens and docs and what they know of groups, so this takes a
+        fraction of the time. SQL on either sees the new checkpoints. Not for URLs. Raises
+        StoreError if the text has changed.
+        """
+        if self.url or self.files.state() == "replaced":
+            raise StoreError(f"{self.path} has other files than before: open the store again")
+        return Store(self.path, self.functions_file, progress, self.engine, _before=self)
+
+    def _share_tables(self, before: "Store") -> StoredFeatures:
+        """Take over what does not depend on the checkpoints, and load what does."""
+        self._database, self._functions = before._database, before._functions
+        self.groups, self._newest = before.groups, before._newest
+        for name in ("facts", "token_ids", "source_of_row", "sources"):  # cached properties
+            if name in before.__dict__:
+                self.__dict__[name] = before.__dict__[name]
+        with self._database.alone(), _readable(self._layout):
+            self._database.load_checkpoints(self._layout, list(self.files.losses.values()))
+            self._database.load_predictions(list(self.files.predictions.values()))
+        self._newest[0] = self
+        before._sums_cache.clear()  # as large again as this store's
+        return before.features.stored
 
     # The questions.
 
@@ -213,6 +246,20 @@ class Store:
         matrix = self.matrix_of(measure, first, last)
         return changes.zoom(matrix, facts, (first, last), k, seed, measure)
 
+    def narrow(
+        self,
+        found: Zoom,
+        between: tuple[float, float],
+        k: int = 50,
+        measure: MeasureName = "loss",
+    ) -> Zoom:
+        """The tokens of `found`, a zoom of this store, whose change is between two values (nats).
+
+        `measure` is that of the zoom. Their lists are their own; the histogram is still that of all
+        tokens.
+        """
+        return changes.narrowed(self.matrix_of(measure), found, between, k, measure=measure)
+
     def sql(
         self,
         query: str,
@@ -237,6 +284,10 @@ class Store:
     def nonempty_members(self, group: str) -> np.ndarray:
         """`members`; raises GroupError if there are none."""
         return self._nonempty_members(self.groups.resolve(group))
+
+    def words_where(self, clause: str) -> pd.DataFrame:
+        """source, word of the words that meet a condition over `words`. Raises GroupError."""
+        return clauses.words(self._database, clause)
 
     # The losses themselves, for other tools.
 
@@ -377,8 +428,11 @@ class Store:
         """`trajectories` of the tokens `rows`, int64 (n,) increasing, without token_group."""
         return self._trajectory(self._summation.group(rows))
 
-    def suggested_regions(self) -> tuple[Region, Region]:
-        """The largest rise of the mean loss over all tokens, and the recovery from it."""
+    def suggested_regions(self) -> tuple[Region, Region | None]:
+        """The largest rise of the mean loss over all tokens, and the recovery from it, if any.
+
+        The recovery begins one checkpoint after the rise ends.
+        """
         losses = self._summation.everything.mean
         rise = changes.largest_rise(self.steps, losses)
         return rise, changes.recovery(self.steps, losses, rise)
@@ -547,7 +601,21 @@ class StoreFiles:
         """Compare with the disk: "new checkpoints" were added, or a known file was "replaced"."""
         if self._read_stamps() != self._stamps:
             return "replaced"
-        return "same" if self._layout.scored().keys() == self.losses.keys() else "new checkpoints"
+        found = self._layout.scored()
+        new = [path for step, path in found.items() if step not in self.losses]
+        return "new checkpoints" if new and self._are_listed(new) else "same"
+
+    @property
+    def last_scored(self) -> float:
+        """When the last checkpoint's losses were written, in seconds since 1970."""
+        stamp = _stamp(next(reversed(self.losses.values())))
+        return stamp[1] / 1e9 if stamp else 0.0
+
+    def _are_listed(self, new: list[Path]) -> bool:
+        """A loss file gets its row in checkpoints.parquet just after it was written."""
+        newest = max((stamp[1] for stamp in map(_stamp, new) if stamp), default=0)
+        listed = _stamp(self._layout.checkpoints)
+        return (listed is not None and listed[1] >= newest) or time.time_ns() - newest > _UNLISTED
 
     def _read_stamps(self) -> list[tuple[int, int] | None]:
         """Of the files that are written once: the text's files and the checkpoints' known ones.
@@ -581,10 +649,17 @@ def _open_tables(
     layout: Layout, manifest: Manifest, files: StoreFiles
 ) -> tuple[Database, StoredFeatures]:
     """The database, not yet locked, and the features in it. Raises StoreError."""
-    try:
+    with _readable(layout):
         features = read_features(layout, manifest)
         scored = (list(files.losses.values()), list(files.predictions.values()))
         return Database(layout, *scored, features.table), features
+
+
+@contextmanager
+def _readable(layout: Layout) -> Iterator[None]:
+    """Errors of reading the store's files become StoreError."""
+    try:
+        yield
     except (duckdb.Error, OSError, pa.ArrowException) as error:
         message = " ".join(str(error).partition("\n\nLINE ")[0].split())
         raise StoreError(

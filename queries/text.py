@@ -136,8 +136,21 @@ def largest(
     frame = pd.DataFrame({"row": rows, "value": found[rows]})
     lowest, highest = frame.nsmallest(k, "value"), frame.nlargest(k, "value")
     sides = (lowest[lowest["value"] < 0], highest[highest["value"] > 0])
-    low, high = (side.merge(store.context(side["row"], 45, 25), on="row") for side in sides)
+    low, high = (side.merge(store.context(side["row"], 25, 45), on="row") for side in sides)
     return low, high
+
+
+def find(store: Store, wanted: str) -> np.ndarray:
+    """Rows of the tokens at which the text continues with a word, part or phrase; int64, in order.
+
+    Upper and lower case are the same, and blanks around `wanted` do not count. Empty for an empty
+    text.
+    """
+    wanted = " ".join(wanted.split())
+    if not wanted:
+        return np.empty(0, np.int64)
+    found = store.sql(sql.read("text/find"), values={"wanted": wanted})
+    return found["row"].to_numpy(np.int64)
 
 
 def token(store: Store, row: int) -> dict[str, object]:

@@ -50,6 +50,9 @@ TOKENS = pa.schema(
     ]
 )
 
+# Further columns of tokens.parquet in a store of conversations (`ingest run --chat`).
+CHAT = pa.schema([("role", pa.string()), ("turn", pa.int32()), ("is_template", pa.bool_())])
+
 DOCS = pa.schema(
     [
         ("doc", pa.int32()),
@@ -59,6 +62,10 @@ DOCS = pa.schema(
         ("text", pa.string()),
     ]
 )
+
+# A column of docs.parquet after those, before metadata: the character of the source document at
+# which the doc's text starts. Older stores do not have it.
+TEXT_START = pa.field("text_start", pa.int32())
 
 CHECKPOINTS = pa.schema(
     [
@@ -95,6 +102,11 @@ LOSS_FIRST, LOSS_SECOND, PREFIX_MATCHING = "loss_first", "loss_second", "prefix_
 
 # Columns of tokens.parquet that every loss file repeats, row by row.
 REPEATED = ["doc", "position", "token_id", "token_str", "is_word_start"]
+
+
+def tokens(chat: bool) -> pa.Schema:
+    """The columns of tokens.parquet."""
+    return pa.schema([*TOKENS, *(CHAT if chat else ())])
 
 
 def fingerprint(tokens: pa.Table) -> str:

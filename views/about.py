@@ -1,5 +1,6 @@
 """Stores: which ones can be opened, and what the sidebar says of the open one."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import streamlit as st
 
 from queries import QueryError, Store
 from queries.engine import remote
-from queries.store import State
+from queries.report.numbers import count
+from views import follow
 from views.answers import open_store, version_of
 
 WORDS = (
@@ -15,6 +17,21 @@ WORDS = (
     "unit. A *doc* is a window that the model saw at once. A source document longer than the "
     "context is cut into *parts*, each of which is one doc."
 )
+
+
+PAGES_OF_RUNS = ("trajectories", "compare")
+"""Pages that draw several runs at once."""
+
+
+def say_which_run(page: str, store: Store, runs: Sequence[str]) -> None:
+    """On a page of one run, say which one it is if the user compares several."""
+    if not runs or page in ("", *PAGES_OF_RUNS):
+        return
+    others = f"{len(runs)} other run{'s are' if len(runs) > 1 else ' is'}"
+    st.caption(
+        f":material/info: This page shows one run, `{store.path}`. The {others} shown on "
+        "Trajectories and Compare runs; open another run with *Store* in the sidebar."
+    )
 
 
 def stores(paths: Sequence[str]) -> list[str]:
@@ -28,21 +45,27 @@ def stores(paths: Sequence[str]) -> list[str]:
 
 def same_tokens(store: Store, others: Sequence[str]) -> list[Store]:
     """Those of the other stores that have the same tokens, so that runs can be compared."""
+    fingerprint = store.manifest.token_fingerprint
+    return [o for o in _opened(others) if o.manifest.token_fingerprint == fingerprint]
+
+
+def same_text(store: Store, others: Sequence[str]) -> list[Store]:
+    """Those of the other stores with documents of the same names, whatever their tokens."""
+    return [other for other in _opened(others) if {*other.sources} & {*store.sources}]
+
+
+def _opened(paths: Sequence[str]) -> list[Store]:
     found = []
-    for path in others:
-        try:
-            other = open_store(path, version_of(path), None)
-        except QueryError:
-            continue  # its own page says why
-        if other.manifest.token_fingerprint == store.manifest.token_fingerprint:
-            found.append(other)
+    for path in paths:
+        with contextlib.suppress(QueryError):  # its own page says why
+            found.append(open_store(path, version_of(path), None))
     return found
 
 
 def summary(store: Store) -> str:
     """Model, text and size in one line, for a page that is saved."""
     manifest = store.manifest
-    size = f"{len(store.steps):,} checkpoints, {manifest.n_tokens:,} tokens"
+    size = f"{count(len(store.steps), 'checkpoint')}, {count(manifest.n_tokens, 'token')}"
     return f"{manifest.model}: {size} of {manifest.text}"
 
 
@@ -52,8 +75,9 @@ def describe(store: Store) -> None:
     with st.sidebar:
         st.markdown(f"**{manifest.model}**")
         st.caption(
-            f"{len(store.steps):,} checkpoints, steps {store.steps[0]:,} to {store.steps[-1]:,}  \n"
-            f"{manifest.n_tokens:,} tokens in {manifest.n_docs:,} docs of {manifest.text}  \n"
+            f"{_steps(store.steps)}  \n"
+            f"{count(manifest.n_tokens, 'token')} in {count(manifest.n_docs, 'doc')} of "
+            f"{manifest.text}  \n"
             f"context {manifest.context_length:,} tokens, "
             f"{f'BOS {manifest.bos} before each doc' if manifest.bos else 'no BOS'}  \n"
             f"scored in {manifest.dtype}, attention {manifest.attention}",
@@ -61,9 +85,15 @@ def describe(store: Store) -> None:
         )
         _tell_origin(store)
         _warn(store)
-        _offer_reopening(store.files.state())
+        follow.describe(store)
         if store.functions_changed:
             _offer_reload(store)
+
+
+def _steps(steps: Sequence[int]) -> str:
+    if len(steps) == 1:
+        return f"1 checkpoint, step {steps[0]:,}"
+    return f"{len(steps):,} checkpoints, steps {steps[0]:,} to {steps[-1]:,}"
 
 
 def _tell_origin(store: Store) -> None:
@@ -100,16 +130,6 @@ def _warn(store: Store) -> None:
             f"Step {int(first['checkpoint']):,} has exactly the same weights as step "
             f"{int(first['duplicate_of']):,}{more}: one of them was published under a wrong name"
         )
-
-
-def _offer_reopening(state: State) -> None:
-    """New checkpoints are shown on request; a replaced store has to be opened again."""
-    if state == "new checkpoints":
-        st.info("New checkpoints were scored after this store was opened.")
-        st.button("Show new checkpoints", on_click=version_of.clear, key="show_new")
-    elif state == "replaced":
-        st.warning("This store's files changed after it was opened: what is shown is out of date.")
-        st.button("Open it again", on_click=version_of.clear, key="show_new")
 
 
 def _offer_reload(store: Store) -> None:

@@ -4,24 +4,31 @@ Each is the function of `queries` that it names, called as `answers.events(store
 """
 
 import re
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 import queries
-from queries import Comparison, Mechanism, Positions, Store, text
+from queries import Comparison, Mechanism, Positions, QueryError, Store, text
+from queries.analyses import mechanism as mechanism_analysis
 from queries.analyses.base import Result
 from queries.analyses.compare import By
+from queries.analyses.events import spikes as find_spikes
 from queries.analyses.matched import INITIAL_LOSS
 from queries.analyses.registry import ANALYSES
 from queries.analyses.rho_1 import CATEGORIES
 from queries.engine import remote
-from queries.report import report as make_report
+from queries.engine.measures import MeasureName, measure_of
+from queries.report import Section, sections, spike_story
+from queries.report.pairs import reader
+from queries.report.sentences import distinguishable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,24 +43,39 @@ def version_of(path: str) -> tuple[str, ...]:
         return tuple(sorted(remote.listing(path)))
     names = (
         "losses/*.parquet",
+        "predictions/*.parquet",
         "manifest.json",
         "docs.parquet",
         "tokens.parquet",
         "probes.parquet",
     )
     files = sorted(p for name in names for p in Path(path).glob(name))
-    return tuple(f"{p.name} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files)
+    return tuple(
+        f"{p.parent.name}/{p.name} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files
+    )
+
+
+# The newest state of each store that is still in use.
+_NEWEST: WeakValueDictionary[tuple[str, str | None], Store] = WeakValueDictionary()
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def open_store(path: str, version: tuple[str, ...], functions: str | None) -> Store:
-    """Open once for all sessions, with a progress bar while the index is built."""
+    """Open once for all sessions, with a progress bar while the index is built.
+
+    A store that has only grown shares its tables with its state before.
+    """
     bar = st.empty()
 
     def show(done: int, total: int) -> None:
         bar.progress(done / total, f"Preparing the store: {done / total:.0%}")
 
-    store = Store(path, functions=functions, progress=show)
+    before = _NEWEST.get((path, functions))
+    if before and not before.url and before.files.state() == "new checkpoints":
+        store = before.grown(progress=show)
+    else:
+        store = Store(path, functions=functions, progress=show)
+    _NEWEST[path, functions] = store
     _ = store.matrix
     bar.empty()
     return store
@@ -99,9 +121,12 @@ def cached(
     return ask
 
 
-def _trajectory(store: Store, clause: str, smooth: float | None = None) -> pd.DataFrame:
+def _trajectory(
+    store: Store, clause: str, smooth: float | None = None, measure: MeasureName = "loss"
+) -> pd.DataFrame:
     """`Store.trajectories` of one group, without the column token_group."""
-    return store.trajectories({"": clause}, smooth).drop(columns="token_group")
+    found = store.trajectories({"": clause}, smooth, measure=measure)
+    return found.drop(columns="token_group")
 
 
 def _matchable(store: Store) -> list[str]:
@@ -109,13 +134,13 @@ def _matchable(store: Store) -> list[str]:
     return [INITIAL_LOSS, *(c for c in store.token_columns if c not in IDENTITIES)]
 
 
-def _positions(store: Store, where: str) -> Positions:
+def _positions(store: Store, where: str, measure: MeasureName = "loss") -> Positions:
     """`queries.positions`, with less_mean: minus the mean of all positions at the step."""
-    found = queries.positions(store, where=where)
-    frame = found.frame
-    sums = (frame["mean_loss"] * frame["n_tokens"]).groupby(frame["checkpoint"]).sum()
+    found = queries.positions(store, where=where, measure=measure)
+    frame, mean = found.frame, found.frame[measure_of(measure).mean]
+    sums = (mean * frame["n_tokens"]).groupby(frame["checkpoint"]).sum()
     n_tokens = frame.drop_duplicates("first_position")["n_tokens"].sum()
-    less_mean = frame["mean_loss"] - frame["checkpoint"].map(sums / n_tokens)
+    less_mean = mean - frame["checkpoint"].map(sums / n_tokens)
     return replace(found, frame=frame.assign(less_mean=less_mean))
 
 
@@ -161,6 +186,11 @@ def _largest(
     return text.largest(store, values, k, rows)
 
 
+def _losses(store: Store, number: int) -> np.ndarray:
+    """A doc's losses at every checkpoint in nats, float32 (tokens, checkpoints)."""
+    return store.matrix.rows(doc(store, number).tokens["row"].to_numpy())
+
+
 def _doc_of_token(store: Store, row: int) -> int:
     doc = text.token(store, row)["doc"]
     assert isinstance(doc, int | np.integer)
@@ -175,6 +205,13 @@ def _token_columns(store: Store) -> list[str]:
     return store.token_columns
 
 
+def _verdict(store: Store, first: str, second: str) -> str:
+    """`queries.report.sentences.distinguishable` of two groups; empty if one has no token."""
+    both = reader(store)
+    pair = both.pair(both.group("group", first), both.group("baseline", second))
+    return distinguishable(pair) if pair else ""
+
+
 # The store and its groups.
 sources = cached(_sources)
 token_columns = cached(_token_columns)
@@ -184,8 +221,10 @@ context = cached(Store.context, entries=64)
 
 # Trajectories.
 trajectory = cached(_trajectory, "Averaging the group's losses …", 64)
+predicted = cached(Store.predicted, entries=64)
 difference = cached(Store.difference, "Comparing the groups …", 64)
 ratio = cached(Store.ratio, "Comparing the groups …", 64)
+verdict = cached(_verdict, entries=128)
 events = cached(queries.events, "Detecting events …", 64)
 
 # Regions of training.
@@ -193,6 +232,8 @@ suggested_regions = cached(Store.suggested_regions, "Looking for the largest ris
 zoom = cached(Store.zoom, "Computing every token's change …")
 overlap = cached(queries.overlap, "Comparing the regions …", 64)
 type_changes = cached(queries.type_changes, "Averaging every token type …")
+spikes = cached(find_spikes, "Detecting spikes …")
+story = cached(spike_story)
 explain = cached(queries.explain, "Comparing hundreds of groups with all other tokens …")
 
 # Analyses.
@@ -208,8 +249,8 @@ position_slope = cached(queries.position_slope, "Fitting the loss against the po
 in_context_score = cached(queries.in_context_score, "Comparing positions …")
 ngrams = cached(queries.ngrams, "Comparing with unigrams and bigrams …")
 mechanism = cached(_mechanism, "Reading the probes …")
+event_window = cached(mechanism_analysis.event_window, "Looking for the event …")
 leads = cached(_leads, "Comparing which changes first …")
-report = cached(make_report, "Answering the report's ten questions …", 4)
 
 # The Text page.
 docs = cached(text.docs)
@@ -217,7 +258,56 @@ doc = cached(text.doc_text, entries=64)
 doc_values = cached(_doc_values, "Reading every token's value …")
 largest = cached(_largest, entries=64)
 token = cached(text.token, entries=64)
+find = cached(text.find, "Searching the text …")
 doc_of_token = cached(_doc_of_token, entries=64)
+losses = cached(_losses)
+
+
+class ReportSections:
+    """The sections of a store's report, each computed once, when a page first asks for it."""
+
+    def __init__(self, store: Store, draw: Callable[[Section], R]) -> None:
+        self._rest = sections(store)
+        self._draw = draw
+        self._computing = threading.Lock()
+        self._found: list[Any] = []
+        self._error: QueryError | None = None
+        self.is_complete = False
+
+    def __iter__(self) -> Iterator[Any]:
+        """`draw(section)` of each. Raises QueryError, as `queries.report.report`."""
+        at = 0
+        while at < len(self._found) or not self._finish(at):
+            yield self._found[at]
+            at += 1
+
+    def _finish(self, at: int) -> bool:
+        """Compute section `at`; whether there is none."""
+        with self._computing:
+            if self._error:
+                raise self._error
+            if at == len(self._found) and not self.is_complete:
+                self._next()
+            return at == len(self._found)
+
+    def _next(self) -> None:
+        try:
+            self._found.append(self._draw(next(self._rest)))
+        except StopIteration:
+            self.is_complete = True
+        except QueryError as error:  # the rest cannot be computed any more
+            self._error = error
+            raise
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _report(_store: Store, state: object, _draw: Callable[[Section], Any]) -> ReportSections:
+    return ReportSections(_store, _draw)
+
+
+def report(store: Store, draw: Callable[[Section], Any]) -> ReportSections:
+    """`draw(section)` of every section of `queries.report.sections`, cached once for all."""
+    return _report(store, key(store), draw)
 
 
 @st.cache_data(max_entries=16, show_spinner="Computing …")

@@ -1,22 +1,19 @@
-"""The groups that a user has selected: in the session, and in the URL that restores them."""
+"""The groups that a user has selected, and how they are written in a URL."""
 
 import dataclasses
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import count
 
-import streamlit as st
-
 from queries import GroupError, Store
+from queries.charts import theme
 from queries.groups.templates import from_data, from_json, to_json
 
-TRAJECTORIES = "group"
-"""The parameter of the groups on the Trajectories page; the first one is the baseline."""
-DEFAULTS = ("not_copyable", "copyable")
 _COLOR = re.compile("#[0-9a-fA-F]{6}")
-_NONE = ""  # in a URL: no group, and not the defaults
+LOOKS = 1_000
+"""More than a page can have groups."""
 _ids = count()
 
 
@@ -28,8 +25,28 @@ class SelectedGroup:
     built: str = ""
     name: str = ""
     color: str = ""
+    """The user's own colour, which replaces that of its look."""
+    look: int | None = None
+    """Its place in the palette (`theme.look`), which it keeps while others come and go."""
+    muted: bool = False
+    """Listed, but not drawn."""
     number: int = dataclasses.field(default_factory=lambda: next(_ids), compare=False)
     """Distinguishes it from the other groups of this process; not in the URL."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The same for groups that differ only in how they are shown."""
+        return self.text, self.built
+
+    @property
+    def shown_color(self) -> str:
+        """As #rrggbb."""
+        return self.color or theme.look(self.look or 0)[0]
+
+    @property
+    def dash(self) -> list[int]:
+        """Its line, as Vega's strokeDash."""
+        return theme.look(self.look or 0)[1]
 
     @property
     def clause(self) -> str:
@@ -46,7 +63,8 @@ class SelectedGroup:
 
     def url(self) -> str:
         """One value of a URL's parameter."""
-        facts = {k: v for k, v in dataclasses.asdict(self).items() if v and k != "number"}
+        facts = dataclasses.asdict(replace(self, number=0))
+        facts = {name: v for name, v in facts.items() if v or (name == "look" and v is not None)}
         if facts.keys() <= {"text"} and not self.text.startswith("{"):
             return self.text
         if self.built:
@@ -60,49 +78,29 @@ def from_url(value: str) -> SelectedGroup:
         facts = json.loads(value) if value.startswith("{") else {}
         built = to_json(from_data(facts["built"])) if "built" in facts else ""
         text, name, color = (str(facts.get(part, "")) for part in ("text", "name", "color"))
-        made = SelectedGroup(text, built, name, color if _COLOR.fullmatch(color) else "")
+        color = color if _COLOR.fullmatch(color) else ""
+        look = facts.get("look")
+        look = look if type(look) is int and 0 <= look < LOOKS else None
+        made = SelectedGroup(text, built, name, color, look, facts.get("muted") is True)
         _ = made.clause
     except (ValueError, RecursionError, GroupError):
         return SelectedGroup(value)
     return made if made.text or made.built else SelectedGroup(value)
 
 
-def groups(parameter: str, defaults: Sequence[str]) -> list[SelectedGroup]:
-    """The groups of the link that was followed, or the session's, or the defaults."""
-    kept = f"{parameter}_groups"
-    in_url = st.query_params.get_all(parameter)
-    if kept not in st.session_state:
-        st.session_state[kept] = _from_urls(in_url or defaults)
-    elif in_url and in_url != st.session_state.get(f"{parameter}_written"):
-        st.session_state[kept] = _from_urls(in_url)
-    found: list[SelectedGroup] = st.session_state[kept]
-    keep(parameter, found)
-    return found
+def with_looks(groups: Iterable[SelectedGroup]) -> tuple[SelectedGroup, ...]:
+    """Each group with a look: its own, or the first one that no other has."""
+    groups = tuple(groups)
+    used = {group.look for group in groups if group.look is not None}
+    free = (look for look in count() if look not in used)
+    return tuple(g if g.look is not None else replace(g, look=next(free)) for g in groups)
 
 
-def _from_urls(values: Sequence[str]) -> list[SelectedGroup]:
-    return [from_url(value) for value in values if value != _NONE]
-
-
-def keep(parameter: str, groups: Sequence[SelectedGroup]) -> None:
-    """Write the groups of a page to the session and the URL."""
-    values = [group.url() for group in groups] or [_NONE]
-    st.session_state[f"{parameter}_groups"] = list(groups)
-    st.session_state[f"{parameter}_written"] = values
-    if st.query_params.get_all(parameter) != values:
-        st.query_params[parameter] = values
-
-
-def offer(group: SelectedGroup) -> None:
-    """A link to the Trajectories page that adds this group to its groups."""
-    there = st.session_state.get(f"{TRAJECTORIES}_groups")
-    others = [*DEFAULTS] if there is None else [other.url() for other in there]
-    st.page_link(
-        st.session_state["pages"]["trajectories"],
-        label=f"Show “{group.name}” on Trajectories",
-        icon=":material/add_chart:",
-        query_params={TRAJECTORIES: [*others, group.url()]},
-    )
+def urls(groups: Sequence[SelectedGroup]) -> list[str]:
+    """The values of a URL's parameter, without looks that are those of their places."""
+    if [group.look for group in groups] == list(range(len(groups))):
+        groups = [replace(group, look=None) for group in groups]
+    return [group.url() for group in groups]
 
 
 def group_title(store: Store, text: str) -> str:

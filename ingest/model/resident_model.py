@@ -27,7 +27,7 @@ from ingest.model.adapters import base_of, merge, refuse_ambiguous
 from ingest.model.snapshots import model_digest
 from ingest.sources.checkpoint_files import IRRELEVANT_KEYS, is_adapter, weight_files
 from ingest.sources.other_layouts import no_weights, without_weights
-from ingest.sources.prefetch import FetchedCheckpoint, Tensors
+from ingest.sources.prefetch import FetchedCheckpoint, Tensors, is_dense
 from ingest.sources.revisions import Checkpoint
 
 # Loading a .bin file would otherwise ask the Hub to convert the repository, in the background.
@@ -200,10 +200,37 @@ def _unreadable(checkpoint: Checkpoint, error: Exception) -> str:
             f"{checkpoint.revision} needs a package that is not installed ({first_line(error)}): "
             "install it and run again"
         )
+    if advice := _other_pickle(checkpoint):
+        return advice
     return (
         f"{checkpoint.revision} cannot be loaded ({type(error).__name__}: {first_line(error)}): "
         f"{names} or config.json is damaged or incomplete; copy the checkpoint again"
     )
+
+
+def _other_pickle(checkpoint: Checkpoint) -> str | None:
+    """What is wrong with a pickled file that is not a plain state dict; None for others."""
+    found = next(filter(None, map(_other_entries, weight_files(checkpoint.path))), None)
+    return found and (
+        f"{checkpoint.revision} holds more than weights, or weights that are not dense tensors "
+        f"({found}): save the model's own state dict, or the model with save_pretrained"
+    )
+
+
+def _other_entries(path: Path) -> str:
+    """Up to three entries of a pickled file that are not dense tensors, each with its type."""
+    if path.suffix == ".safetensors":
+        return ""
+    try:
+        entries = torch.load(path, map_location="cpu", weights_only=True).items()
+    except Exception:  # any library error: damaged, which the caller says
+        return ""
+    others = [(k, v) for k, v in entries if not is_dense(v)]
+    return ", ".join(f"{k}: {_kind(v)}" for k, v in others[:3])
+
+
+def _kind(value: object) -> str:
+    return "sparse tensor" if torch.is_tensor(value) else type(value).__name__
 
 
 def _refuse_incomplete(
@@ -216,6 +243,8 @@ def _refuse_incomplete(
                 f"{checkpoint.revision} was saved from inside {origin}, so its weights are called "
                 f"{extra[0]} and so on: remove {prefix} from their names, or save the model itself"
             )
+    if info["missing_keys"] and (advice := _other_pickle(checkpoint)):
+        raise CheckpointError(advice)
     faults = {"missing": info["missing_keys"], "misshapen": info["mismatched_keys"], "extra": extra}
     for kind, keys in faults.items():
         if keys:

@@ -17,7 +17,7 @@ _SHARDED = {"FullyShardedDataParallel", "FSDPModule", "FlatParameter", "DTensor"
 
 
 def unwrapped(model: nn.Module) -> PreTrainedModel:
-    """The transformers model inside of what torch.compile, DDP or DataParallel have made of it.
+    """The transformers model inside what torch.compile, DDP or DataParallel have made of it.
 
     Raises IngestError for a model whose weights are spread over processes (FSDP), and for others.
     """

@@ -123,7 +123,7 @@ def _restore_text(layout: Layout, corpus: "Corpus", manifest: Manifest) -> None:
         write_text(layout, corpus)
     read_table(layout.docs)
     tokens = read_table(layout.tokens)
-    if tokens.schema.names != schema.TOKENS.names or (
+    if tokens.schema.names != corpus.tokens.schema.names or (
         schema.fingerprint(tokens) != manifest.token_fingerprint
     ):
         raise IngestError(

@@ -36,7 +36,12 @@ TOKENIZER_FILES = {
 AUDITED_FILES = {"config.json", "tokenizer.json", "vocab.json", "merges.txt", "tokenizer.model"}
 # Keys of config.json that do not affect the model.
 IRRELEVANT_KEYS = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
-MORE_TOKENIZER_FILES = {"special_tokens_map.json", "added_tokens.json", "merges.txt"}
+MORE_TOKENIZER_FILES = {
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "merges.txt",
+    "chat_template.jinja",
+}
 
 
 def weight_names(names: Iterable[str]) -> list[str]:

@@ -127,7 +127,7 @@ def tensor_samples(tensors: Tensors) -> tuple[tuple[str, str], ...]:
     """
     found = []
     for name, tensor in sorted(tensors.items()):
-        if tensor.layout != torch.strided or not tensor.numel():
+        if not tensor.numel():
             continue
         sample = tensor.detach().flatten()[:: max(tensor.numel() // _SAMPLE, 1)].contiguous()
         content = sample.view(torch.uint8).numpy().tobytes()
@@ -164,17 +164,23 @@ def pin(fetched: FetchedCheckpoint) -> FetchedCheckpoint:
 
 
 def read_tensors(folder: Path) -> Tensors | None:
-    """Weights by their names; None if a file is damaged or two files share a name."""
+    """Weights by their names; None if a file is damaged, holds anything but dense tensors, or
+    shares a name with another file."""
     tensors: Tensors = {}
     for path in weight_files(folder):
         try:
             found = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
         except Exception:  # any library error: from_pretrained words it better
             return None
-        if tensors.keys() & found.keys() or not all(map(torch.is_tensor, found.values())):
+        if tensors.keys() & found.keys() or not all(map(is_dense, found.values())):
             return None
         tensors |= found
     return tensors
+
+
+def is_dense(value: object) -> bool:
+    """Is this a tensor as models have them, not a sparse one or another entry of a pickle?"""
+    return isinstance(value, torch.Tensor) and value.layout == torch.strided
 
 
 def _unpickle(path: Path) -> Tensors:

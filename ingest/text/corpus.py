@@ -10,6 +10,7 @@ import pyarrow as pa
 from transformers import PreTrainedTokenizerBase
 
 from ingest.errors import IngestError
+from ingest.text.chat import render, speakers
 from ingest.text.document_names import (
     SourceDocument,
     distinct_columns,
@@ -89,6 +90,7 @@ class _Doc:
     source: SourceDocument
     part: int
     text: str
+    text_start: int
     window: np.ndarray
     first: int
     columns: dict[str, Any]
@@ -154,9 +156,13 @@ def _cut(
     convention: Convention,
     left: int | None,
 ) -> list[_Doc]:
-    ids, offsets = tokenize(document.text, tokenizer)
+    document, ids, offsets, columns = (
+        _tokenize_chat(document, tokenizer, convention.bos_id)
+        if document.messages
+        else (document, *tokenize(document.text, tokenizer), {})
+    )
     words = find_words(document.text, offsets)
-    columns = {
+    columns |= {
         "is_word_start": words.is_word_start,
         "word": words.word,
         "word_part": words.word_part,
@@ -165,6 +171,22 @@ def _cut(
         _make_doc(document, window, ids, offsets, columns, convention.bos_id)
         for window in windows(len(ids), convention, left)
     ]
+
+
+def _tokenize_chat(
+    document: SourceDocument, tokenizer: PreTrainedTokenizerBase, bos: int | None
+) -> tuple[SourceDocument, np.ndarray, np.ndarray, dict[str, Any]]:
+    """The document with its rendered text, ids, character spans, and columns of who wrote what.
+
+    A BOS that the template writes is left out: each window gets one.
+    """
+    rendered = render(document.messages, tokenizer, f"document {document.source!r}")
+    ids, offsets = tokenize(rendered.text, tokenizer)
+    wrote = speakers(document.messages, rendered.spans, offsets)
+    skip = int(bos is not None and ids[:1].tolist() == [bos])
+    cut = int(offsets[0, 1]) if skip else 0
+    columns = {name: getattr(wrote, name)[skip:] for name in schema.CHAT.names}
+    return replace(document, text=rendered.text[cut:]), ids[skip:], offsets[skip:] - cut, columns
 
 
 def _make_doc(
@@ -188,7 +210,7 @@ def _make_doc(
         name: ngram_seen_before(tokens, n)[first:]
         for n, name in enumerate(("seen_before", "bigram_seen_before", "trigram_seen_before"), 1)
     }
-    return _Doc(document, window.part, text, tokens, first, columns)
+    return _Doc(document, window.part, text, begin, tokens, first, columns)
 
 
 def _named(docs: list[_Doc]) -> list[_Doc]:
@@ -205,8 +227,10 @@ def _docs_table(docs: list[_Doc]) -> pa.Table:
         "part": [d.part for d in docs],
         "n_tokens": [d.n_tokens for d in docs],
         "text": [d.text for d in docs],
+        "text_start": [d.text_start for d in docs],
     }
-    table = pa.table({f.name: pa.array(columns[f.name], f.type) for f in schema.DOCS})
+    fields = [*schema.DOCS, schema.TEXT_START]
+    table = pa.table({f.name: pa.array(columns[f.name], f.type) for f in fields})
     for name, column in distinct_columns(k for d in docs for k in d.source.metadata).items():
         values = [d.source.metadata.get(name) for d in docs]
         table = table.append_column(column, _column(values))
@@ -238,4 +262,5 @@ def _tokens_table(docs: list[_Doc], tokenizer: PreTrainedTokenizerBase) -> pa.Ta
     }
     for name in docs[0].columns:
         columns[name] = [value for doc in docs for value in doc.columns[name]]
-    return pa.table({f.name: pa.array(columns[f.name], f.type) for f in schema.TOKENS})
+    fields = schema.tokens(chat=schema.CHAT.names[0] in columns)
+    return pa.table({f.name: pa.array(columns[f.name], f.type) for f in fields})

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ingest.text.chat import Message
 from store import schema
 
 # Columns that may hold a document's name, in order of preference.
@@ -19,7 +20,8 @@ NAME_COLUMNS = ("source", "id", "name", "title")
 HUB_NAME_COLUMNS = ("id", "title")
 # Columns that are tried if the preferred one has a value twice.
 _IDENTIFIERS = ("doc_id", "document_id", "uuid", "_id", "key", "url", "path", "filename")
-_RESERVED = {*schema.DOCS.names, *schema.TOKENS.names, *schema.LOSSES.names, "doc_tokens"}
+_SCHEMAS = (schema.DOCS, schema.TOKENS, schema.LOSSES)
+_RESERVED = {name for s in _SCHEMAS for name in s.names} | {schema.TEXT_START.name, "doc_tokens"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ class SourceDocument:
     source: str
     text: str
     metadata: dict[str, Any] = field(default_factory=dict)
+    messages: tuple[Message, ...] = ()
+    """The conversation, if the document is one. Then `text` holds the contents only, since a chat
+    template makes the text that the model sees."""
     name_column: str | None = field(default=None, compare=False)
     """The column that `source` is from."""
     names: dict[str, str] = field(default_factory=dict, compare=False)

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.errors import IngestError, first_line
+from ingest.text.chat import Message, read_messages
 from ingest.text.document_names import (
     HUB_NAME_COLUMNS,
     NAME_COLUMNS,
@@ -26,6 +27,7 @@ from ingest.text.document_names import (
     free_name,
     name_column,
 )
+from store import schema
 
 FILE_TYPES = (".txt", ".jsonl", ".parquet")
 WIKITEXT = {"wikitext-2": "wikitext-2-raw-v1", "wikitext-103": "wikitext-103-raw-v1"}
@@ -48,12 +50,13 @@ def open_text(
     split: str | None = None,
     limit_docs: int | None = None,
     document_column: str | None = None,
+    chat: bool = False,
 ) -> Text:
     """A local file or folder, else `wikitext-2`, `wikitext-103` or `hf:REPO:CONFIG:SPLIT`.
 
     Blank documents are left out; at most `limit_docs` of the others are read. `document_column`
-    names the source documents. Raises IngestError, also while documents are read, for anything that
-    cannot be read or holds no text.
+    names the source documents; with `chat`, `column` holds lists of messages. Raises IngestError,
+    also while documents are read, for anything that cannot be read or holds no text.
     """
     if document_column == column:
         raise IngestError(f"--document-column {column} is the column of the text: name another")
@@ -61,11 +64,11 @@ def open_text(
     dataset = None if path.exists() else named_dataset(str(text), split)
     if dataset:
         dataset = _with_commit(dataset)
-        documents = read_dataset(dataset, column, document_column)
+        documents = read_dataset(dataset, column, document_column, chat)
         return Text(dataset.name, dataset.commit, _not_blank(documents, dataset.name, limit_docs))
     if split:
         raise IngestError(f"--split {split} is for texts on the Hub, and {text} is local: omit it")
-    documents = read_texts(path, column, document_column)
+    documents = read_texts(path, column, document_column, chat)
     return Text(path.resolve().name, None, _not_blank(documents, str(text), limit_docs))
 
 
@@ -84,7 +87,8 @@ def _not_blank(
     if not kept:
         raise IngestError(f"{name} holds no text: every document in it is empty")
     if blank:
-        message = f"{blank:,} of {kept + blank:,} documents hold no text and are left out"
+        verbs = "holds no text and is" if blank == 1 else "hold no text and are"
+        message = f"{blank:,} of {kept + blank:,} documents {verbs} left out"
         print(message, file=sys.stderr)
 
 
@@ -95,12 +99,14 @@ def from_row(
     column: str,
     names: tuple[str, ...] = NAME_COLUMNS,
     document_column: str | None = None,
+    chat: bool = False,
 ) -> SourceDocument:
     """A document from a row: its text, its name, metadata.
 
     The name is from `document_column`, else from the first of `names` that the row has, else it is
     `fallback`. `origin` says in messages where the row is from. Raises IngestError if `column` is
-    absent or holds no text, or if the row has nothing in `document_column`.
+    absent or holds no text (with `chat`, no messages), or if the row has nothing in
+    `document_column`.
     """
     if column not in row:
         columns = ", ".join(sorted(row)) or "none"
@@ -109,10 +115,10 @@ def from_row(
             "name the one that holds the text with --column"
         )
     text = row[column]
-    if text is not None and not isinstance(text, str):
+    if text is not None and not isinstance(text, str) and not chat:
         raise IngestError(
             f"{origin}: column {column!r} holds a {type(text).__name__}, expected text: "
-            "name another with --column"
+            "name another with --column, or add --chat if it holds conversations"
         )
     if document_column is not None and row.get(document_column) is None:
         raise IngestError(
@@ -123,7 +129,19 @@ def from_row(
     metadata = {free_name(k): _scalar(v) for k, v in row.items() if k not in (column, name)}
     source = str(row[name]) if name else fallback
     others = {} if document_column else candidates(row, column, names)
-    return SourceDocument(source, text or "", metadata, name, others)
+    if chat:
+        messages = read_messages(text, f"column {column!r} of {origin}, document {source!r}")
+        text = "\n".join(message.content for message in messages)
+        metadata = _chat_metadata(messages, metadata)
+        return SourceDocument(source, text, metadata, messages, name, others)
+    return SourceDocument(source, text or "", metadata, name_column=name, names=others)
+
+
+def _chat_metadata(messages: tuple[Message, ...], metadata: dict[str, Any]) -> dict[str, Any]:
+    """With the roles; other columns may not shadow them, nor those of the tokens."""
+    reserved = {"roles", *schema.CHAT.names}
+    kept = {f"meta_{k}" if k.lower() in reserved else k: v for k, v in metadata.items()}
+    return {"roles": _scalar([message.role for message in messages]), **kept}
 
 
 def _scalar(value: Any) -> Any:
@@ -131,8 +149,29 @@ def _scalar(value: Any) -> Any:
     return json.dumps(value, default=str) if isinstance(value, dict | list) else value
 
 
+@dataclass(frozen=True)
+class _Columns:
+    """The columns that hold the text, or with `chat` the messages, and the document's name."""
+
+    text: str
+    document: str | None
+    chat: bool
+
+    def refuse_no_columns(self, text: object) -> None:
+        """Raises IngestError if the user said something about columns."""
+        if self.document is not None:
+            raise IngestError(
+                f"{text} has no columns, but --document-column {self.document} names one: omit it"
+            )
+        if self.chat:
+            raise IngestError(
+                f"{text} has no columns, but --chat needs one of messages: use a .jsonl or "
+                ".parquet file, or omit --chat"
+            )
+
+
 def read_texts(
-    path: Path, column: str = "text", document_column: str | None = None
+    path: Path, column: str = "text", document_column: str | None = None, chat: bool = False
 ) -> Iterator[SourceDocument]:
     """All documents of a file or folder, in a fixed order.
 
@@ -141,7 +180,7 @@ def read_texts(
     """
     files = _files(path)
     names = Counter(_name(file, path) for file in files)
-    columns = (column, document_column)
+    columns = _Columns(column, document_column, chat)
     return (document for file in files for document in _read_file(file, path, columns, names))
 
 
@@ -172,27 +211,25 @@ def _type(file: Path) -> str:
 
 
 def _read_file(
-    file: Path, root: Path, columns: tuple[str, str | None], names: Counter[str]
+    file: Path, root: Path, columns: _Columns, names: Counter[str]
 ) -> Iterator[SourceDocument]:
-    """`columns` hold the text and the name, `names` counts the files of each name:
-    `a.txt` and `a.TXT` are two documents."""
+    """`names` counts the files of each name: `a.txt` and `a.TXT` are two documents."""
     name = _name(file, root)
     name += file.suffix if names[name] > 1 else ""
-    column, document_column = columns
     if _type(file) == ".txt":
-        _refuse_no_columns(file, document_column)
+        columns.refuse_no_columns(file)
         yield SourceDocument(name, _decode(file))
         return
     rows = _jsonl_rows(file) if _type(file) == ".jsonl" else _parquet_rows(file)
     for number, row in enumerate(rows):
         origin = f"{name}:{number}"
-        yield from_row(row, origin, str(file), column, document_column=document_column)
-
-
-def _refuse_no_columns(text: object, document_column: str | None) -> None:
-    if document_column is not None:
-        raise IngestError(
-            f"{text} has no columns, but --document-column {document_column} names one: omit it"
+        yield from_row(
+            row,
+            origin,
+            str(file),
+            columns.text,
+            document_column=columns.document,
+            chat=columns.chat,
         )
 
 
@@ -304,7 +341,7 @@ def _with_commit(dataset: Dataset) -> Dataset:
 
 
 def read_dataset(
-    dataset: Dataset, column: str, document_column: str | None = None
+    dataset: Dataset, column: str, document_column: str | None = None, chat: bool = False
 ) -> Iterator[SourceDocument]:
     """WikiText's articles, or a document for each row of any other data set, in order.
 
@@ -312,12 +349,12 @@ def read_dataset(
     """
     rows = _hub_rows(dataset)
     if dataset.is_wikitext:
-        _refuse_no_columns(dataset.name, document_column)
+        _Columns(column, document_column, chat).refuse_no_columns(dataset.name)
         yield from articles(str(row["text"]) for row in rows)
         return
     for number, row in enumerate(rows):
         name = f"{dataset.split}:{number}"
-        yield from_row(row, name, dataset.name, column, HUB_NAME_COLUMNS, document_column)
+        yield from_row(row, name, dataset.name, column, HUB_NAME_COLUMNS, document_column, chat)
 
 
 def _hub_rows(dataset: Dataset) -> Iterator[dict[str, Any]]:

@@ -8,10 +8,11 @@ import pandas as pd
 
 from queries.analyses.base import Chart, Group, WithScript, python_script
 from queries.engine.sums import Summation
-from queries.errors import QueryError
+from queries.errors import QueryError, too_few
 from queries.stats.acquisition_curve import FEWEST, Age, age
 from queries.store import Store
 
+ONCE = "no error: the type occurs once in the group, so this is the step of one token"
 COLUMNS = ["log10_step", "step", "status", "threshold", "upper", "lower", "midpoint", "scale"]
 
 
@@ -23,7 +24,8 @@ class AgeOfAcquisition(WithScript):
     """token_id, token_str, n_tokens (occurrences in the group), log10_step and step (NaN unless the
     fitted curve crosses the threshold between two checkpoints), status ("crossed", "not acquired",
     "before the first checkpoint", "no fit"), threshold, upper, lower (nats), midpoint, scale (log10
-    steps) of the sigmoid; earliest first."""
+    steps) of the sigmoid, verdict (empty, or that a type occurs only once, so that nothing says how
+    far its step is off); earliest first."""
 
     def chart(self) -> Chart:
         from queries.charts import analyses
@@ -71,6 +73,7 @@ def age_of_acquisition(
             "n_tokens": counts[frequent],
         }
     ).join(pd.DataFrame([_row(found) for found in ages], columns=COLUMNS))
+    frame["verdict"] = np.where(frame["n_tokens"] == 1, ONCE, "")
     code = python_script(
         store,
         age_of_acquisition,
@@ -97,8 +100,8 @@ def _curves(
     trained = steps > 0
     if trained.sum() < FEWEST:
         raise QueryError(
-            f"{trained.sum()} checkpoints after step 0 are too few to fit a sigmoid: score at "
-            f"least {FEWEST}"
+            f"{too_few(int(trained.sum()), 'checkpoint')} to fit a sigmoid, step 0 aside: score at "
+            f"least {FEWEST} after step 0"
         )
     sums = Summation(store.matrix, store.source_of_row).by_slot(rows, at, len(counts))
     return np.log10(steps[trained]), (sums / counts[:, None])[:, trained]

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 
 from queries.analyses.base import Chart, Group, WithScript, python_script
-from queries.stats.time_series.events import find_events
+from queries.errors import QueryError
+from queries.stats.changes import Region, next_region
+from queries.stats.time_series.events import EVENT, find_events
 from queries.store import Store
 
 
@@ -57,3 +59,50 @@ def _values(store: Store, group: str, baseline: str | None) -> np.ndarray:
     if baseline is None:
         return store.trajectories({"": group})["mean_loss"].to_numpy()
     return store.difference(group, baseline)["difference"].to_numpy()
+
+
+@dataclass(frozen=True)
+class Spike:
+    """A rise of the mean loss and the recovery from it, as two regions of training.
+
+    One region over both would let each token change and change back.
+    """
+
+    kind: str
+    """spike or hump (tested events), largest_rise (may be noise) or region (a user's choice)."""
+    rise: Region
+    recovery: Region | None
+    """From the checkpoint after the peak; None if no later checkpoint is left to change in."""
+    size: float
+    """nats"""
+    p_value: float
+    """NaN if it was not tested."""
+
+
+def spikes(store: Store) -> list[Spike]:
+    """The spikes and humps of the mean loss, largest first; else its largest rise, if it rises."""
+    found = _spikes(store)
+    if found or len(store.steps) < 2:
+        return found
+    rise, back = store.suggested_regions()
+    mean = _values(store, "true", None)
+    size = float(mean[store.steps.index(rise[1])] - mean[store.steps.index(rise[0])])
+    return [Spike("largest_rise", rise, back, size, np.nan)] if size > 0 else []
+
+
+def _spikes(store: Store) -> list[Spike]:
+    try:
+        frame = events(store).frame
+    except QueryError:
+        return []  # too few checkpoints to separate events from noise
+    rows = frame[frame["kind"].isin(["spike", "hump"]) & (frame["verdict"] == EVENT)]
+    return [
+        Spike(
+            str(row["kind"]),
+            (int(row["first"]), int(row["peak"])),
+            next_region(store.steps, int(row["peak"]), int(row["last"])),
+            float(row["size"]),
+            float(row["p_value"]),
+        )
+        for row in rows.sort_values("size", ascending=False).to_dict("records")
+    ]

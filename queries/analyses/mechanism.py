@@ -1,5 +1,6 @@
 """Mechanism: probes of attention heads next to a group's loss, and which of them changes first."""
 
+import bisect
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, ClassVar
@@ -16,8 +17,10 @@ from queries.analyses.base import (
     WithScript,
     python_script,
 )
-from queries.errors import QueryError, StoreError
-from queries.stats.time_series.leads import Lead, lead
+from queries.analyses.events import events
+from queries.errors import GroupError, QueryError, StoreError
+from queries.stats.changes import Region
+from queries.stats.time_series.leads import FEWEST, Lead, lead
 from queries.store import Store
 
 LOSSES = ("loss_first", "loss_second")
@@ -112,6 +115,33 @@ def mechanism(
         )
     code = python_script(store, mechanism, group=group, baseline=baseline, between=between)
     return Mechanism(wide, _long(wide), code=code)
+
+
+def event_window(store: Store, group: str, baseline: str | None = None) -> Region:
+    """Steps around the fastest fall of a group's curve: half its width, in log step, on each side.
+
+    At least as many checkpoints as a lead needs; the whole run if there is no fall, or too few
+    checkpoints. A fixed rule, so that a window is not chosen for what it shows. Raises GroupError.
+    """
+    steps = store.steps
+    whole = steps[0], steps[-1]
+    try:
+        found = events(store, group, baseline).frame
+    except GroupError:
+        raise
+    except QueryError:  # too few checkpoints
+        return whole
+    falls = found[found["kind"] == "fastest_fall"]
+    if falls.empty:
+        return whole
+    first, last = (int(falls[end].iloc[0]) for end in ("first", "last"))
+    factor = ((1 + last) / (1 + first)) ** 0.5
+    low = bisect.bisect_right(steps, (1 + first) / factor - 1) - 1
+    high = bisect.bisect_left(steps, (1 + last) * factor - 1)
+    low, high = max(low, 0), min(high, len(steps) - 1)
+    while high - low + 1 < min(FEWEST, len(steps)):
+        low, high = max(low - 1, 0), min(high + 1, len(steps) - 1)
+    return steps[low], steps[high]
 
 
 def _group_curve(store: Store, group: str, baseline: str | None) -> pd.DataFrame:

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from queries.analyses.base import Between, Chart, Group, Help, WithScript, python_script
 from queries.analyses.compare import refuse_other_tokens
@@ -27,9 +26,10 @@ class Overlap(WithScript):
     """What the most changed tokens of two regions share."""
 
     frame: pd.DataFrame
-    """set_in_first, set_in_second ("decreased" or "increased"), k_first, k_second (sizes of the
-    lists; below k if fewer tokens changed that way), shared; expected, p_value; expected_placebo,
-    p_placebo, needed, n_placebos, verdict; see `overlap`."""
+    """set_in_first, set_in_second ("decreased" or "increased"), shared; expected_placebo,
+    p_placebo, needed (NaN if even lists that share everything would not do), n_placebos, verdict;
+    k_first, k_second (sizes of the lists; below k if fewer tokens changed that way), expected; see
+    `overlap`."""
 
     def chart(self) -> Chart:
         from queries.charts import analyses
@@ -62,9 +62,9 @@ def overlap(
       the pair among the placebos, adjusted for the four rows; `needed` is the smallest number of
       shared tokens for which it would be below 0.05. With fewer than 10 placebos there is no p and
       `verdict` says so; with fewer than 20 the p cannot be below 0.05.
-    - expected, p_value: lists drawn at random from all n tokens (hypergeometric: k_first * k_second
-      / n, and the probability to share as many or more). This says only that chance does not fill
-      the lists, not that the regions have anything in common.
+    - expected: what lists drawn at random from all n tokens would share, k_first * k_second / n.
+      More than that says only that chance does not fill the lists, not that the regions have
+      anything in common.
 
     Two regions that meet at a checkpoint share its losses with opposite signs: whatever is unusual
     at that step "increased" before and "decreased" after. So it does in the placebos; but to
@@ -81,7 +81,7 @@ def overlap(
         verdict = (
             "cannot tell: the regions share checkpoints, so their changes are the same in part"
         )
-        frame = frame.assign(p_value=np.nan, p_placebo=np.nan, verdict=verdict)
+        frame = frame.assign(p_placebo=np.nan, needed=np.nan, verdict=verdict)
     options = {"where": where, "k": k, "min_count": min_count, "other": other}
     code = python_script(store, overlap, region=region, second_region=second_region, **options)
     return Overlap(frame, code=code)
@@ -106,8 +106,14 @@ class Units:
         """Mean loss of each unit at a checkpoint, in nats, float32 (units,)."""
         return self._means(matrix.column(step)[self.rows]).astype(np.float32)
 
+    @cached_property
+    def _counts(self) -> np.ndarray:
+        return np.bincount(self.unit_of_row)
+
     def _means(self, values: np.ndarray) -> np.ndarray:
-        means: np.ndarray = np.bincount(self.unit_of_row, values) / np.bincount(self.unit_of_row)
+        if len(self.type_of_unit) == len(self.rows):  # occurrences
+            return values
+        means: np.ndarray = np.bincount(self.unit_of_row, values) / self._counts
         return means
 
 
@@ -174,7 +180,7 @@ def _placebo_counts(
     lists = []
     for level, region, size in zip(levels, pair, sizes, strict=True):
         change = level(region[1]) - level(region[0])
-        lists.append({side: _lowest(change * sign, size[side]) for side, sign in SIDES.items()})
+        lists.append(dict(zip(SIDES, _ends(change, *size.values()), strict=True)))
     return _shared(*lists)
 
 
@@ -188,26 +194,33 @@ def _frame(
 ) -> pd.DataFrame:
     sides = [(a, b) for a in SIDES for b in SIDES]
     frame = pd.DataFrame(sides, columns=["set_in_first", "set_in_second"])
+    # What random lists would share comes last: it makes every pair of regions look unusual.
+    frame["shared"] = observed
+    frame["expected_placebo"] = placebos.mean
+    frame["p_placebo"] = placebos.p_value
+    frame["needed"] = placebos.needed
+    frame["n_placebos"] = placebos.n
+    frame["verdict"] = placebos.verdict
     frame["k_first"] = [sizes[0][a] for a, _ in sides]
     frame["k_second"] = [sizes[1][b] for _, b in sides]
-    frame["shared"] = observed
     frame["expected"] = frame["k_first"] * frame["k_second"] / n_units
-    frame["p_value"] = stats.hypergeom.sf(
-        observed - 1, n_units, frame["k_second"].to_numpy(), frame["k_first"].to_numpy()
-    )
-    return frame.assign(
-        expected_placebo=placebos.mean,
-        p_placebo=placebos.p_value,
-        needed=placebos.needed,
-        n_placebos=placebos.n,
-        verdict=placebos.verdict,
-    )
+    most = frame[["k_first", "k_second"]].min(axis=1)
+    frame["needed"] = np.where(placebos.needed <= most, placebos.needed, np.nan)
+    return frame
 
 
 def _most(change: np.ndarray, side: str, k: int) -> np.ndarray:
     """The k units that changed most in one direction; fewer if fewer changed that way."""
     signed = change * SIDES[side]
     return _lowest(signed, min(k, int((signed < 0).sum())))
+
+
+def _ends(values: np.ndarray, lowest: int, highest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places of so many of the lowest and of the highest values, in one partition."""
+    n = len(values)
+    kth = {max(lowest - 1, 0), min(n - highest, n - 1)}
+    order = np.argpartition(values, sorted(kth))
+    return order[:lowest], order[n - highest :]
 
 
 def _lowest(values: np.ndarray, k: int) -> np.ndarray:

@@ -9,6 +9,7 @@ import pandas as pd
 from queries import sql
 from queries.analyses.base import Chart, Group, WithScript, sql_script
 from queries.catalog import sql_scripts
+from queries.engine.measures import MeasureName, measure_of
 from queries.engine.sums import Summation
 from queries.errors import GroupError
 from queries.stats.bands import Side, one_sided
@@ -23,12 +24,14 @@ class Positions(WithScript):
     """Mean loss in ranges of positions."""
 
     frame: pd.DataFrame
-    """first_position, last_position, checkpoint, mean_loss (nats), n_tokens (of the range)."""
+    """first_position, last_position, checkpoint, mean_loss (nats; or the mean of the measure),
+    n_tokens (of the range)."""
+    measure: MeasureName = "loss"
 
     def chart(self) -> Chart:
         from queries.charts import analyses
 
-        return analyses.positions(self.frame)
+        return analyses.positions(self.frame, self.measure)
 
 
 def positions(
@@ -36,6 +39,7 @@ def positions(
     *,
     where: Annotated[str, Group("group to analyse")] = "true",
     per_doubling: Annotated[int, "ranges per doubling of the position"] = PER_DOUBLING,
+    measure: Annotated[MeasureName, "the loss, or a measure of predictions"] = "loss",
 ) -> Positions:
     """Mean loss of the group's tokens in ranges of positions, at each checkpoint.
 
@@ -49,20 +53,27 @@ def positions(
     edges = position_edges(int(position.max()), per_doubling)
     found = np.searchsorted(edges, position, side="right") - 1
     used, slot, counts = np.unique(found, return_inverse=True, return_counts=True)
-    sums = Summation(store.matrix, store.source_of_row).by_slot(rows, slot, len(used))
-    n_steps = len(store.steps)
+    matrix, shown = store.matrix_of(measure), measure_of(measure)
+    sums = Summation(matrix, store.source_of_row).by_slot(rows, slot, len(used))
+    n_steps = len(matrix.checkpoints)
     frame = pd.DataFrame(
         {
             "first_position": np.repeat(edges[used], n_steps),
             "last_position": np.repeat(edges[used + 1] - 1, n_steps),
-            "checkpoint": np.tile(store.steps, len(used)),
-            "mean_loss": (sums / counts[:, None]).ravel(),
+            "checkpoint": np.tile(matrix.checkpoints, len(used)),
+            shown.mean: (sums / counts[:, None]).ravel(),
             "n_tokens": np.repeat(counts, n_steps),
         }
     )
-    query = sql_scripts.filled("analyses/positions", {"edges": ", ".join(map(str, edges.tolist()))})
+    values = {
+        "edges": ", ".join(map(str, edges.tolist())),
+        "value": shown.sql,
+        "mean": shown.mean,
+        "relation": "prediction_rows" if shown.is_predicted else "loss_rows",
+    }
+    query = sql_scripts.filled("analyses/positions", values)
     code = sql_script(sql_scripts.script(store, {"token_group": where}, query))
-    return Positions(frame, code=code)
+    return Positions(frame, measure, code=code)
 
 
 def position_edges(last: int, per_doubling: int) -> np.ndarray:

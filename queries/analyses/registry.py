@@ -13,6 +13,7 @@ from queries.analyses.age_of_acquisition import age_of_acquisition
 from queries.analyses.base import Argument, Result, arguments_of
 from queries.analyses.clusters import clusters
 from queries.analyses.compare import compare
+from queries.analyses.compare_words import compare_words
 from queries.analyses.events import events
 from queries.analyses.explain import explain
 from queries.analyses.matched import matched
@@ -27,6 +28,7 @@ __all__ = [  # what `queries` exports
     "age_of_acquisition",
     "clusters",
     "compare",
+    "compare_words",
     "events",
     "explain",
     "in_context_score",
@@ -60,6 +62,8 @@ class Analysis:
     """Arguments of an example on the command line, the store first."""
     alias: str = ""
     """The command, if it is not the name."""
+    of_same_text: bool = False
+    """Does it compare stores of one text, whatever their tokens?"""
 
     @property
     def command(self) -> str:
@@ -99,6 +103,15 @@ ANALYSES = (
         compare,
         GROUPS,
         "data/seed-1 data/seed-2 --group word_start",
+    ),
+    Analysis(
+        "compare_words",
+        "Compare tokenizers",
+        "Bits per byte and word losses of models with different tokenizers, on the same text.",
+        compare_words,
+        GROUPS,
+        "data/seed-1 data/seed-2 --where \"text ilike '%obama%'\" --per word",
+        of_same_text=True,
     ),
     Analysis(
         "matched",

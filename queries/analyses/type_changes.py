@@ -40,17 +40,26 @@ def type_changes(
     Raises GroupError for the group, and QueryError for the region or if no type is that frequent.
     """
     rows = store.nonempty_members(where)
-    change = region_change(store.matrix, rows, region).astype(np.float64)
-    found = mean_changes(store.token_ids[rows], change)
+    changes = store.facts.iloc[rows].assign(change=region_change(store.matrix, rows, region))
+    return TypeChanges(by_type(changes, min_count), code=_script(store, region, where, min_count))
+
+
+def by_type(changes: pd.DataFrame, min_count: int) -> pd.DataFrame:
+    """`TypeChanges.frame` of occurrences: token_id, token_str, change (nats).
+
+    Raises QueryError if no type occurs `min_count` times among them.
+    """
+    found = mean_changes(
+        changes["token_id"].to_numpy(), changes["change"].to_numpy().astype(np.float64)
+    )
     found = found[found["n_tokens"] >= min_count]
     if found.empty:
         raise QueryError(
             f"no token type occurs {min_count:,} times in the group: lower the minimum count"
         )
-    found["token_str"] = store.facts["token_str"].to_numpy()[rows[found.pop("first")]]
+    found["token_str"] = changes["token_str"].to_numpy()[found.pop("first")]
     ordered = found.sort_values(["change", "token_id"], ignore_index=True)
-    columns = ["token_id", "token_str", "n_tokens", "change", "standard_deviation"]
-    return TypeChanges(ordered[columns], code=_script(store, region, where, min_count))
+    return ordered[["token_id", "token_str", "n_tokens", "change", "standard_deviation"]]
 
 
 def mean_changes(ids: np.ndarray, change: np.ndarray) -> pd.DataFrame:

@@ -23,6 +23,7 @@ from queries.errors import QueryError
 from queries.groups.named_groups import NamedGroup
 from store.files import whole_file
 from store.layout import Layout
+from store.schema import TEXT_START
 
 # The oldest format that table macros need: DuckDB 1.5 cannot open what 2.x writes by itself.
 CONFIGURATION = {"storage_compatibility_version": "v1.0.0"}
@@ -82,8 +83,12 @@ def _create_relations(
     # A view's SQL takes no bound values.
     files = _loss_files(root)
     connection.read_parquet(files, file_row_number=True).create_view("loss_files")
-    for name, path in (("doc_rows", root.docs), ("checkpoints", root.checkpoints)):
-        connection.read_parquet(literal(path)).create_view(name)
+    docs = connection.read_parquet(literal(root.docs))
+    has_starts = TEXT_START.name in docs.columns
+    docs.project("*" if has_starts else f"*, null::integer as {TEXT_START.name}").create_view(
+        "doc_rows"
+    )
+    connection.read_parquet(literal(root.checkpoints)).create_view("checkpoints")
     if root.probes.exists():
         connection.read_parquet(literal(root.probes)).create_view("probe_rows")
         connection.execute(sql.read(PROBES))

@@ -12,6 +12,7 @@ RELATIONS = {
     "prediction_rows": "the same by row number",
     "tokens": "one row per predicted token occurrence, with the columns of its doc",
     "docs": "one row per doc, the sequence that the model saw",
+    "words": "one row per word of a source document, whatever its tokens are",
     "checkpoints": "one row per checkpoint, scored or failed",
     "probes": "one row per checkpoint and measurement on random repeated sequences",
 }
@@ -47,10 +48,14 @@ _TOKEN = {
     "seen_before": "earlier occurrences of the token in the doc",
     "bigram_seen_before": "earlier occurrences in the doc of it and the token before it",
     "trigram_seen_before": "earlier occurrences in the doc of it and the two tokens before it",
+    "role": "role of the message that the token belongs to; NULL if the chat template wrote it",
+    "turn": "number of its message, from 0; for the template's tokens, of the message before",
+    "is_template": "whether the chat template wrote the token",
     "corpus_count": "occurrences of the token in the whole text",
     "source": "the source document, the sampled unit of every band",
     "part": "0 for the first window of its source document, then 1, 2, …",
     "text": "the doc's text",
+    "text_start": "its start in the source document, in characters; NULL in older stores",
     "n_tokens": "its rows in tokens",
     "doc_tokens": "rows of its doc in tokens",
 }
@@ -75,7 +80,18 @@ _PROBE = {
     "head": "number of the head in its layer, from 0; NULL for a loss",
     "value": "what was measured",
 }
-_MEANINGS = {"checkpoints": _CHECKPOINT, "probes": _PROBE}
+_WORD = {
+    "source": "the source document",
+    "word": "number of the word in its source document, from 0",
+    "char_start": "its start in the source document, in characters, with the blanks before it",
+    "char_end": "its end, exclusive",
+    "text": "the word with the blanks before it",
+    "prev_text": "the word before it",
+    "first_row": "row of the first token that starts in it; NULL if none does",
+    "n_tokens": "tokens that start in it",
+    "n_bytes": "its length in UTF-8 bytes",
+}
+_MEANINGS = {"checkpoints": _CHECKPOINT, "probes": _PROBE, "words": _WORD}
 _OWN = "from the text source, or a feature computed later"
 
 

@@ -11,28 +11,47 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from queries import sql
+from queries.engine.measures import MeasureName, measure_of
 from queries.stats.changes import BINS, Region
 from queries.store import Store
 
 
-def trajectories(store: Store, groups: Mapping[str, str]) -> str:
-    """`Store.trajectories` without smoothing; token_group is a view's name, group_1, group_2, …"""
+def trajectories(store: Store, groups: Mapping[str, str], measure: MeasureName = "loss") -> str:
+    """`Store.trajectories` without smoothing; token_group is a view's name, group_1, group_2, …
+
+    Of another measure than the loss, it has no bands.
+    """
     views = _views(groups)
     selects = [f"from trajectory('{view}')" for view in views]
+    if measure != "loss":
+        chosen = f"select checkpoint, token_group, {measure_of(measure).mean}, n_tokens"
+        selects = [f"from predicted_trajectory('{view}') {chosen}" for view in views]
     return script(store, views, _union(selects), comment=_names(groups))
 
 
 def comparison(
-    store: Store, how: Literal["difference", "ratio"], groups: Mapping[str, str], baseline: str
+    store: Store,
+    how: Literal["difference", "ratio"],
+    groups: Mapping[str, str],
+    baseline: str,
+    measure: MeasureName = "loss",
 ) -> str:
     """`Store.difference` or `Store.ratio` of each group with the baseline, without smoothing.
 
-    token_group is as in `trajectories`.
+    token_group is as in `trajectories`. Of another measure than the loss, it has no bands.
     """
     views = _views(groups)
     selects = [
         f"from {how}('{view}', 'baseline') select '{view}' as token_group, *" for view in views
     ]
+    if measure != "loss":
+        mean, sign = measure_of(measure).mean, {"difference": "-", "ratio": "/"}[how]
+        selects = [
+            f"select '{view}' as token_group, checkpoint, a.{mean} {sign} b.{mean} as {how}\n"
+            f"from predicted_trajectory('{view}') as a\n"
+            "join predicted_trajectory('baseline') as b using (checkpoint)"
+            for view in views
+        ]
     named = {"baseline": baseline, **views}
     return script(store, named, _union(selects), comment=_names(groups))
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from queries.charts import curves, heat_map, theme
 from queries.charts.theme import BLUE, GREY, ORANGE
+from queries.engine.measures import MEASURES, MeasureName
 from queries.stats.cluster_number import DEPTH, FLOOR
 
 UPPER, LOWER = 300, 200
@@ -170,10 +171,12 @@ def mechanism(found: pd.DataFrame) -> alt.VConcatChart:
 def leads(variants: pd.DataFrame) -> alt.LayerChart:
     """Every way to measure a lead: probe, window, baseline, lead, low, high (log10 of factors)."""
     ways = zip(variants["window"], variants["baseline"], strict=True)
-    factors = {f"{name}_factor": 10 ** variants[name] for name in ("lead", "low", "high")}
+    # The other way round than a lead: how many times later the probe is, as the page says it.
+    sides = {"lead": "lead", "low": "high", "high": "low"}
+    factors = {f"{name}_factor": 10 ** -variants[side] for name, side in sides.items()}
     frame = variants.assign(by=[_VARIANTS[way] for way in ways], **factors)
     titles = list(_VARIANTS.values())
-    title = "factor between the half-way steps (above 1: the probe moves first)"
+    title = "half-way step of the probe over the group's (below 1: the probe changes first)"
     ends = variants[["low", "high"]].to_numpy(dtype=np.float64)
     reach = 1.02 * 10 ** float(np.abs(ends).max())
     scale = alt.Scale(type="log", domain=[1 / reach, reach], nice=False)
@@ -316,9 +319,10 @@ def rho_1(summary: pd.DataFrame) -> alt.Chart:
     return theme.finish(drawn, UPPER, "Fitted lines of Rho-1's four categories")
 
 
-def positions(losses: pd.DataFrame) -> alt.Chart:
-    """`heat_map.loss_by_position`, coloured by the mean loss."""
-    return heat_map.loss_by_position(losses)
+def positions(frame: pd.DataFrame, measure: MeasureName = "loss") -> alt.Chart:
+    """`heat_map.loss_by_position`, coloured by the mean of the measure."""
+    mean = MEASURES[measure].mean
+    return heat_map.loss_by_position(frame, value=mean, measure=measure)
 
 
 def ngrams(frame: pd.DataFrame) -> alt.VConcatChart:
@@ -358,6 +362,45 @@ def compare(runs: pd.DataFrame, spread: pd.DataFrame, by: str) -> alt.VConcatCha
         ),
         curves.relative(band, "mean_loss", title, None, axis, height=LOWER),
     )
+
+
+def compare_words(runs: pd.DataFrame, words: pd.DataFrame, unit: str) -> alt.VConcatChart:
+    """The stores' trajectories, above the word losses of the first two at their last checkpoints.
+
+    `runs`: run, checkpoint, value, low, high. `words`: first_loss, second_loss, text, prev_text,
+    the largest difference first.
+    """
+    lines = runs.rename(columns={"run": "token_group"})
+    first, second, *_ = dict.fromkeys(runs["run"])
+    limit = float(words[["first_loss", "second_loss"]].to_numpy().max())
+    scale = alt.Scale(domain=[0, limit], nice=True)
+    points = alt.Chart(words.iloc[_spread_out(len(words))]).mark_point(filled=True, size=18)
+    scatter = points.encode(
+        x=alt.X("first_loss:Q", title=f"word loss in {first} (nats)", scale=scale),
+        y=alt.Y("second_loss:Q", title=f"in {second} (nats)", scale=scale),
+        opacity=alt.value(0.4),
+        color=alt.value(BLUE),
+        tooltip=[
+            alt.Tooltip("prev_text:N", title="word before"),
+            alt.Tooltip("text:N", title="word"),
+            alt.Tooltip("source:N"),
+            alt.Tooltip("first_loss:Q", format=".2f"),
+            alt.Tooltip("second_loss:Q", format=".2f"),
+        ],
+    )
+    ends = pd.DataFrame({"at": [0.0, limit]})
+    diagonal = alt.Chart(ends).mark_line(color=GREY, strokeDash=[4, 4]).encode(x="at:Q", y="at:Q")
+    return theme.stack(
+        curves.relative(lines, "value", unit, None, height=UPPER),
+        theme.overlay([diagonal, scatter], UPPER, "Word losses in two stores"),
+    )
+
+
+def _spread_out(n: int) -> np.ndarray:
+    """Places of the first 200 of n words, and of up to 1,800 others at equal distances."""
+    return np.unique(
+        np.append(np.arange(min(n, 200)), np.linspace(0, n - 1, min(n, 1_800)))
+    ).astype(np.int64)
 
 
 def _category(column: str) -> alt.Y:

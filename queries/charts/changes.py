@@ -6,9 +6,9 @@ import altair as alt
 import pandas as pd
 
 from queries.charts import theme
-from queries.charts.theme import BLUE, GREY, ORANGE, SYMLOG
+from queries.charts.theme import BLUE, FELL_COLOR, GREY, ORANGE, ROSE_COLOR, SYMLOG
 
-LISTS = {"Most decreased": BLUE, "Most increased": ORANGE, "Random": GREY}
+LISTS = {"Most decreased": FELL_COLOR, "Most increased": ROSE_COLOR, "Random": GREY}
 """Lists of tokens, and their colours."""
 FELL, ROSE = "fell", "rose"
 
@@ -27,7 +27,7 @@ def histogram(frame: pd.DataFrame) -> alt.LayerChart:
         x=x,
         x2="high:Q",
         y=y,
-        color=theme.color("direction", [FELL, ROSE], [BLUE, ORANGE]),
+        color=theme.color("direction", [FELL, ROSE], [FELL_COLOR, ROSE_COLOR]),
         tooltip=[
             alt.Tooltip("low:Q", title="from (nats)", format="+.2f"),
             alt.Tooltip("high:Q", title="to (nats)", format="+.2f"),
@@ -43,27 +43,44 @@ def token_trajectories(
 ) -> alt.LayerChart:
     """Losses of single tokens (nats): row, token_list, checkpoint, loss; the region is shaded.
 
-    `token_list` is one of LISTS. With `token_str` the tooltip shows the token.
+    `token_list` is one of LISTS. With `token_str`, and `text` (the token in its context), the
+    tooltip shows them: for the point that is nearest to the pointer, wherever it is.
     """
-    token = ["token_str"] if "token_str" in frame else []
+    known = {"text": "in its text", "token_str": "token"}
     tooltip = [
-        alt.Tooltip("token_list:N", title="list"),
-        *(alt.Tooltip(f"{column}:N", title="token") for column in token),
-        alt.Tooltip("row:Q", title="row"),
+        *(
+            alt.Tooltip(f"{column}:N", title=title)
+            for column, title in known.items()
+            if column in frame
+        ),
         alt.Tooltip("checkpoint:Q", title="step", format=","),
         alt.Tooltip("loss:Q", title="loss (nats)", format=".3f"),
+        alt.Tooltip("token_list:N", title="list"),
+        alt.Tooltip("row:Q", title="row"),
     ]
+    nearest = alt.selection_point(
+        name=f"{theme.HOVER}_token",
+        nearest=True,
+        on="pointerover",
+        clear="pointerout",
+        fields=["row"],
+        empty=False,
+    )
     lines = alt.Chart(frame).encode(
         x=theme.step(frame, axis),
         y=theme.loss("loss", "loss (nats)"),
         detail="row:N",
         color=theme.color("token_list", list(LISTS), list(LISTS.values())),
-        tooltip=tooltip,
     )
+    points = lines.mark_point(opacity=0, size=60).encode(tooltip=tooltip)
     layers = [
         theme.shade(region),
-        lines.mark_line(strokeWidth=1.4, opacity=0.85),
-        lines.mark_point(opacity=0, size=60).properties(name="hover_points"),
+        lines.mark_line(strokeWidth=1.4, opacity=0.8),
+        # Over the others, as a line that is only made wider stays behind them.
+        lines.mark_line(strokeWidth=4).encode(
+            opacity=alt.condition(nearest, alt.value(1), alt.value(0))
+        ),
+        points.properties(name=f"{theme.HOVER}_points").add_params(nearest),
     ]
     return theme.overlay(layers, 320, "Losses of single tokens over training")
 

@@ -15,10 +15,10 @@ import pandas as pd
 from queries.charts import theme
 from queries.charts.theme import SYMLOG
 
-HEIGHT, BELOW = 360, 220
+HEIGHT, BELOW = 420, 260
 """Pixels of the mean losses, and of a panel below them."""
-HOVER = "hover"
-"""Names of layers and parameters that react to the pointer begin with this."""
+FEWEST_DOCS = 6
+"""Effective source documents below which no band is drawn: it would itself be uncertain."""
 _LEGEND = alt.Legend(
     orient="top",
     labelLimit=420,
@@ -48,13 +48,16 @@ def trajectories(
     checkpoint, token_group, run, mean_loss.
     """
     frame = styled(frame)
-    layers = _lines(frame, axis, value, title, bands)
+    single = [] if runs is None else [runs[value]]
+    domain = theme.domain_of(frame[value], *single)
+    frame["low"] = frame["low"].clip(lower=0)  # no measure is ever negative
+    layers = _lines(frame, axis, value, title, bands, domain)
     if brush:
         layers[0] = layers[0].add_params(_brush(region))
     elif region:
         layers.insert(0, theme.shade(region))
     if runs is not None:
-        layers.insert(1, _single_runs(runs, frame, axis, title))
+        layers.insert(1, _single_runs(runs, frame, axis, title, domain, value))
     if marks is not None and len(marks):
         layers.append(_marks(marks, frame, axis))
     return theme.overlay(layers, HEIGHT, _described(frame, title.partition(" (")[0].capitalize()))
@@ -75,12 +78,19 @@ def relative(
     axis: str = SYMLOG,
     bands: bool = True,
     height: int | None = None,
+    runs: pd.DataFrame | None = None,
 ) -> alt.LayerChart:
-    """The column `value`, and a dashed line at `zero`, the value of no difference (or no line)."""
+    """The column `value`, and a dashed line at `zero`, the value of no difference (or no line).
+
+    `runs` are thin lines of single runs, as for `trajectories`, with the column `value`.
+    """
     frame = styled(frame, title)
-    layers = _lines(frame, axis, value, title, bands)
-    if frame["low"].isna().all():
-        layers = layers[1:]  # an empty band would have an infinite extent
+    reference = [] if zero is None else [pd.Series([zero])]
+    single = [] if runs is None else [runs[value]]
+    domain = theme.domain_of(frame[value], *reference, *single)
+    layers = _lines(frame, axis, value, title, bands, domain)
+    if runs is not None:
+        layers.insert(1, _single_runs(runs, frame, axis, title, domain, value))
     if zero is not None:
         layers.append(theme.rule_at(zero))
     return theme.overlay(layers, height or _below(frame), _described(frame, title))
@@ -94,13 +104,16 @@ def simultaneous_difference(
     checkpoint, difference, low, high, everywhere_low, everywhere_high.
     """
     frame = styled(frame, title)
-    pale = alt.Chart(frame).mark_area(opacity=0.13, color=frame["color"].iloc[0])
+    domain = theme.domain_of(frame["difference"], pd.Series([0.0]))
+    pale = alt.Chart(frame).mark_area(opacity=0.13, color=frame["color"].iloc[0], clip=True)
     band: alt.Chart = pale.encode(
         x=theme.step(frame, axis, "at"),
-        y=theme.loss("everywhere_low", title),
+        y=theme.loss("everywhere_low", title, domain),
         y2="everywhere_high:Q",
     )
-    layers = [band, *_lines(frame, axis, "difference", title, True), theme.rule_at(0)]
+    lines = _lines(frame, axis, "difference", title, True, domain)
+    wide = [] if frame["everywhere_low"].isna().all() else [band]
+    layers = [*wide, *lines, theme.rule_at(0)]
     return theme.overlay(layers, BELOW, _described(frame, title))
 
 
@@ -116,6 +129,8 @@ def styled(frame: pd.DataFrame, title: str = "mean loss") -> pd.DataFrame:
     for column in ("low", "high"):
         if column not in frame:
             frame[column] = float("nan")
+        elif "n_docs_effective" in frame:
+            frame[column] = frame[column].where(frame["n_docs_effective"] >= FEWEST_DOCS)
     if "color" not in frame:
         places = {name: at for at, name in enumerate(_names(frame))}
         looks = [theme.look(places[name]) for name in frame["token_group"]]
@@ -143,7 +158,9 @@ def _below(frame: pd.DataFrame) -> int:
     return BELOW + 11 * (frame["token_group"].nunique() - 1)
 
 
-def _lines(frame: pd.DataFrame, axis: str, value: str, title: str, bands: bool) -> list[alt.Chart]:
+def _lines(
+    frame: pd.DataFrame, axis: str, value: str, title: str, bands: bool, domain: list[float]
+) -> list[alt.Chart]:
     names = _names(frame)
     looks = frame.drop_duplicates("token_group")
     legend = _LEGEND if frame.attrs["legend"] else None
@@ -151,19 +168,25 @@ def _lines(frame: pd.DataFrame, axis: str, value: str, title: str, bands: bool) 
     dash = alt.StrokeDash("token_group:N", sort=names, title=None, legend=legend).scale(
         domain=names, range=looks["dash"].tolist()
     )
-    base = alt.Chart(frame).encode(x=theme.step(frame, axis, "at"), color=color)
+    drawn = frame[["at", "checkpoint", "token_group", value, "low", "high"]]
+    base = alt.Chart(drawn).encode(x=theme.step(frame, axis, "at"), color=color)
     # Without bands the area stays, as the brush needs something under all of the chart.
     opacity = (0.16 if len(names) < 5 else 0.1) if bands else 0
-    band = base.mark_area(opacity=opacity).encode(y=theme.loss("low", title), y2="high:Q")
-    line = base.mark_line(strokeWidth=1.8).encode(y=theme.loss(value, title), strokeDash=dash)
-    return [band, line, *_hover(frame, axis, value, title, color)]
+    band = base.mark_area(opacity=opacity, clip=True).encode(
+        y=theme.loss("low", title, domain), y2="high:Q"
+    )
+    line = base.mark_line(strokeWidth=1.8).encode(
+        y=theme.loss(value, title, domain), strokeDash=dash
+    )
+    return [band, line, *_hover(drawn, axis, value, title, color, domain)]
 
 
 def _hover(
-    frame: pd.DataFrame, axis: str, value: str, title: str, color: alt.Color
+    frame: pd.DataFrame, axis: str, value: str, title: str, color: alt.Color, domain: list[float]
 ) -> list[alt.Chart]:
     """At the step nearest to the pointer: a rule, a point on each line, all values in a tooltip."""
-    name = f"{HOVER}_{re.sub(r'[^a-z]+', '_', title)}"  # other panels of a stack have their own
+    # Other panels of a stack have their own.
+    name = f"{theme.HOVER}_{re.sub(r'[^a-z]+', '_', title)}"
     nearest = alt.selection_point(
         name=name, nearest=True, on="pointerover", clear="pointerout", fields=["at"], empty=False
     )
@@ -177,7 +200,7 @@ def _hover(
     points = alt.Chart(frame).mark_point(size=30, filled=True)
     return [
         rule,
-        points.encode(x=at, y=theme.loss(value, ""), color=color, opacity=_if(nearest, 1)),
+        points.encode(x=at, y=theme.loss(value, "", domain), color=color, opacity=_if(nearest, 1)),
     ]
 
 
@@ -199,18 +222,25 @@ def _one_row_per_step(frame: pd.DataFrame, value: str) -> tuple[pd.DataFrame, di
     return wide[names].set_axis(list(columns), axis=1).reset_index(), columns
 
 
-def _single_runs(runs: pd.DataFrame, frame: pd.DataFrame, axis: str, title: str) -> alt.Chart:
+def _single_runs(
+    runs: pd.DataFrame,
+    frame: pd.DataFrame,
+    axis: str,
+    title: str,
+    domain: list[float],
+    value: str = "mean_loss",
+) -> alt.Chart:
     lines = alt.Chart(runs).mark_line(strokeWidth=0.8, opacity=0.5)
     drawn: alt.Chart = lines.encode(
         x=theme.step(frame, axis, "at"),
-        y=theme.loss("mean_loss", title),
+        y=theme.loss(value, title, domain),
         color=alt.Color("token_group:N", legend=None),
         detail="run:N",
         tooltip=[
             alt.Tooltip("run:N"),
             alt.Tooltip("token_group:N", title="group"),
             alt.Tooltip("checkpoint:Q", title="step", format=","),
-            alt.Tooltip("mean_loss:Q", title=title, format=".4f"),
+            alt.Tooltip(f"{value}:Q", title=title, format=".4f"),
         ],
     )
     return drawn

@@ -7,22 +7,27 @@ import numpy as np
 import pandas as pd
 
 from queries.charts import theme
+from queries.engine.measures import MEASURES, Measure, MeasureName
 
-TITLES = {"mean_loss": "mean loss (nats)", "less_mean": "loss minus the step's mean (nats)"}
 _TICKS = [m * 10**n for n in range(6) for m in (1, 2, 5)]
 
 
 def loss_by_position(
-    frame: pd.DataFrame, axis: str = theme.SYMLOG, value: str = "mean_loss"
+    frame: pd.DataFrame,
+    axis: str = theme.SYMLOG,
+    value: str = "mean_loss",
+    measure: MeasureName = "loss",
 ) -> alt.Chart:
     """checkpoint, first_position, last_position, n_tokens, mean_loss; optional: at, less_mean.
 
-    Coloured by `value`, one of TITLES. A cell reaches half-way to the neighbouring checkpoints.
+    Another `measure`'s mean may stand in the place of mean_loss. Coloured by `value`: the mean, or
+    less_mean. A cell reaches half-way to the neighbouring checkpoints.
     """
     frame = frame if "at" in frame else frame.assign(at=frame["checkpoint"])
     cells = _cells(frame, axis)
     legend = alt.Legend(orient="top", gradientLength=220, titleLimit=300)
-    color = alt.Color(f"{value}:Q", title=TITLES[value], scale=_scale(frame, value), legend=legend)
+    title = _title(value, MEASURES[measure])
+    color = alt.Color(f"{value}:Q", title=title, scale=_scale(frame, value), legend=legend)
     # Without an overlap the page shines through between neighbours.
     rectangles = alt.Chart(cells).mark_rect(strokeWidth=0, x2Offset=0.7, y2Offset=-0.7)
     chart: alt.Chart = rectangles.encode(
@@ -31,9 +36,9 @@ def loss_by_position(
         y=_position(int(cells["above"].max())),
         y2="above:Q",
         color=color,
-        tooltip=_tooltip(frame),
+        tooltip=_tooltip(frame, MEASURES[measure]),
     )
-    return theme.finish(chart, 360, "Heat map of the mean loss by position and training step")
+    return theme.finish(chart, 360, f"Heat map of the mean {measure} by position and training step")
 
 
 def _position(last: int) -> alt.Y:
@@ -53,16 +58,21 @@ def _position(last: int) -> alt.Y:
     return y
 
 
-def _tooltip(frame: pd.DataFrame) -> list[alt.Tooltip]:
+def _title(value: str, measure: Measure) -> str:
+    unit = f" ({measure.unit})" if measure.unit else ""
+    return f"{measure.name} minus the step's mean{unit}" if value == "less_mean" else measure.label
+
+
+def _tooltip(frame: pd.DataFrame, measure: Measure) -> list[alt.Tooltip]:
     facts = [
         alt.Tooltip("checkpoint:Q", title="step", format=","),
         alt.Tooltip("first_position:Q", title="from position", format=","),
         alt.Tooltip("last_position:Q", title="to position", format=","),
-        alt.Tooltip("mean_loss:Q", title=TITLES["mean_loss"], format=".3f"),
+        alt.Tooltip(f"{measure.mean}:Q", title=measure.label, format=".3f"),
         alt.Tooltip("n_tokens:Q", title="tokens", format=","),
     ]
     if "less_mean" in frame:
-        facts.append(alt.Tooltip("less_mean:Q", title=TITLES["less_mean"], format="+.3f"))
+        facts.append(alt.Tooltip("less_mean:Q", title=_title("less_mean", measure), format="+.3f"))
     return facts
 
 
@@ -81,11 +91,11 @@ def _cells(frame: pd.DataFrame, axis: str) -> pd.DataFrame:
 
 
 def _scale(frame: pd.DataFrame, value: str) -> alt.Scale:
-    """Viridis, bright where the loss is low; around a mean, blue below it and orange above."""
-    if value == "mean_loss":
-        return alt.Scale(scheme="viridis", reverse=True, zero=False)
+    """Viridis, bright where the loss is low; around a mean, the colours of falls and rises."""
+    if value != "less_mean":
+        return alt.Scale(scheme="viridis", reverse=value != "accuracy", zero=False)
     # The few tokens of the first positions would leave all others pale.
     size = frame[[value, "n_tokens"]].assign(size=frame[value].abs()).sort_values("size")
     share = size["n_tokens"].cumsum() / size["n_tokens"].sum()
     reach = max(float(size["size"][share >= 0.97].min()), 1e-6)
-    return alt.Scale(scheme="blueorange", domain=[-reach, reach], domainMid=0, clamp=True)
+    return alt.Scale(range=[*theme.DIVERGING], domain=[-reach, 0, reach], clamp=True)

@@ -14,12 +14,18 @@ Single = TypeVar("Single", alt.Chart, alt.LayerChart)
 # page. The eighth group reuses the first colour with a dashed line.
 PALETTE = ["#E07B28", "#2A8CC7", "#1FA37C", "#C868A0", "#B58900", "#4FB3E8", "#8A94A0"]
 ORANGE, BLUE, GREEN, *_, GREY = PALETTE
+FELL_COLOR, ROSE_COLOR = "#4F5BD5", "#C81E3A"
+"""Changes of losses: darker and stronger than the colours of groups, for every colour vision."""
+DIVERGING = (FELL_COLOR, "#E9E7EA", ROSE_COLOR)
+"""Heat maps of changes. Those of losses have viridis."""
 DASHES = [[1, 0], [6, 3], [2, 2]]
 AXIS_WIDTH = 56
 """Pixels to the left of every panel, so that the steps of stacked panels are aligned."""
 WIDTH = 640
 """Pixels of a chart in a file; in the app a chart is as wide as the page."""
 BRUSH = "region"
+HOVER = "hover"
+"""Names of layers and parameters that react to the pointer begin with this."""
 SYMLOG, LINEAR, TOKENS_SEEN = "symlog", "linear", "tokens seen"
 AXES = (SYMLOG, LINEAR, TOKENS_SEEN)
 CONSTANT = {SYMLOG: 10, TOKENS_SEEN: 1e6}
@@ -65,10 +71,11 @@ def step(frame: pd.DataFrame, axis: str = SYMLOG, column: str = "checkpoint") ->
     return alt.X(f"{column}:Q", title=TITLES[axis], scale=scale, axis=ticks)
 
 
-def loss(column: str, title: str) -> alt.Y:
-    """The axis of losses, equally wide in every panel."""
+def loss(column: str, title: str, domain: Sequence[float] | None = None) -> alt.Y:
+    """The axis of losses, equally wide in every panel; by default its domain holds all marks."""
     # Two-line titles and long labels would shift one panel's steps against the other's.
-    y: alt.Y = alt.Y(f"{column}:Q", title=title, scale=alt.Scale(zero=False)).axis(
+    scale = alt.Scale(zero=False, domain=[*domain], nice=False) if domain else alt.Scale(zero=False)
+    y: alt.Y = alt.Y(f"{column}:Q", title=title, scale=scale).axis(
         minExtent=AXIS_WIDTH, maxExtent=AXIS_WIDTH, titlePadding=8
     )
     return y
@@ -125,6 +132,17 @@ def stack(*panels: alt.Chart | alt.LayerChart) -> alt.VConcatChart:
 def look(position: int) -> tuple[str, list[int]]:
     """Colour and dashes of the n-th group, from 0."""
     return PALETTE[position % len(PALETTE)], DASHES[position // len(PALETTE) % len(DASHES)]
+
+
+def domain_of(*values: pd.Series) -> list[float]:
+    """The ends of an axis that follows the curves: a band that is wider is cut off."""
+    found = pd.concat(values).astype(float)
+    found = found[found.abs() < float("inf")]
+    if found.empty:
+        return [0.0, 1.0]
+    low, high = float(found.min()), float(found.max())
+    margin = 0.06 * (high - low) or max(abs(high), 1.0) * 0.06
+    return [low - margin, high + margin]
 
 
 def minus(text: str) -> str:

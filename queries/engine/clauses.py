@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import duckdb
 import numpy as np
@@ -24,18 +24,21 @@ EXPECTED = "expected one condition such as position = 500 and is_word_start"
 
 # The statements around a clause. It stands on lines of its own, since it may end in a comment.
 _MEMBERS = 'select "row" from tokens where (\n{clause}\n)'
+_WORDS = "select source, word from words where (\n{clause}\n)"
 _VALUES = 'select (\n{clause}\n) as value from tokens order by "row"'
-_TYPE = "describe select (\n{clause}\n) as value from tokens"
+_TYPE = "describe select (\n{clause}\n) as value from {table}"
+_COLUMNS = "select * from {table} limit 0"
 _AS_COLUMN = "select {clause}\n"
-_AS_CONDITION = "select 1 from tokens where (\n{clause}\n)"
+_AS_CONDITION = "select 1 from {table} where (\n{clause}\n)"
 
 
 @dataclass(frozen=True)
 class Expression:
-    """An SQL expression over `tokens`; `name` is that of the named group it was read from."""
+    """An SQL expression over `table`; `name` is that of the named group it was read from."""
 
     text: str
     name: str = ""
+    table: Literal["tokens", "words"] = "tokens"
 
     @property
     def label(self) -> str:
@@ -68,6 +71,13 @@ def members(database: Database, clause: Expression) -> np.ndarray:
     check_clause(database, clause)
     rows = _run(database.column, database, _MEMBERS, clause)
     return np.sort(rows.astype(np.int64), kind="stable")
+
+
+def words(database: Database, clause: str) -> pd.DataFrame:
+    """source, word of the words for which `clause`, over `words`, is true. Raises GroupError."""
+    expression = Expression(clause, table="words")
+    check_clause(database, expression)
+    return _run(database.frame, database, _WORDS, expression)
 
 
 def evaluate(database: Database, expression: Expression) -> pa.ChunkedArray:
@@ -111,13 +121,14 @@ def check_expression(database: Database, expression: Expression) -> str:
     return str(columns[0][1])
 
 
-def token_columns(database: Database) -> list[str]:
+def token_columns(database: Database, table: str = "tokens") -> list[str]:
     """The columns that a clause can name."""
-    return list(database.frame("select * from tokens limit 0").columns)
+    return list(database.frame(_COLUMNS.replace("{table}", table)).columns)
 
 
 def _parse(database: Database, template: str, expression: Expression) -> dict[str, Any]:
     """The parse tree of a statement, which must be one SELECT that only reads."""
+    template = template.replace("{table}", expression.table)
     tree = _run(database.parse, database, template, expression)
     if tree.get("error_type") == "not implemented":  # DuckDB serializes only SELECT
         raise GroupError(f"{expression.label} is more than one expression: {EXPECTED}")
@@ -159,6 +170,7 @@ def _run(
     query: Callable[[str], Answer], database: Database, template: str, expression: Expression
 ) -> Answer:
     """The result of a statement with the expression in it; DuckDB's errors become GroupError."""
+    template = template.replace("{table}", expression.table)
     statement = template.replace("{clause}", expression.text)
     try:
         return query(statement)
@@ -198,7 +210,7 @@ def _explained(database: Database, expression: Expression, message: str, where: 
         )
     if found := _UNKNOWN_COLUMN.search(message):
         column = found[1] or found[2]
-        return f"{label}{where}: {_unknown_column(database, expression.text, column)}"
+        return f"{label}{where}: {_unknown_column(database, expression, column)}"
     if found := _UNKNOWN_FUNCTION.search(message):
         near = _NEAR.search(message)
         return (
@@ -224,8 +236,9 @@ def _nested(clause: str, column: str, field: str) -> str:
     )
 
 
-def _unknown_column(database: Database, clause: str, name: str) -> str:
-    if name.lower() == "loss":
+def _unknown_column(database: Database, expression: Expression, name: str) -> str:
+    clause, table = expression.text, expression.table
+    if name.lower() == "loss" and table == "tokens":
         return (
             "tokens have no column loss, since a token has one at each checkpoint: "
             "write loss_at(row, 1000) > 2 with the step that you mean"
@@ -233,11 +246,11 @@ def _unknown_column(database: Database, clause: str, name: str) -> str:
     if why := database.unusable_columns.get(name.lower()):
         return f"the feature {name} cannot be used: {why}"
     if f'"{name}"' in clause:
-        return f"tokens have no column {name}; write text in single quotes: '{name}'"
-    columns = token_columns(database)
+        return f"{table} have no column {name}; write text in single quotes: '{name}'"
+    columns = token_columns(database, table)
     near = difflib.get_close_matches(name.lower(), map(str.lower, columns), n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(columns)}"
-    return f"tokens have no column {name}: {hint} (write text in single quotes: ' Obama')"
+    return f"{table} have no column {name}: {hint} (write text in single quotes: ' Obama')"
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,11 @@ import pyarrow as pa
 from queries import sql
 from queries.engine.clauses import message_of, objection, place
 from queries.engine.measures import NO_PREDICTIONS
+from queries.engine.sql_errors import SqlError, explained
 from queries.errors import QueryError, StoreError
 from queries.stats.bands import LARGEST, t_quantile
 from store.layout import Layout
+from store.schema import TEXT_START
 
 TIME_LIMIT = 60.0
 """Seconds; the time limit of one query."""
@@ -51,33 +53,48 @@ class Database:
         features: pa.Table | None = None,
     ) -> None:
         self._connection = duckdb.connect(":memory:")
-        for name, path in (
-            ("engine/load_docs", layout.docs),
-            ("engine/load_checkpoints", layout.checkpoints),
-        ):
-            self._connection.execute(sql.read(name), {"path": literal(path)})
-        self._has_probes, self._probe_error = layout.probes.exists(), ""
-        if self._has_probes:
-            self._load_probes(layout.probes)
+        self._connection.execute(sql.read("engine/load_docs"), {"path": literal(layout.docs)})
+        if TEXT_START.name not in self._connection.table("doc_rows").columns:
+            self._connection.execute(sql.read("engine/add_text_start"))
+        self.load_checkpoints(layout, loss_files)
         self._token_file = literal(layout.tokens)
         self.tokens_loaded = 0
         """How often the tokens were loaded: their columns may change each time."""
         self.load_tokens(features)
         self.unusable_columns: dict[str, str] = {}
         """Features that cannot be used as columns, and why."""
-        # A view's SQL takes no bound values, and other cursors would not see a variable.
-        files = [literal(path.absolute()) for path in loss_files]
-        self._connection.read_parquet(files, file_row_number=True).create_view("loss_files")
         create_relations(self._connection)
-        self._has_predictions = bool(prediction_files)
-        if prediction_files:
-            files = [literal(path.absolute()) for path in prediction_files]
-            create_predictions(self._connection, files)
+        self.load_predictions(prediction_files)
         self._connection.execute("create schema token_groups")  # see GroupViews
         self._deadlines: list[float] = []  # of the running queries
         self._changing = False
         self._changed = threading.Condition()
         self._cursors: SimpleQueue[duckdb.DuckDBPyConnection] = SimpleQueue()
+
+    def load_checkpoints(self, layout: Layout, loss_files: list[Path]) -> None:
+        """Load what changes when a checkpoint is added: the table of checkpoints, the probes, and
+        the view of the loss files.
+
+        After `lock`, only while no query runs: see `alone`.
+        """
+        checkpoints = {"path": literal(layout.checkpoints)}
+        self._connection.execute(sql.read("engine/load_checkpoints"), checkpoints)
+        self._has_probes, self._probe_error = layout.probes.exists(), ""
+        if self._has_probes:
+            self._load_probes(layout.probes)
+        # A view's SQL takes no bound values, and other cursors would not see a variable.
+        files = [literal(path.absolute()) for path in loss_files]
+        self._connection.read_parquet(files, file_row_number=True).create_view("loss_files")
+
+    def load_predictions(self, prediction_files: list[Path]) -> None:
+        """Create the views over the files of predictions, if there are any.
+
+        After `lock`, only while no query runs: see `alone`.
+        """
+        self._has_predictions = bool(prediction_files)
+        if prediction_files:
+            files = [literal(path.absolute()) for path in prediction_files]
+            create_predictions(self._connection, files)
 
     def load_tokens(self, features: pa.Table | None) -> None:
         """Load the tokens, or reload them, with `features` (row and others) as further columns.
@@ -232,9 +249,9 @@ class Database:
             found = message_of(error, query)
             if not self._has_predictions and _is_about_predictions(str(error)):
                 raise QueryError(NO_PREDICTIONS) from error
-            # An error of a Python function is reported without DuckDB's words around it.
-            where = f"; {place(query, found.at)}" if found.at is not None else ""
-            raise QueryError(found.text.rpartition("QueryError: ")[2] + where) from error
+            where = f" ({place(query, found.at)})" if found.at is not None else ""
+            sides = ("", "") if found.at is None else (query[: found.at], query[found.at :])
+            raise SqlError(explained(found.text, *sides) + where, found.at) from error
 
     def _check_select(self, query: str) -> None:
         try:
@@ -377,11 +394,14 @@ def literal(path: Path) -> str:
 # They refer to token_rows, doc_rows, checkpoints and loss_files (the loss files' rows with
 # file_row_number), which each of the two creates in its own way.
 
-VIEWS = ("engine/tokens", "engine/docs", "catalog/losses", "catalog/loss_rows")
+VIEWS = (
+    *("engine/tokens", "engine/docs", "catalog/losses", "catalog/loss_rows"),
+    *("catalog/doc_texts", "catalog/words"),
+)
 RELATIONS = {
-    *("checkpoints", "doc_rows", "docs", "loss_files", "loss_rows", "losses", "probes"),
-    *("prediction_files", "prediction_rows", "predictions"),
-    *("t_quantiles", "token_rows", "tokens", "tokens_500th", "tokens_50th"),
+    *("checkpoints", "doc_rows", "doc_texts", "docs", "loss_files", "loss_rows", "losses"),
+    *("prediction_files", "prediction_rows", "predictions", "probes", "t_quantiles"),
+    *("token_rows", "tokens", "tokens_500th", "tokens_50th", "words"),
 }
 """Tables and views, whose names a group may not have."""
 MACROS = (

@@ -15,7 +15,6 @@ from queries.engine.clauses import reserved_words
 from queries.engine.database import Database
 from queries.errors import QueryError
 from queries.groups.named_groups import SHARED, find_group
-from store import schema
 from store.features import Feature, FeatureError, read_feature, write_feature
 from store.layout import Layout
 from store.manifest import Manifest
@@ -133,6 +132,11 @@ class Features:
         self.load()
 
     @property
+    def stored(self) -> StoredFeatures:
+        """The files as they were read."""
+        return self._found
+
+    @property
     def version(self) -> Version:
         """Differs after each change; a key for caches of answers."""
         return self._found.version
@@ -196,8 +200,8 @@ def _name_problem(name: str, layout: Layout) -> str | None:
     """What is wrong with a feature's name; None if nothing is."""
     if not _NAME.fullmatch(name):
         return "is not 1 to 63 lower-case letters, digits and _, or begins with a digit"
-    own = [*schema.TOKENS.names, *pq.read_schema(layout.docs).names, "doc_tokens", "loss"]
-    if name in own:
+    own = [n for path in (layout.tokens, layout.docs) for n in pq.read_schema(path).names]
+    if name in {*own, "doc_tokens", "loss"}:
         return "is the name of another column"
     return "is a reserved word of SQL" if name in reserved_words() else None
 

@@ -47,9 +47,19 @@ class LossMatrix:
     def n_tokens(self) -> int:
         return len(self.blocks[0])
 
-    def rows(self, rows: np.ndarray) -> np.ndarray:
-        """Losses of some tokens at all checkpoints, float32 (len(rows), checkpoints)."""
-        return np.concatenate([block[rows] for block in self.blocks], axis=1)
+    def rows(self, rows: np.ndarray, columns: np.ndarray | None = None) -> np.ndarray:
+        """Losses of some tokens at all checkpoints, float32 (len(rows), checkpoints).
+
+        With `columns`, increasing places of checkpoints, only at these.
+        """
+        if columns is None:
+            return np.concatenate([block[rows] for block in self.blocks], axis=1)
+        parts = [
+            block[rows][:, columns[columns // BLOCK == at] % BLOCK]
+            for at, block in enumerate(self.blocks)
+            if (columns // BLOCK == at).any()
+        ]
+        return np.concatenate(parts, axis=1)
 
     def column(self, checkpoint: int) -> np.ndarray:
         """Losses of all tokens at one checkpoint, float32 (tokens,). Raises QueryError."""
@@ -73,7 +83,8 @@ def column_of(checkpoints: np.ndarray, checkpoint: int) -> int:
 
 # The index of a store: its loss matrix on disk, generated from the loss files.
 #
-# It is stored in blocks of 64 checkpoints, so that new ones change only the last block. A block's
+# It is stored in blocks of 64 checkpoints, so that new ones change only the last block, which is
+# copied with their columns added: of the loss files, only the new ones are read. A block's
 # name is a digest of the loss files that it was made from, so a stale one is never found. Its time
 # of modification is derived from the same digest, so a block that was modified or is incomplete is
 # recognised and rebuilt.
@@ -120,12 +131,12 @@ class _Block:
     """The block itself if it is kept in memory instead."""
 
     def __post_init__(self) -> None:
-        self.digest = _digest(self.files, self.n_tokens)
+        self.digest = _digest(_facts(self.files), self.n_tokens)
         self.path = next((p for p in self.places if self._is_whole(p)), None)
 
     @property
     def name(self) -> str:
-        return f"{self.measure.prefix}-{self.digest}.f32"
+        return self.measure.block_name(self.digest)
 
     @property
     def places(self) -> list[Path]:
@@ -170,18 +181,41 @@ class _Block:
         self.done = 0
         with whole_file(path) as temporary:
             with temporary.open("wb") as handle:
-                for columns in zip(*map(self._pieces, self.files.values()), strict=True):
-                    np.stack(columns, axis=1).tofile(handle)
-                    self.done += sum(len(column) for column in columns)
+                for rows in self._rows():
+                    rows.tofile(handle)
             os.utime(temporary, (self.modified, self.modified))
 
     def _read(self) -> np.ndarray:
         self.done = 0
-        columns = []
-        for path in self.files.values():
-            columns.append(np.concatenate([np.empty(0, np.float32), *self._pieces(path)]))
-            self.done += self.n_tokens
-        return np.stack(columns, axis=1)
+        return np.concatenate([np.empty((0, len(self.files)), np.float32), *self._rows()])
+
+    def _rows(self) -> Iterator[np.ndarray]:
+        """The block from top to bottom, float32 (up to `_ROWS`, checkpoints)."""
+        known = self._shorter()
+        paths = list(self.files.values())[known.shape[1] :]
+        start = 0
+        for columns in zip(*map(self._pieces, paths), strict=True):
+            end = start + len(columns[0])
+            rows = np.concatenate([known[start:end], np.stack(columns, axis=1)], axis=1)
+            yield rows
+            start, self.done = end, self.done + rows.size
+
+    def _shorter(self) -> np.ndarray:
+        """The longest block on disk of the first of these files, float32 (tokens, fewer files).
+
+        With no column if there is none.
+        """
+        facts = list(_facts(self.files).items())
+        there = {p.name for place in self.places for p in place.parent.glob("*.f32")}
+        for n in range(len(facts) - 1, 0, -1):
+            if self.measure.block_name(_digest(dict(facts[:n]), self.n_tokens)) not in there:
+                continue
+            files = dict(list(self.files.items())[:n])
+            block = _Block(self.folder, files, self.n_tokens, self.measure)
+            with contextlib.suppress(OSError):  # deleted by another process just now
+                if block.path:
+                    return block.open()
+        return np.empty((self.n_tokens, 0), np.float32)
 
     def _pieces(self, path: Path) -> Iterator[np.ndarray]:
         """A loss file's losses, float32, in pieces of `_ROWS`, independent of its row groups."""
@@ -235,15 +269,21 @@ def _build_missing(blocks: list[_Block], progress: Progress) -> None:
             pool.shutdown(cancel_futures=True)
 
 
-def _digest(files: dict[int, Path], n_tokens: int) -> str:
+def _digest(facts: dict[int, tuple[int, int]], n_tokens: int) -> str:
     """Changes when any loss file does: depends on the checkpoint, size and mtime of each."""
+    listed = [(checkpoint, *of_file) for checkpoint, of_file in facts.items()]
+    return hashlib.sha256(repr((n_tokens, listed)).encode()).hexdigest()[:16]
+
+
+def _facts(files: dict[int, Path]) -> dict[int, tuple[int, int]]:
+    """Size in bytes and mtime in ns of each loss file. Raises StoreError if one was deleted."""
     try:
-        facts = [(c, p.stat().st_size, p.stat().st_mtime_ns) for c, p in files.items()]
+        found = {c: p.stat() for c, p in files.items()}
     except FileNotFoundError as error:
         raise StoreError(
             f"{error.filename} was deleted after the store was opened: open the store again"
         ) from error
-    return hashlib.sha256(repr((n_tokens, facts)).encode()).hexdigest()[:16]
+    return {c: (facts.st_size, facts.st_mtime_ns) for c, facts in found.items()}
 
 
 def _elsewhere(folder: Path) -> Path:
@@ -254,7 +294,7 @@ def _elsewhere(folder: Path) -> Path:
 
 def _drop_others(folder: Path, measure: Measure, used: set[str]) -> None:
     """Delete the measure's blocks of other files, and what a killed build left behind."""
-    stale = [path for path in folder.glob(f"{measure.prefix}-*.f32") if path.name not in used]
+    stale = [path for path in folder.glob(measure.block_name("*")) if path.name not in used]
     for path in [*stale, *leftovers(folder, older_than=3_600)]:
         with contextlib.suppress(OSError):  # deleted already, or a read-only disk
             path.unlink()

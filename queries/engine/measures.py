@@ -34,10 +34,14 @@ class Measure:
         """Whether it needs the store's predictions."""
         return self.name != "loss"
 
+    def block_name(self, digest: str) -> str:
+        """Of a file of the index, from the digest of what it was made of."""
+        return f"{'losses' if self.name == 'loss' else self.name}-{digest}.f32"
+
     @property
-    def prefix(self) -> str:
-        """Of the index's files."""
-        return "losses" if self.name == "loss" else self.name
+    def sql(self) -> str:
+        """One token's value in SQL, over `loss_rows` or `prediction_rows`."""
+        return "(rank = 0)::integer" if self.name == "accuracy" else self.column
 
     @property
     def label(self) -> str:

@@ -7,8 +7,21 @@ for section in found.sections:
 open("report.html", "w").write(to_html(found))
 """
 
-from queries.report.build import report
+from queries.report.build import of_sections, report, sections
 from queries.report.model import Exhibit, GroupSize, Report, Section, to_table
 from queries.report.page import to_html
+from queries.report.spike import SpikeStory, spike_story
 
-__all__ = ["Exhibit", "GroupSize", "Report", "Section", "report", "to_html", "to_table"]
+__all__ = [
+    "Exhibit",
+    "GroupSize",
+    "Report",
+    "Section",
+    "SpikeStory",
+    "of_sections",
+    "report",
+    "sections",
+    "spike_story",
+    "to_html",
+    "to_table",
+]

@@ -1,5 +1,7 @@
 """Build the report of a store from the functions of the Python API."""
 
+from collections.abc import Iterable, Iterator
+
 import pandas as pd
 
 from queries.catalog import sql_scripts
@@ -24,7 +26,11 @@ def store_facts(store: Store) -> pd.DataFrame:
         "Text": about.text + (f", commit {about.text_commit}" if about.text_commit else ""),
         "Size": f"{count(about.n_tokens, 'token')} in {count(about.n_docs, 'doc')} of "
         f"{count(len(store.sources), 'source document')}",
-        "Checkpoints": f"{len(steps):,}, steps {steps[0]:,} to {steps[-1]:,}"
+        "Checkpoints": (
+            f"1, step {steps[0]:,}"
+            if len(steps) == 1
+            else f"{len(steps):,}, {span(steps[0], steps[-1])}"
+        )
         + (f"; {failed:,} more failed" if failed else ""),
         "Docs": f"windows of at most {about.context_length:,} tokens"
         + (
@@ -96,6 +102,14 @@ _EVENTS = {
 TABLE = ["kind", "first", "peak", "last", "size", "noise_ratio", "p_value", "verdict"]
 
 
+def sections(store: Store) -> Iterator[Section]:
+    """The report's sections, each when it has been computed. Raises StoreError, as `report`."""
+    chosen = region.choose(store)
+    yield _whole(store, chosen)
+    yield from pair_sections.sections(reader(store))
+    yield from change_sections.sections(store, chosen)
+
+
 def report(store: Store) -> Report:
     """The report's ten figures on this store, with findings for each.
 
@@ -103,20 +117,20 @@ def report(store: Store) -> Report:
     fastest fall or the largest rise is used, and the report says so. If a store is too small for a
     figure, the report says so. Raises StoreError if the index cannot be built.
     """
-    chosen = region.choose(store)
-    sections = [
-        _whole(store, chosen),
-        *pair_sections.sections(reader(store)),
-        *change_sections.sections(store, chosen),
-    ]
-    not_shown = [sentence for section in sections for sentence in section.missing]
-    return Report(store_facts(store), tuple(sections), (*not_shown, *missing(store)))
+    return of_sections(store, sections(store))
+
+
+def of_sections(store: Store, found: Iterable[Section]) -> Report:
+    """The report of the store's `sections`."""
+    found = tuple(found)
+    not_shown = [sentence for section in found for sentence in section.missing]
+    return Report(store_facts(store), found, (*not_shown, *missing(store)))
 
 
 def _whole(store: Store, chosen: SelectedRegion | None) -> Section:
     frame = store.trajectories({"all tokens": "true"})
     shown = chosen.region if chosen else None
-    note = "Band: 95% for each checkpoint separately, with source documents as the sampled unit."
+    note = f"Line: mean loss in nats at every checkpoint. {pair_sections.bands(frame)}"
     if shown:
         note += f" Shaded: {span(*shown)}, which Figures 7 and 8 zoom into."
     exhibit = Exhibit(
@@ -132,8 +146,8 @@ def _whole(store: Store, chosen: SelectedRegion | None) -> Section:
     tables = {} if found is None or found.empty else {"Events of the mean loss": found[TABLE]}
     seen = [_course(frame), *([] if found is None else _events(found))]
     few = (
-        f"Events of the mean loss: {len(store.steps):,} checkpoints are too few to separate them "
-        "from noise."
+        f"Events of the mean loss: {count(len(store.steps), 'checkpoint is', 'checkpoints are')} "
+        "too few to separate them from noise."
     )
     return Section(
         "whole",

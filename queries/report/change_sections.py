@@ -3,6 +3,7 @@
 The region is that of the largest spike, otherwise that of the fastest fall or the largest rise.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from queries.errors import QueryError
 from queries.report import sentences
 from queries.report.model import HISTOGRAM, TOKENS, Exhibit, GroupSize, Section
 from queries.report.numbers import count, listed, plain, span, step
-from queries.stats.changes import Region, Zoom
+from queries.stats.changes import Region, Zoom, next_region
 from queries.stats.time_series.events import CANNOT_TELL, FEWEST, p_text, smallest_rise
 from queries.store import Store
 
@@ -67,7 +68,7 @@ def _rise(store: Store, kind: str, rises: pd.DataFrame, found: pd.DataFrame) -> 
     if len(others):
         seen.append(f"The others peak at {listed([step(p) for p in others['peak'].head(9)])}.")
     missing = () if kind == "spike" else (f"No spike: the loss rises in a {_RISES[kind]} instead.",)
-    after = _next_region(store, (peak, last))
+    after = next_region(store.steps, peak, last)
     return SelectedRegion(kind, (first, peak), after, (*missing, *seen), missing, found)
 
 
@@ -93,7 +94,7 @@ def _fall(store: Store, found: pd.DataFrame) -> SelectedRegion:
     at = store.steps.index(region[1])
     width = at - store.steps.index(region[0])
     end = store.steps[min(at + 1 + width, len(store.steps) - 1)]
-    after = _next_region(store, (region[1], end))
+    after = next_region(store.steps, region[1], end)
     return SelectedRegion("fastest_fall", region, after, (none, text), (none,), found)
 
 
@@ -104,7 +105,8 @@ def _smallest_rise(store: Store) -> float:
 
 def _without_events(store: Store) -> SelectedRegion:
     few = (
-        f"{count(len(store.steps), 'checkpoint')} are too few to separate a spike from noise "
+        f"{count(len(store.steps), 'checkpoint is', 'checkpoints are')} too few to separate a "
+        "spike from noise "
         f"({FEWEST} are needed)."
     )
     return _largest_rise(store, few, None)
@@ -121,16 +123,7 @@ def _largest_rise(store: Store, why: str, found: pd.DataFrame | None) -> Selecte
         f"The largest rise is used instead: {span(*region)}, by {plain(change)} nats; it may be "
         "noise."
     )
-    after = None if back == region else _next_region(store, back)
-    return SelectedRegion("largest_rise", region, after, (why, text), (why,), found)
-
-
-def _next_region(store: Store, region: Region) -> Region | None:
-    """`region` from the next checkpoint on: at a shared one, all tokens would change back."""
-    begin = store.steps.index(region[0]) + 1
-    if begin >= len(store.steps) or store.steps[begin] >= region[1]:
-        return None
-    return store.steps[begin], region[1]
+    return SelectedRegion("largest_rise", region, back, (why, text), (why,), found)
 
 
 TOP = 50
@@ -148,7 +141,7 @@ NO_CHANGE = "This store has one checkpoint, but a change needs two."
 
 
 @dataclass(frozen=True)
-class _Zoomed:
+class Zoomed:
     """The parts of a section about one region."""
 
     exhibits: tuple[Exhibit, ...]
@@ -157,41 +150,36 @@ class _Zoomed:
     numbers: dict[str, float]
 
 
-def sections(store: Store, chosen: SelectedRegion | None) -> list[Section]:
+def sections(store: Store, chosen: SelectedRegion | None) -> Iterator[Section]:
     """Figures 7 and 8 show the region, 9 and 10 what follows."""
     if chosen is None:
-        return [
-            Section(
-                "region",
-                "Figures 7 to 10: What happens in a loss spike?",
-                "Which tokens get worse, and which get better?",
-                seen=(NO_CHANGE,),
-                missing=(f"Figures 7 to 10: {NO_CHANGE}",),
-            )
-        ]
-    question = _QUESTIONS[chosen.kind]
-    first = _region(store, chosen.region, chosen.after, ("7", "8"))
-    found = [
-        Section(
+        yield Section(
             "region",
-            f"Figures 7 and 8: {question}",
-            f"Which tokens get worse and which get better in {span(*chosen.region)}?",
-            (all_tokens(store),),
-            first.exhibits,
-            (*chosen.seen, *first.seen),
-            sentences.of_spike(store, chosen.region, first.numbers["median_change"]),
-            tuple(f"Figures 7 to 10: {sentence}" for sentence in chosen.missing),
-            first.tables,
-            {
-                "kind": chosen.kind,
-                "first": chosen.region[0],
-                "last": chosen.region[1],
-                **first.numbers,
-            },
-        ),
-        _after(store, chosen),
-    ]
-    return found
+            "Figures 7 to 10: What happens in a loss spike?",
+            "Which tokens get worse, and which get better?",
+            seen=(NO_CHANGE,),
+            missing=(f"Figures 7 to 10: {NO_CHANGE}",),
+        )
+        return
+    yield _during(store, chosen)
+    yield _after(store, chosen)
+
+
+def _during(store: Store, chosen: SelectedRegion) -> Section:
+    first = zoomed(store, chosen.region, chosen.after, ("7", "8"))
+    ends = {"kind": chosen.kind, "first": chosen.region[0], "last": chosen.region[1]}
+    return Section(
+        "region",
+        f"Figures 7 and 8: {_QUESTIONS[chosen.kind]}",
+        f"Which tokens get worse and which get better in {span(*chosen.region)}?",
+        (all_tokens(store),),
+        first.exhibits,
+        (*chosen.seen, *first.seen),
+        sentences.of_spike(store, chosen.region, first.numbers["median_change"]),
+        tuple(f"Figures 7 to 10: {sentence}" for sentence in chosen.missing),
+        first.tables,
+        {**ends, **first.numbers},
+    )
 
 
 def _after(store: Store, chosen: SelectedRegion) -> Section:
@@ -205,7 +193,7 @@ def _after(store: Store, chosen: SelectedRegion) -> Section:
             seen=(none.capitalize(),),
             missing=(f"Figures 9 and 10: {none}",),
         )
-    second = _region(store, chosen.after, chosen.region, ("9", "10"))
+    second = zoomed(store, chosen.after, chosen.region, ("9", "10"))
     shared = overlap(store, chosen.region, chosen.after, k=TOP).frame
     lines = zip(shared["set_in_first"], shared["set_in_second"], shared["shared"], strict=True)
     counts = {(a, b): int(n) for a, b, n in lines if a != b}
@@ -236,14 +224,22 @@ def all_tokens(store: Store) -> GroupSize:
     return GroupSize("all tokens", "true", store.manifest.n_tokens, len(store.sources))
 
 
-def _region(
-    store: Store, region: Region, avoid: Region | None, numbers: tuple[str, str]
-) -> _Zoomed:
-    """Zoom into a region; `avoid` is another one, which says nothing about usual changes."""
-    zoom = store.zoom(*region, k=TOP)
+def zoomed(
+    store: Store,
+    region: Region,
+    avoid: Region | None,
+    numbers: tuple[str, str],
+    where: str = "true",
+    k: int = TOP,
+) -> Zoomed:
+    """Zoom into a region; `avoid` is another one, which says nothing about usual changes.
+
+    `numbers` are those of its two figures.
+    """
+    zoom = store.zoom(*region, where, k)
     seen = sentences.histogram(store, zoom, avoid or region)
     seen += sentences.trajectories(store, zoom)
-    exhibits = _histogram(store, zoom, numbers[0]), _tokens(store, zoom, numbers[1])
+    exhibits = _histogram(store, zoom, numbers[0], where), _tokens(store, zoom, numbers[1])
     tables = {_LISTS[name]: _in_text(store, zoom.lists[name]) for name in _LISTS}
     change = zoom.changes["change"]
     numbers_of = {
@@ -251,17 +247,19 @@ def _region(
         "median_change": float(change.median()),
         "share_rose": float((change > 0).mean()),
     }
-    return _Zoomed(exhibits, tuple(seen), tables, numbers_of)
+    return Zoomed(exhibits, tuple(seen), tables, numbers_of)
 
 
-def _histogram(store: Store, zoom: Zoom, number: str) -> Exhibit:
+def _histogram(store: Store, zoom: Zoom, number: str, where: str) -> Exhibit:
     return Exhibit(
         number,
         f"Change in loss of every token from step {zoom.first:,} to {zoom.last:,}",
         HISTOGRAM,
         zoom.histogram,
-        sql_scripts.histogram(store, (zoom.first, zoom.last), "true"),
-        "100 bins, with an edge at zero.",
+        sql_scripts.histogram(store, (zoom.first, zoom.last), where),
+        "Bars: number of tokens by their change in loss, last step minus first, in "
+        f"{count(len(zoom.histogram), 'bin')} with an edge at zero. The counts are on a symlog "
+        "axis, so that single tokens are visible.",
         (zoom.first, zoom.last),
     )
 
@@ -278,7 +276,9 @@ def _tokens(store: Store, zoom: Zoom, number: str) -> Exhibit:
         TOKENS,
         shown,
         sql_scripts.token_trajectories(frame["row"].unique()),
-        f"The first {LINES} tokens of each list; the region is shaded.",
+        f"Lines: losses in nats of the first {LINES} tokens of each list, from step "
+        f"{step(shown['checkpoint'].min())} to {step(shown['checkpoint'].max())}. Shaded: "
+        f"{span(zoom.first, zoom.last)}.",
         (zoom.first, zoom.last),
     )
 

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from queries.charts.theme import Drawing
 
 MEANS, DIFFERENCE, HISTOGRAM, TOKENS = "means", "difference", "histogram", "tokens"
+LEAD = (
+    "The ten figures of “Investigating Training Dynamics via Token Loss Trajectories” (Foote "
+    "2022), drawn for this store."
+)
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,16 @@ class Section:
     numbers: dict[str, object] = field(default_factory=dict)
     """The numbers in the sentences, for programs."""
 
+    @property
+    def figures(self) -> str:
+        """The title without its question: Figures 1 and 2."""
+        return self.title.partition(":")[0]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to draw; `seen` says why."""
+        return not self.exhibits
+
 
 @dataclass(frozen=True)
 class Report:
@@ -80,6 +94,10 @@ class Report:
     facts: pd.DataFrame
     sections: tuple[Section, ...]
     missing: tuple[str, ...]
+    title: str = ""
+    """Empty for the report of the ten figures, which is named for its model."""
+    lead: str = LEAD
+    """What the figures are."""
 
     @property
     def exhibits(self) -> tuple[Exhibit, ...]:

@@ -17,8 +17,9 @@ def to_html(found: Report) -> str:
     """One self-contained page. Texts of the store are escaped, so that none is run as markup."""
     values = dict(zip(found.facts["fact"], found.facts["value"], strict=True))
     return Template(_PAGE.read_text(encoding="utf-8")).substitute(
-        title=_text(f"Token loss trajectories of {values['Model']}"),
-        contents="".join(_entry(section) for section in found.sections),
+        title=_text(found.title or f"Token loss trajectories of {values['Model']}"),
+        lead=_text(found.lead),
+        contents="".join(_entry(section) for section in found.sections if not section.is_empty),
         facts=_facts(found.facts),
         sections="\n".join(_section(section) for section in found.sections),
         missing=_items(found.missing),
@@ -30,6 +31,11 @@ def _entry(section: Section) -> str:
 
 
 def _section(section: Section) -> str:
+    if section.is_empty:
+        return (
+            f'<section id="{_text(section.key)}" class="empty"><p><b>{_text(section.figures)}.</b> '
+            f"{_text(' '.join(section.seen))}</p></section>"
+        )
     parts = [
         f'<section id="{_text(section.key)}"><h2>{_text(section.title)}</h2>',
         f'<p class="question">{_text(section.question)}</p>',
@@ -56,9 +62,9 @@ def _groups(groups: Iterable[GroupSize]) -> str:
 
 
 def _figure(exhibit: Exhibit) -> str:
-    from queries.charts.render import render  # altair is loaded when a chart is drawn
+    from queries.charts.render import inline_svg  # altair is loaded when a chart is drawn
 
-    svg = render(exhibit.chart(), "svg").decode()
+    svg = inline_svg(exhibit.chart())
     title = f"Figure {exhibit.number}. {exhibit.title}"
     return (
         f'<figure><div role="img" aria-label="{_text(title)}">{svg}</div>'
@@ -83,6 +89,8 @@ def _heading(name: str, kind: str) -> str:
 
 def _cell(value: object, column: str) -> str:
     if isinstance(value, float):
+        if value != value:
+            return "<td class=n>–</td>"  # not known
         text = f"{value:,.3g}" if column.startswith("p_") else f"{value:,.2f}"
         return f"<td class=n>{signed(value) if column == 'change' else text}</td>"
     if isinstance(value, int) or hasattr(value, "dtype"):

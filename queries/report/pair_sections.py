@@ -1,6 +1,6 @@
 """Sections of Figures 1 to 6: pairs of groups, their curves and findings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
@@ -10,20 +10,23 @@ from queries.catalog import sql_scripts
 from queries.errors import QueryError
 from queries.report import numbers, sentences
 from queries.report.model import DIFFERENCE, MEANS, Exhibit, Section
-from queries.report.numbers import better, count
+from queries.report.numbers import better, count, listed
 from queries.report.pairs import Pair, Question, Reader, positions, surnames, words
 
+LINES = "Lines: mean loss in nats at every checkpoint."
 BANDS = "Bands: 95% for each checkpoint separately, with source documents as the sampled unit."
-WIDE = (
-    f"{BANDS} The pale band is simultaneous: it holds at all checkpoints together. Below "
-    "the dashed line, the first group is predicted better."
+NO_BANDS = "No band is drawn: a group has too few source documents for one."
+DIFFERENCES = (
+    "Line: mean loss of the first group minus that of the second, in nats; below the dashed zero "
+    "line, the first group is predicted better."
 )
+WIDE = "The pale band is simultaneous: it holds at all checkpoints together."
 
 PALE = "the pale band is computed in Python, by queries/stats/simultaneous_bands.py"
 
 
-def sections(reader: Reader) -> list[Section]:
-    """The three questions in all variants."""
+def sections(reader: Reader) -> Iterator[Section]:
+    """The three questions in all variants, each when it has been computed."""
     few = reader.group("", "surnames_report").size.n_docs < sentences.FEW_DOCS
     questions = (
         ("position", "Does more context help?", positions(reader.store), ""),
@@ -35,15 +38,10 @@ def sections(reader: Reader) -> list[Section]:
             _few(reader) if few else "",
         ),
     )
-    found = []
     for key, question, variants, note in questions:
         for at, variant in enumerate(variants):
-            found.append(
-                _section(
-                    reader, f"{key}{variant.letter}", question, variant, note if at == 0 else ""
-                )
-            )
-    return found
+            letter = f"{key}{variant.letter}"
+            yield _section(reader, letter, question, variant, note if at == 0 else "")
 
 
 def _few(reader: Reader) -> str:
@@ -138,7 +136,7 @@ def _exhibits(reader: Reader, pair: Pair, names: Sequence[str]) -> tuple[Exhibit
             MEANS,
             means,
             sql_scripts.trajectories(reader.store, groups),
-            BANDS,
+            f"{LINES} {bands(means)}",
         ),
         Exhibit(
             names[1],
@@ -146,9 +144,23 @@ def _exhibits(reader: Reader, pair: Pair, names: Sequence[str]) -> tuple[Exhibit
             DIFFERENCE,
             differences,
             f"-- {PALE}\n{script}",
-            WIDE,
+            f"{DIFFERENCES} {bands(differences, 'everywhere_low', WIDE)}",
         ),
     )
+
+
+def bands(frame: pd.DataFrame, wide: str = "low", meaning: str = "") -> str:
+    """What the bands of a figure mean, if it has any; `wide` is the column of a second one."""
+    if frame["low"].isna().all():
+        return NO_BANDS
+    found = [BANDS]
+    if wide in frame and frame[wide].notna().any():
+        found.append(meaning)
+    if "token_group" in frame:
+        drawn = frame.groupby("token_group", sort=False)["low"].count()
+        if without := [str(name) for name in drawn.index[drawn == 0]]:
+            found.append(f"No band for {listed(without)}: too few source documents.")
+    return " ".join(found)
 
 
 def _missing(pair: Pair, names: Sequence[str]) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ def histogram(store: Store, zoom: Zoom, avoid: Region) -> list[str]:
     """How many tokens got worse or better, with a band; by how much; and what is usual."""
     change = zoom.changes["change"].to_numpy(np.float64)
     rose, fell = (change > 0).mean(), (change < 0).mean()
-    low, high = share_band(change > 0, store.source_of_row)
+    low, high = share_band(change > 0, store.source_of_row[zoom.changes["row"]])
     sure = f" (95% band {share(low, 1)} to {share(high, 1)})" if np.isfinite(low) else ""
     ends = np.quantile(change, [0.01, 0.99])
     lines = [
@@ -50,14 +50,16 @@ def histogram(store: Store, zoom: Zoom, avoid: Region) -> list[str]:
         f"One token in a hundred changes by {number(ends[0])} nats or lower, one in a hundred by "
         f"{signed(ends[1])} or higher; the extremes are {band(change.min(), change.max())}.",
     ]
-    return [*lines, *_usual(store, zoom, avoid, change)]
+    return [*lines, *_usual(store, zoom, avoid)]
 
 
-def _usual(store: Store, zoom: Zoom, avoid: Region, change: np.ndarray) -> list[str]:
+def _usual(store: Store, zoom: Zoom, avoid: Region) -> list[str]:
+    """How many of the tokens get worse in other regions of the run, and how much they change."""
+    change = zoom.changes["change"].to_numpy(np.float64)
     regions = placebo.placebo_regions(np.array(store.steps), (zoom.first, zoom.last), avoid)
     if not regions:
         return ["There is no other region with as many checkpoints to compare with."]
-    rows = np.arange(store.manifest.n_tokens)
+    rows = zoom.changes["row"].to_numpy()
     others = [region_change(store.matrix, rows, region) for region in regions]
     worse = [float((other > 0).mean()) for other in others]
     spread = [float(other.std()) for other in others]
@@ -74,7 +76,8 @@ def share_band(chosen: np.ndarray, source_of_row: np.ndarray) -> tuple[float, fl
 
     As `queries.stats.bands` has it; NaN below 4 effective documents.
     """
-    counts, hits = np.bincount(source_of_row), np.bincount(source_of_row, chosen)
+    _, sources = np.unique(source_of_row, return_inverse=True)
+    counts, hits = np.bincount(sources), np.bincount(sources, chosen)
     band = mean_band(GroupSums(counts, hits[:, None]))
     return float(max(band.low[0], 0)), float(min(band.high[0], 1))
 
@@ -88,9 +91,10 @@ def trajectories(store: Store, zoom: Zoom) -> list[str]:
             lines.append(f"No token {word}.")
             continue
         change = tokens.drop_duplicates("row")["change"].abs()
+        among = _features(store, tokens["row"].unique(), zoom.changes["row"].to_numpy())
         lines.append(
             f"The {len(change)} tokens that {word} most {word} by {plain(change.min())} to "
-            f"{plain(change.max())} nats. {_features(store, tokens['row'].unique())}"
+            f"{plain(change.max())} nats. {among}"
         )
     half = {name: _half_way(zoom.lists[name], zoom) for name in ("decreased", "increased")}
     if all(half.values()):
@@ -102,12 +106,14 @@ def trajectories(store: Store, zoom: Zoom) -> list[str]:
     return lines
 
 
-def _features(store: Store, rows: np.ndarray) -> str:
+def _features(store: Store, rows: np.ndarray, everywhere: np.ndarray) -> str:
+    """What share of `rows` has each of FEATURES, compared with `everywhere`."""
+    whole = "all tokens" if len(everywhere) == len(store.facts) else "the group"
     parts = []
     for name, group in FEATURES:
         members = store.members(group)
-        here, all_over = float(np.isin(rows, members).mean()), len(members) / len(store.facts)
-        parts.append(f"{share(here)} are {name}, compared with {share(all_over)} of all tokens")
+        here, all_over = (float(np.isin(some, members).mean()) for some in (rows, everywhere))
+        parts.append(f"{share(here)} are {name}, compared with {share(all_over)} of {whole}")
     return ". ".join(parts) + "."
 
 
@@ -153,7 +159,7 @@ def _compared(line: dict[Hashable, Any]) -> str:
 def _needed(line: dict[Hashable, Any]) -> str:
     if np.isfinite(line["needed"]):
         return f"Fewer than {line['needed']:.0f} shared tokens would not be detected here."
-    return "With so few pairs, no number of shared tokens could be called unusual."
+    return "No number of shared tokens could be called unusual here."
 
 
 # The report's own figures, and how a store of its run compares with them.
@@ -279,7 +285,7 @@ def separation(pair: Pair) -> Separation:
 
 def sentences(pair: Pair) -> list[str]:
     """The end; when first distinguishable; the difference from the start; the fastest region."""
-    lines = [_at_end(pair), _distinguishable(pair)]
+    lines = [_at_end(pair), distinguishable(pair)]
     if not pair.verdict and pair.band.n_docs_effective < FEW_DOCS:
         lines.append(
             f"One group has only {pair.band.n_docs_effective:.1f} effective source documents (its "
@@ -304,7 +310,8 @@ def _parts(pair: Pair) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return pair.band.estimate, pair.band.low, pair.band.high
 
 
-def _distinguishable(pair: Pair) -> str:
+def distinguishable(pair: Pair) -> str:
+    """Where two groups are told apart, by how much and how surely; or what would have been seen."""
     n = len(pair.steps)
     if pair.verdict:
         return f"No claim can be made: one group has {pair.verdict.removeprefix('cannot tell: ')}."

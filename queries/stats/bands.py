@@ -226,9 +226,13 @@ def cannot_tell(n_effective: float) -> str:
     """The verdict on so few effective documents; empty if they are enough."""
     if n_effective >= FEWEST - 1e-9:
         return ""
-    return (
-        f"cannot tell: {n_effective:.1f} effective source documents, at least {FEWEST:g} are needed"
-    )
+    return too_few_effective(n_effective, "source documents")
+
+
+def too_few_effective(n_effective: float, name: str) -> str:
+    """The verdict on fewer than 4; 3.97 is not said to be 4.0."""
+    shown = min(n_effective, FEWEST - 0.1)
+    return f"cannot tell: {shown:.1f} effective {name}, at least {FEWEST:g} are needed"
 
 
 def _band(

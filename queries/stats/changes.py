@@ -24,16 +24,28 @@ def largest_rise(steps: list[int], mean_loss: np.ndarray) -> Region:
     return steps[low], steps[peak]
 
 
-def recovery(steps: list[int], mean_loss: np.ndarray, rise: Region) -> Region:
-    """From the peak of a rise to the step at which the loss is back at its level before the rise.
+def recovery(steps: list[int], mean_loss: np.ndarray, rise: Region) -> Region | None:
+    """From the checkpoint after the peak of a rise to the step at which the loss is back.
 
-    The rest of the run if that never happens; the rise itself if the peak is at the end.
+    Back is at its level before the rise; until the end of the run if that never happens. None if no
+    later checkpoint is left to change in.
     """
     low, peak = steps.index(rise[0]), steps.index(rise[1])
-    if peak == len(steps) - 1:
-        return rise
     back = np.flatnonzero(mean_loss[peak:] <= mean_loss[low])
-    return steps[peak], steps[peak + int(back[0])] if len(back) else steps[-1]
+    last = steps[peak + int(back[0])] if len(back) else steps[-1]
+    return next_region(steps, rise[1], last)
+
+
+def next_region(steps: list[int], end: int, last: int) -> Region | None:
+    """From the checkpoint after `end`, the last one of another region, to `last`; None if empty.
+
+    Two regions that share a checkpoint share its noise with opposite signs, so that tokens seem to
+    change and change back.
+    """
+    begin = steps.index(end) + 1
+    if begin >= len(steps) or steps[begin] >= last:
+        return None
+    return steps[begin], last
 
 
 BINS = 100
@@ -78,11 +90,33 @@ def zoom(
     """
     changes = region_changes(matrix, facts, region, measure)
     refuse_bad_k(k)
+    histogram = _histogram(changes["change"].to_numpy())
+    return Zoom(*region, changes, histogram, *_lists(matrix, changes, k, seed, measure))
+
+
+def narrowed(
+    matrix: LossMatrix,
+    found: Zoom,
+    between: tuple[float, float],
+    k: int,
+    seed: int = 0,
+    measure: str = "loss",
+) -> Zoom:
+    """The tokens of a zoom whose change (nats) is in `between`, with lists of their own.
+
+    The histogram is still that of all tokens.
+    """
+    changes = found.changes[found.changes["change"].between(*between)]
+    lists = _lists(matrix, changes, k, seed, measure)
+    return Zoom(found.first, found.last, changes, found.histogram, *lists)
+
+
+def _lists(
+    matrix: LossMatrix, changes: pd.DataFrame, k: int, seed: int, measure: str
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Trajectories of the most decreased, the most increased and random tokens."""
     sample = np.random.default_rng(seed).permutation(len(changes))[:k]
-    return Zoom(
-        *region,
-        changes,
-        _histogram(changes["change"].to_numpy()),
+    return (
         _trajectories(matrix, most_decreased(changes, k), measure),
         _trajectories(matrix, most_increased(changes, k), measure),
         _trajectories(matrix, changes.iloc[np.sort(sample)], measure),

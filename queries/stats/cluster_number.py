@@ -78,6 +78,15 @@ def choose(curves: np.ndarray, source: np.ndarray, by_shape: bool, seed: int = 0
 
     `curves` nats, float (tokens, m); `source` int64 (tokens,), the source document of each.
     """
+    from threadpoolctl import threadpool_limits
+
+    # Threads of k-means wait busily for each other: 25 times slower on a machine with other work.
+    # The limit is set once, since each time it looks for all loaded libraries.
+    with threadpool_limits(1):
+        return _choice(curves, source, by_shape, seed)
+
+
+def _choice(curves: np.ndarray, source: np.ndarray, by_shape: bool, seed: int) -> Choice:
     rng = np.random.default_rng(seed)
     every = points(curves, by_shape)
     sample = every[rng.permutation(len(every))[: 4 * _SAMPLE]]
@@ -125,15 +134,9 @@ def _tried(
 def centres(values: np.ndarray, k: int, seed: int, starts: int = _STARTS) -> np.ndarray:
     """Of k clusters by k-means, float (k, components)."""
     from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits
 
-    # Its threads wait busily for each other: 25 times slower on a machine with other work.
-    with threadpool_limits(1):
-        found: np.ndarray = (
-            KMeans(k, random_state=seed, n_init=starts, max_iter=_ROUNDS)
-            .fit(values)
-            .cluster_centers_
-        )
+    model = KMeans(k, random_state=seed, n_init=starts, max_iter=_ROUNDS)
+    found: np.ndarray = model.fit(values).cluster_centers_
     return found
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from scipy import sparse
 
 from queries.engine.sums import GroupSums
-from queries.errors import QueryError
+from queries.errors import QueryError, too_few
 from queries.stats.bands import Band, Side, effective, two_sided
 
 FEWEST_COLUMNS = 4
@@ -60,7 +60,7 @@ def quarters(n: int) -> list[np.ndarray]:
     """The four parts of the window of n checkpoints, int64 columns. Raises QueryError."""
     if window(n) < FEWEST_COLUMNS:
         raise QueryError(
-            f"{n} checkpoints are too few to separate a token's level of loss from its noise: at "
+            f"{too_few(n, 'checkpoint')} to separate a token's level of loss from its noise: at "
             f"least {FEWEST_COLUMNS} are needed"
         )
     return np.array_split(np.arange(window(n)), 4)

@@ -125,7 +125,7 @@ def compared(observed: np.ndarray, placebos: np.ndarray) -> Placebos:
     none = np.full(n_lines, np.nan)
     mean = placebos.mean(axis=0) if n else none
     if n < FEWEST:
-        verdict = f"cannot tell: {n} placebo pairs, at least {FEWEST} are needed"
+        verdict = f"cannot tell: {n} placebo pair{'s' * (n != 1)}, at least {FEWEST} are needed"
         return Placebos(n, mean, none, none, verdict)
     needed = np.array([_needed(observed, placebos, line) for line in range(n_lines)])
     return Placebos(n, mean, _p_values(observed, placebos), needed, "")

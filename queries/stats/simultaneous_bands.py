@@ -56,7 +56,8 @@ def _kept(side: Side, kept: np.ndarray) -> Side:
 def _verdict(n_docs: int) -> str:
     if n_docs >= FEWEST_DOCS:
         return ""
-    return f"cannot tell: {n_docs} source documents, at least {FEWEST_DOCS} are needed"
+    documents = "source document" if n_docs == 1 else "source documents"
+    return f"cannot tell: {n_docs} {documents}, at least {FEWEST_DOCS} are needed"
 
 
 def _critical(one: Side, two: Side, seed: int) -> float:

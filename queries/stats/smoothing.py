@@ -9,6 +9,9 @@ import numpy as np
 from queries.engine.sums import GroupSums
 from queries.errors import QueryError
 
+WIDEST = 2.0
+"""log10 steps: a factor of 100 in steps, beyond which little of a trajectory is left."""
+
 
 def smoothed(group: GroupSums, checkpoints: np.ndarray, width: float | None) -> GroupSums:
     """The sums, each replaced by the weighted mean of those of the checkpoints around it.
@@ -29,8 +32,11 @@ def weights(checkpoints: np.ndarray, width: float) -> np.ndarray:
     share, with a checkpoint every 1,000 steps, the later side would outweigh the earlier one. At
     both ends there is only one side, which biases the mean. Raises QueryError.
     """
-    if not 0 < width < np.inf:
-        raise QueryError(f"the smoothing width is {width} log10 steps: expected a positive number")
+    if not 0 < width <= WIDEST:
+        raise QueryError(
+            f"the smoothing width is {width:g} log10 steps: expected a number above 0, and at most "
+            f"{WIDEST:g}"
+        )
     place = np.log10(1.0 + checkpoints)
     kernel = np.exp(-(((place[:, None] - place) / width) ** 2) / 2) * axis_shares(place)
     result: np.ndarray = kernel / kernel.sum(axis=1, keepdims=True)

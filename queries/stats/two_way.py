@@ -25,9 +25,8 @@ import pandas as pd
 from scipy import stats
 
 from queries.errors import QueryError
+from queries.stats.bands import FEWEST, too_few_effective
 
-FEWEST = 4.0
-"""Effective documents, and effective token types, of the group and of the rest."""
 Claim = Literal["both", "documents", "types"]
 Method = Literal["bh", "by"]
 _AT_ONCE = 64  # groups, times tens of thousands of token types: some tens of megabytes
@@ -279,7 +278,7 @@ def _verdict(documents: float, types: float, claim: Claim) -> str:
         ("token types", types, "documents"),
     ):
         if claim != fixed and not effective >= FEWEST - 1e-9:
-            return f"cannot tell: {effective:.1f} effective {name}, at least {FEWEST:g} are needed"
+            return too_few_effective(effective, name)
     return ""
 
 

@@ -20,7 +20,13 @@ from transformers import PreTrainedTokenizerFast
 
 from ingest.demo.text import addresses
 from ingest.output import writer
-from ingest.output.outcomes import Outcome, outcome_of_file, summarize, write_outcomes
+from ingest.output.outcomes import (
+    Outcome,
+    outcome_of_file,
+    read_outcomes,
+    summarize,
+    write_outcomes,
+)
 from ingest.sources.revisions import Checkpoint
 from ingest.text.corpus import Convention, Corpus, build_corpus
 from ingest.text.document_names import SourceDocument
@@ -77,6 +83,13 @@ def build(name: str, root: Path) -> Path:
             outcomes += tqdm(made, total=len(todo), unit="checkpoint")
         write_outcomes(layout, outcomes)
     return layout.root
+
+
+def add_step(root: Path, name: str, step: int) -> None:
+    """One more checkpoint of a store of the size `name`."""
+    layout = Layout(root)
+    outcome = _write_losses(root, SIZES[name].vocabulary, step)
+    write_outcomes(layout, (read_outcomes(layout) | {step: outcome}).values())
 
 
 def train_tokenizer(vocabulary: int, texts: list[str] | None = None) -> PreTrainedTokenizerFast:

@@ -45,9 +45,22 @@ def reload(page: Page) -> None:
     settled(page)
 
 
+def back(page: Page) -> None:
+    """Go back one step of the browser's history."""
+    page.go_back()
+    settled(page)
+
+
 def press(page: Page, name: str) -> None:
     """Press the last button of this name."""
     page.get_by_role("button", name=name, exact=True).last.click()
+    settled(page)
+
+
+def in_rail(page: Page, place: int, item: str) -> None:
+    """Choose an item of the menu of the group at `place` in the rail."""
+    page.locator(".rail .row").nth(place).get_by_role("button", name="Menu of").click()
+    page.get_by_role("menuitem", name=item, exact=True).click()
     settled(page)
 
 

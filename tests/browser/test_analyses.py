@@ -102,7 +102,7 @@ def test_probes_are_requested_and_shown_once_they_exist(
 
 
 def test_the_bundled_probes_are_compared_in_a_window(page: Page, app: str) -> None:
-    opened(page, f"{app}/mechanism?between_first=1000")
+    opened(page, f"{app}/mechanism?region=1000-3000")
     has_charts(page, 4)
     expect(page.get_by_text("the score changes by less than 0.02")).to_be_visible()
     expect(

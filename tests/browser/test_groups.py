@@ -9,11 +9,15 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from queries import Store
 from tests.browser.actions import (
+    CHARTS,
+    back,
     choose,
     eventually,
     groups,
     has_charts,
     has_query,
+    in_rail,
+    navigate,
     opened,
     press,
     query,
@@ -55,8 +59,7 @@ def test_a_group_is_built_from_conditions_and_extended(page: Page, app: str) -> 
     press(page, "Add")
     built = json.loads(query(page)["group"][2])["built"]
     assert built["kind"] == "and" and len(built["of"]) == 2
-    page.get_by_role("button", name="Change", exact=True).last.click()
-    settled(page)
+    in_rail(page, 2, "Change")
     expect(page.get_by_role("dialog").get_by_text(sql)).to_be_visible()
     switch(page, "Write SQL")
     field = page.get_by_role("textbox", name="A condition in SQL")
@@ -87,18 +90,54 @@ def test_a_written_group_is_corrected_named_and_restored(page: Page, app: str) -
     has_charts(page, 2)
 
 
-def test_groups_are_ordered_and_removed(page: Page, app: str) -> None:
+def test_groups_are_ordered_muted_and_removed(page: Page, app: str) -> None:
     opened(page, f"{app}/?{groups('word_start', 'copyable', 'position < 9')}")
-    press(page, "Make baseline")
-    has_query(page, "group", "position < 9", "word_start", "copyable")
-    press(page, "Remove")
-    has_query(page, "group", "position < 9", "word_start")
-    press(page, "Remove")
+    has_charts(page, 2)
+    colors = rail_colors(page)
+    in_rail(page, 2, "Make baseline")
+    assert rail_colors(page) == {name: colors[name] for name in colors}
+    assert page.locator(".rail .row").first.inner_text().startswith("position < 9\nbaseline")
+    in_rail(page, 1, "Mute")
+    assert drawn_colors(page, 0) == {colors["position < 9"], colors["Copyable"]}
+    in_rail(page, 1, "Remove")
+    assert rail_colors(page) == {n: colors[n] for n in ("position < 9", "Copyable")}
+    in_rail(page, 1, "Remove")
     has_charts(page, 1)
-    press(page, "Remove")
+    in_rail(page, 0, "Remove")
     expect(page.get_by_text("No group yet")).to_be_visible()
     reload(page)
     expect(page.get_by_text("No group yet")).to_be_visible()
+
+
+def test_a_click_on_a_name_isolates_and_with_shift_mutes(page: Page, app: str) -> None:
+    opened(page, f"{app}/?{groups('word_start', 'copyable', 'position < 9')}")
+    colors = rail_colors(page)
+    names = page.locator(".rail .name")
+    names.nth(1).click(modifiers=["Shift"])
+    settled(page)
+    assert drawn_colors(page, 0) == {colors["Word start"], colors["position < 9"]}
+    names.nth(2).click()
+    settled(page)
+    assert drawn_colors(page, 0) == {colors["position < 9"]}
+    names.nth(2).click()
+    settled(page)
+    assert drawn_colors(page, 0) == set(colors.values())
+    back(page)
+    assert drawn_colors(page, 0) == {colors["position < 9"]}
+
+
+def rail_colors(page: Page) -> dict[str, str]:
+    """The colours of the rail, by name."""
+    return {
+        row.locator(".name").inner_text(): row.locator(".swatch").input_value()
+        for row in page.locator(".rail .row").all()
+    }
+
+
+def drawn_colors(page: Page, chart: int) -> set[str]:
+    """The colours of a chart's lines."""
+    lines = page.locator(CHARTS).nth(chart).locator(".mark-line path").all()
+    return {str(line.get_attribute("stroke")).lower() for line in lines}
 
 
 def test_a_group_is_saved_renamed_and_deleted(page: Page, folder_app: str, own_store: Path) -> None:
@@ -169,7 +208,10 @@ def test_all_runs_are_drawn(page: Page, folder_app: str, seeds: list[Path]) -> N
     page.keyboard.press("Escape")
     settled(page)
     expect(page.get_by_role("heading", name="Mean loss over 2 runs")).to_be_visible()
-    has_charts(page, 1)
+    expect(page.get_by_role("heading", name="Difference over 2 runs")).to_be_visible()
+    has_charts(page, 2)
+    navigate(page, "Zoom", "zoom")
+    expect(page.get_by_text("This page shows one run")).to_be_visible()
 
 
 def test_custom_names_and_colours_survive_a_reload(page: Page, app: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.actions import groups, has_query, press, query
+from tests.browser.actions import groups, in_rail, query
 from tests.browser.conftest import new_context, settled, watched
 
 
@@ -17,13 +17,14 @@ def _same(found: str, expected: str) -> None:
 
 
 def remove_last(page: Page) -> None:
-    press(page, "Remove")
-    has_query(page, "group", "copyable")
+    in_rail(page, 1, "Remove")
+    expect(page.locator(".rail .name")).to_have_text(["Copyable"])
 
 
 def make_baseline(page: Page) -> None:
-    press(page, "Make baseline")
-    has_query(page, "group", "position < 20", "position > 20")
+    in_rail(page, 1, "Make baseline")
+    names = page.locator(".rail .name")
+    expect(names).to_have_text(["position < 20", "position > 20"])
 
 
 def to_zoom(page: Page) -> None:
@@ -43,8 +44,8 @@ SESSIONS: list[tuple[str, Callable[[Page], None]]] = [
     (f"/?{groups('word_start')}&axis=linear", to_zoom),
     ("/?compare=ratio", heading("Ratio: each group divided by the baseline")),
     ("/?smooth=0.1&events=all+tokens", first_group_is("not_copyable")),
-    ("/zoom?first=0&last=100", heading("Change in loss from step 0 to 100")),
-    ("/zoom?first=400&last=700&lists_of=types", heading("Token types")),
+    ("/zoom?region=0-100", heading("Change in loss from step 0 to 100")),
+    ("/zoom?region=400-700&lists_of=types", heading("Token types")),
     ("/tour", heading("Tour")),
     (
         f"/?{groups('positoin = 1')}",

@@ -71,6 +71,48 @@ def test_an_invalid_query_gets_a_message(page: Page, app: str, text: str, senten
     expect(page.get_by_text("101 rows")).to_be_visible()
 
 
+def test_names_are_completed_and_the_place_of_an_error_is_marked(page: Page, app: str) -> None:
+    opened(page, f"{app}/sql")
+    field = page.get_by_role("textbox", name="Query")
+    menu = page.get_by_role("listbox", name="Completions")
+    field.fill("")
+    for typed, offered, completed in (
+        ("select t.trig", "trigram_seen_before", "select t.trigram_seen_before"),
+        (" from tok", "tokens", "select t.trigram_seen_before from tokens"),
+        (" as t where t.n_", "n_tokens", None),
+    ):
+        field.press_sequentially(typed)
+        if completed is None:
+            field.press("Escape")
+        else:
+            expect(menu.get_by_role("option").first).to_contain_text(offered)
+            field.press("Tab")
+            expect(field).to_have_value(completed)
+        expect(menu).to_be_hidden()
+    field.fill("select * from trajectory('word_")
+    field.press("End")
+    field.press_sequentially("s")
+    expect(menu.get_by_role("option").first).to_contain_text("word_start")
+    run(page, "select 1 as one,\n  positoin from tokens")
+    expect(page.get_by_role("alert").get_by_text("did you mean position?")).to_be_visible()
+    expect(page.locator(".wrong")).to_have_text("positoin")
+    expect(page.locator(".keyword").first).to_have_text("select")
+
+
+def test_a_draft_is_kept_on_another_page(page: Page, app: str) -> None:
+    opened(page, f"{app}/sql")
+    field = page.get_by_role("textbox", name="Query")
+    field.fill("select 7 as seven")
+    navigate(page, "Text", "text")
+    navigate(page, "SQL", "sql")
+    expect(field).to_have_value("select 7 as seven")
+    field.press("Tab")  # leaves the field: it is no trap for the keyboard
+    settled(page)
+    expect(page.get_by_role("button", name="Run")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("1 row", exact=False).first).to_be_visible()
+
+
 def test_the_answer_is_saved_and_its_chart_changed(page: Page, app: str, tmp_path: Path) -> None:
     opened(page, f"{app}/sql?query={quote(MEANS)}")
     for name, read in (("CSV", pd.read_csv), ("Parquet", pd.read_parquet)):

@@ -8,6 +8,7 @@ from shutil import rmtree
 import pytest
 from playwright.sync_api import Page, expect
 
+from queries import Store
 from tests.browser.actions import (
     choose,
     has_query,
@@ -18,7 +19,7 @@ from tests.browser.actions import (
     select_row,
     switch,
 )
-from tests.browser.conftest import settled
+from tests.browser.conftest import DEMO, settled
 from tests.queries.support import stores
 
 HOSTILE = [
@@ -146,7 +147,7 @@ def test_colours_follow_the_steps_and_the_kind(page: Page, app: str) -> None:
 
 
 def test_members_of_a_group_are_marked(page: Page, app: str) -> None:
-    read(page, f"{app}/text?colour=group&member=position+%3C+6")
+    read(page, f"{app}/text?colour=group&focus=position+%3C+6")
     expect(page.locator(".token.member")).to_have_count(5)
     expect(page.locator(".legend")).to_contain_text("5 of the doc's 511 tokens")
 
@@ -168,8 +169,8 @@ def test_docs_are_browsed_and_searched(page: Page, app: str) -> None:
 @pytest.mark.parametrize(
     ("state", "sentence"),
     [
-        ("first=1000&last=0", "is empty"),
-        ("colour=group&member=positoin+%3D+5", "did you mean position"),
+        ("region=1000-0", "step 1,000 is not before step 0"),
+        ("colour=group&focus=positoin+%3D+5", "did you mean position"),
     ],
 )
 def test_an_invalid_choice_gets_a_message(page: Page, app: str, state: str, sentence: str) -> None:
@@ -195,3 +196,61 @@ def test_text_is_never_interpreted_as_markup(
     shown = page.locator(".text").inner_text()
     for piece in ("<img src=x onerror=", "</div><script>", "⇥", "<U+200B>", "<0xE2>", "↵", "&lt;"):
         assert piece in shown
+
+
+def test_the_chart_stands_beside_the_text(page: Page, app: str) -> None:
+    read(page, f"{app}/text?token=120")
+    text, chart = (
+        page.locator(where).bounding_box() for where in (".text", '[data-testid="stVegaLiteChart"]')
+    )
+    assert text and chart
+    assert chart["x"] > text["x"] + text["width"]
+    assert chart["y"] < text["y"] + text["height"]
+
+
+def test_the_slider_recolours_the_doc_through_training(page: Page, app: str) -> None:
+    read(page, f"{app}/text")
+    slider = page.get_by_role("slider", name="Training step")
+    before = [color(page, at) for at in range(40)]
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".at")).to_contain_text("step 1,660: mean loss")
+    assert [color(page, at) for at in range(40)] != before
+    name = page.locator(".token").first.get_attribute("aria-label") or ""
+    assert re.fullmatch(r"F, change [+−]\d+\.\d{3} nats", name)
+    page.get_by_role("button", name="Play through training").click()
+    expect(page.locator(".text")).to_have_attribute("data-step", "3000", timeout=20_000)
+    page.get_by_role("button", name="Back to the chosen steps").click()
+    assert [color(page, at) for at in range(40)] == before
+
+
+def test_the_slider_shows_the_losses_of_the_store(page: Page, app: str) -> None:
+    read(page, f"{app}/text?colour=loss")
+    page.get_by_role("slider", name="Training step").focus()
+    page.keyboard.press("Home")
+    expect(page.locator(".at")).to_contain_text("step 0: mean loss")
+    losses = Store(DEMO).matrix.column(0)[:511]
+    expect(page.locator(".at")).to_have_text(f"step 0: mean loss {losses.mean():.2f} nats")
+    name = page.locator(".token").nth(7).get_attribute("aria-label") or ""
+    assert float(name.split("loss ")[1].split()[0]) == pytest.approx(float(losses[7]), abs=2e-3)
+
+
+def test_a_source_continues_in_its_next_part(page: Page, app: str) -> None:
+    read(page, f"{app}/text")
+    page.get_by_role("button", name="continues in part 1").click()
+    settled(page)
+    has_query(page, "part", "1")
+    expect(page.get_by_role("button", name="continued from part 0")).to_be_visible()
+
+
+def test_a_phrase_is_found_and_opened(page: Page, app: str) -> None:
+    read(page, f"{app}/text")
+    field = page.get_by_role("searchbox", name="Find a word or phrase in the whole text")
+    field.fill("act of congress")
+    field.press("Enter")
+    expect(page.get_by_text(re.compile(r"^\d+ places?\. Select a row"))).to_be_visible()
+    select_row(page, 0, 0, until=page.get_by_role("heading", name="The token"))
+    assert page.locator(".token").nth(selected(page)).inner_text().strip().lower().startswith("a")
+    field.fill("no such words")
+    field.press("Enter")
+    expect(page.get_by_text("Nothing in the text begins with this")).to_be_visible()

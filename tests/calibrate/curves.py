@@ -20,23 +20,38 @@ Curve = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 @dataclass(frozen=True)
 class Noise:
-    """An AR(1) process of standard deviation 1, a random walk (1), or that plus white noise."""
+    """An autoregressive process of standard deviation 1, or a random walk (1), or that plus white
+    noise."""
 
     coefficient: float = 0.0
     heavy: bool = False
     white: float = 0.0
     """Of white noise added to the walk, in units of the walk's steps."""
+    second: float = 0.0
+    """Coefficient at lag 2."""
+    volatile: bool = False
+    """Does the size of the shocks drift, by a factor of 2 up and down (a standard deviation)?"""
 
     def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
         shocks = self._shocks(n + BURN_IN, rng)
         if self.coefficient == 1:
             return np.cumsum(shocks[:n]) + self.white * self._shocks(n, rng)
-        path = signal.lfilter([1.0], [1.0, -self.coefficient], shocks)[BURN_IN:]
-        result: np.ndarray = path * np.sqrt(1 - self.coefficient**2)
+        path = signal.lfilter([1.0], [1.0, -self.coefficient, -self.second], shocks)[BURN_IN:]
+        result: np.ndarray = path / self._deviation()
         return result
 
+    def _deviation(self) -> float:
+        """Of the process with shocks of deviation 1."""
+        one, two = self.coefficient, self.second
+        return float(np.sqrt((1 - two) / ((1 + two) * ((1 - two) ** 2 - one**2))))
+
     def _shocks(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        return rng.standard_t(3, n) / np.sqrt(3) if self.heavy else rng.normal(0, 1, n)
+        shocks = rng.standard_t(3, n) / np.sqrt(3) if self.heavy else rng.normal(0, 1, n)
+        if not self.volatile:
+            return shocks
+        size = np.exp(np.log(2) * Noise(0.95).draw(n, rng))
+        result: np.ndarray = shocks * size / np.sqrt(np.mean(size**2))
+        return result
 
 
 NOISES = {
@@ -49,6 +64,16 @@ NOISES = {
 }
 
 
+OTHERS = {
+    "AR(2) 0.5, 0.3": Noise(0.5, second=0.3),
+    "AR(2) 0.3, -0.5": Noise(0.3, second=-0.5),
+    "volatile": Noise(volatile=True),
+    "volatile + AR 0.6": Noise(0.6, volatile=True),
+    "t3 + drift": Noise(1.0, heavy=True, white=3.0),
+}
+"""Noises that no procedure was made for."""
+
+
 def demo_steps() -> np.ndarray:
     return pd.read_parquet(DEMO, columns=["checkpoint"])["checkpoint"].to_numpy()
 
@@ -58,6 +83,11 @@ def spacings() -> dict[str, np.ndarray]:
     even = np.arange(300) * 100
     logarithmic = np.unique(np.geomspace(1, 100_000, 101).round().astype(np.int64))
     return {"demo": demo_steps(), "linear": even, "log": np.r_[0, logarithmic]}
+
+
+def sparse_steps() -> np.ndarray:
+    """40 checkpoints, evenly in log step."""
+    return np.unique(np.geomspace(10, 100_000, 40).round().astype(np.int64))
 
 
 def flat(steps: np.ndarray, rng: np.random.Generator) -> np.ndarray:

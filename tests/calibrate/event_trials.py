@@ -10,11 +10,13 @@ from tests.calibrate.curves import (
     GROUP_NOISE,
     NOISE,
     NOISES,
+    OTHERS,
     SMOOTH,
     Curve,
     jumped,
     share_error,
     spacings,
+    sparse_steps,
     spiked,
 )
 
@@ -44,9 +46,9 @@ class EventDesign:
     curve: str
     """Of `SMOOTH` or `PLANTED`."""
     noise: str
-    """Of `NOISES`."""
+    """Of `NOISES` or `OTHERS`."""
     spacing: str = "demo"
-    """Of `spacings`."""
+    """Of `spacings`, or 40 "sparse" ones."""
     scale: float = NOISE
     """Standard deviation of the noise; of a random walk's steps. Nats."""
 
@@ -74,7 +76,9 @@ def event_designs() -> list[EventDesign]:
     spikes = [EventDesign("spike", e) for e in NOISES]
     louder = [EventDesign("spike", e, scale=0.01) for e in ("white", "AR 0.4", "AR 0.6")]
     jumps = [EventDesign("jump", e, scale=GROUP_NOISE) for e in NOISES]
-    return [*free, *spikes, *louder, *jumps]
+    other = [EventDesign(c, e) for c in ("flat", "two power laws") for e in OTHERS]
+    sparse = [EventDesign("power law", e, "sparse") for e in ("white", "AR 0.6", "AR 0.9", "t3")]
+    return [*free, *other, *sparse, *spikes, *louder, *jumps]
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,10 @@ class EventTrial:
 def event_trial(design: EventDesign, seed: int) -> EventTrial:
     """Simulate a curve and look for its events."""
     rng = np.random.default_rng([seed, 13])
-    steps, planted = spacings()[design.spacing], PLANTED.get(design.curve)
+    steps = sparse_steps() if design.spacing == "sparse" else spacings()[design.spacing]
+    planted = PLANTED.get(design.curve)
     curve = planted.curve if planted else SMOOTH[design.curve]
-    noise = NOISES[design.noise].draw(len(steps), rng)
+    noise = {**NOISES, **OTHERS}[design.noise].draw(len(steps), rng)
     events = find_events(steps, curve(steps, rng) + design.scale * noise)
     called = events[events["p_value"] < 0.05]
     cannot_tell = bool(events["verdict"].str.startswith("cannot tell").any())

@@ -8,6 +8,7 @@ import numpy as np
 from queries.stats.time_series.leads import Lead, lead
 from tests.calibrate.curves import (
     NOISES,
+    OTHERS,
     logistic,
     share_error,
     spacings,
@@ -64,7 +65,8 @@ def lead_designs() -> list[LeadDesign]:
     still = [LeadDesign(c, e) for e in NOISES for c in ("first noise", "both noise")]
     led = [LeadDesign("steps", e, lead) for e in level for lead in (0.01, 0.02, 0.05, 0.1)]
     other = [LeadDesign("steps", e, 0.1, spacing=s) for e in level[:3] for s in ("linear", "log")]
-    return [*same, *still, *led, *other]
+    others = [LeadDesign("steps", e) for e in OTHERS]
+    return [*same, *still, *led, *other, *others]
 
 
 def lead_trial(design: LeadDesign, seed: int) -> Lead:
@@ -110,7 +112,7 @@ def lead_rows(design: LeadDesign, n_trials: int, seed: int) -> list[dict[str, ob
 def _pair(
     design: LeadDesign, steps: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    place, noise = np.log10(1.0 + steps), NOISES[design.noise]
+    place, noise = np.log10(1.0 + steps), {**NOISES, **OTHERS}[design.noise]
     middle = {"window": 3.2, "demo": 3.1, "linear": 3.8, "log": 3.0}[design.spacing]
     slower = 3.0 if design.shapes == "widths" else 1.0
     smaller = 0.7 if design.shapes == "sizes" else 1.0

@@ -28,7 +28,8 @@ times. `make calibrate` runs all of them and writes this page from
 - **Cannot tell** is the share of trials in which the procedure says that it has no answer. At most
   20% is asked in the easy designs. For leads without a planted one, it is the right answer.
 - **Power** is the share of trials in which a planted effect is found. At least 80% is asked for
-  effects of the demo's size where noise has an autocorrelation of at most 0.6.
+  effects of the demo's size where noise has an autocorrelation of at most 0.6 and, for bands,
+  there are at least 25 documents: fewer cannot tell 0.3 nats from noise of that size.
 - **Designs whose rate is not as asked** counts false claims or coverage only; each section also
   lists missing answers and missing power. A coverage with fewer than 10 answers is not judged.
 - **±** is one Monte Carlo standard error. Even if the true rate is 5%, about one design in eight

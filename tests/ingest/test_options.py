@@ -39,6 +39,7 @@ def test_every_option_is_in_the_help_and_plan_has_those_that_it_needs(
 
 def test_recorded_options_are_entries_of_the_manifest() -> None:
     assert [o.name for o in recorded_options()] == [
+        "chat",
         "document_column",
         "max_parts",
         "stride",
@@ -49,6 +50,7 @@ def test_recorded_options_are_entries_of_the_manifest() -> None:
         "predictions",
     ]
     assert RunOptions(stride=7).recorded == {
+        "chat": False,
         "document_column": None,
         "max_parts": None,
         "stride": 7,

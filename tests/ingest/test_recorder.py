@@ -263,6 +263,11 @@ def test_a_diverged_model_is_listed_and_training_goes_on(
     recorder.record(tiny("llama"), 2)
     assert [bool(r["error"]) for r in rows(tmp_path / "s")] == [True, False]
     assert list(losses(tmp_path / "s")) == [2] and "no finite loss" in said[0]
+    assert "are kept" not in said[0]
+    before = rows(tmp_path / "s")
+    recorder.record(model, 2)  # repeated after a restart, and diverged this time
+    assert list(losses(tmp_path / "s")) == [2] and rows(tmp_path / "s") == before
+    assert "step 2 gives no finite loss" in said[1] and said[1].endswith("before are kept")
 
 
 @pytest.mark.parametrize(

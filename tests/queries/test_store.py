@@ -1,6 +1,8 @@
 """Opening a store, and what it answers; sentences for stores that cannot be used."""
 
 import json
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,6 +106,52 @@ def test_a_checkpoint_scored_meanwhile_is_seen_after_reopening(own: Path) -> Non
     after = again.trajectories({"all": "true"})
     pd.testing.assert_frame_equal(after[:-1], before)
     assert after["mean_loss"].iloc[-1] == pytest.approx(losses.mean(), abs=1e-6)
+
+
+def test_a_grown_store_answers_as_one_that_was_opened_again(own: Path) -> None:
+    asked = {"word starts": "word_start", "late": "loss_at(row, 1000) < 2"}
+    query = (
+        "select checkpoint, count(*) as n, avg(loss) as loss from losses group by all order by 1"
+    )
+    store = Store(own)
+    before = store.trajectories(asked)
+    store.sql("select * from word_start")  # a view of a group
+    for step in (2000, 700):  # at the end, and in between
+        add_checkpoint(own, step, random_losses(own, seed=step))
+        grown = store.grown()
+        again = Store(own)
+        assert grown.steps == again.steps and grown.files.state() == "same"
+        pd.testing.assert_frame_equal(grown.trajectories(asked), again.trajectories(asked))
+        pd.testing.assert_frame_equal(grown.sql(query), again.sql(query))
+        pd.testing.assert_frame_equal(grown.checkpoints, again.checkpoints)
+        late = f"select count(loss_at(row, {step})) from word_start"
+        assert grown.sql(late).equals(again.sql(late))
+    pd.testing.assert_frame_equal(store.trajectories(asked), before)
+
+    grown.groups.save("mine", "position < 5")
+    grown.features.save("half", [row % 2 for row in range(grown.manifest.n_tokens)])
+    again = Store(own)
+    for group in ("mine", "half = 1"):
+        pd.testing.assert_frame_equal(
+            grown.trajectories({"g": group}), again.trajectories({"g": group})
+        )
+    Layout(own).loss_file(0).unlink()
+    with pytest.raises(StoreError, match="has other files than before: open the store again"):
+        grown.grown()
+
+
+def test_new_losses_wait_until_they_are_listed(own: Path) -> None:
+    store = Store(own)
+    path = add_checkpoint(own, 2000, random_losses(own, seed=7))
+    now = time.time()
+    for listed, written, state in (
+        (now - 5, now - 1, "same"),
+        (now - 500, now - 400, "new checkpoints"),  # their writer was killed
+        (now, now - 1, "new checkpoints"),
+    ):
+        os.utime(Layout(own).checkpoints, (listed, listed))
+        os.utime(path, (written, written))
+        assert store.files.state() == state
 
 
 def test_a_temporary_file_is_not_a_checkpoint(own: Path) -> None:

@@ -133,3 +133,18 @@ def test_a_trajectory_equals_plain_sql(store: Store) -> None:
     ours = texts.trajectory(store, 7)
     assert list(ours) == list(theirs)
     pd.testing.assert_frame_equal(ours, theirs, check_dtype=False)
+
+
+def test_words_and_phrases_are_found_where_they_begin(store: Store) -> None:
+    tokens = store.facts
+    some = tokens.iloc[5]
+    wanted = str(some["token_str"]).strip().upper()
+    rows = texts.find(store, f" {wanted} ")
+    assert 5 in rows
+    for at in store.context(rows[:20]).itertuples():
+        assert f"{at.token}{at.after}".strip().upper().startswith(wanted)
+    whole = store.context([5], after=12)
+    phrase = (whole["token"] + whole["after"])[0].strip()
+    assert 5 in texts.find(store, phrase)
+    assert len(texts.find(store, phrase)) <= len(rows)
+    assert not len(texts.find(store, "  ")) and not len(texts.find(store, "no such text'--"))

@@ -15,12 +15,16 @@ def script(folder: str, page: str) -> None:
     import streamlit as st
 
     from queries import Store
-    from views import pages
+    from views import pages, state
     from views.widgets import figure
 
     figure.reset()
-    st.session_state["pages"] = pages.pages(Store(folder), [], default=page)
-    st.navigation(list(st.session_state["pages"].values())).run()
+    store = Store(folder)
+    st.session_state["pages"] = pages.pages(store, [], default=page)
+    shown = st.navigation(list(st.session_state["pages"].values()))
+    state.follow(store, [], page)
+    shown.run()
+    state.tell(st)
 
 
 def shown(folder: Path, page: str, **query: Any) -> AppTest:
@@ -37,7 +41,7 @@ def drawn(folder: Path, page: str, **query: Any) -> list[Figure]:
     """The figures of a page, as the app keeps them for a download."""
     app = shown(folder, page, **query)
     assert not app.error
-    figures: list[Figure] = app.session_state[FIGURES]
+    figures: list[Figure] = list(app.session_state[FIGURES].values())
     return figures
 
 

@@ -14,6 +14,7 @@ from tests.queries.support.probed import write_probes
 from tests.queries.support.stores import build_store
 from tests.views.apps import drawn, links, n_charts, python_gives_the_data, said, shown
 from views import pages
+from views.pages.mechanism import sentence_of
 from views.widgets.figure import FIGURES
 
 RHO_1 = "by Rho-1's four categories"
@@ -35,22 +36,22 @@ def rising(n: int) -> np.ndarray:
 
 
 def test_a_comparison_reports_how_many_tokens_have_no_control(folder: Path) -> None:
-    app = shown(folder, "matched", compared="seen_before = 0", on="position", bins="2")
+    app = shown(folder, "matched", focus="seen_before = 0", on="position", bins="2")
     assert n_charts(app) == 3
     assert "have controls" in said(app) or "have no control" in said(app)
     assert not app.error
 
 
 def test_an_expression_can_be_matched_on_and_a_mistake_gets_a_message(folder: Path) -> None:
-    app = shown(folder, "matched", compared="seen_before = 0", on="position % 2")
+    app = shown(folder, "matched", focus="seen_before = 0", on="position % 2")
     assert n_charts(app) == 3
-    app = shown(folder, "matched", compared="seen_before = 0", on="positoin")
+    app = shown(folder, "matched", focus="seen_before = 0", on="positoin")
     assert "positoin" in app.error[0].value
     assert n_charts(app) == 0
 
 
 def test_a_group_of_all_tokens_has_no_controls(folder: Path) -> None:
-    app = shown(folder, "matched", compared="true")
+    app = shown(folder, "matched", focus="true")
     assert "leaves no other token" in app.error[0].value
 
 
@@ -58,9 +59,9 @@ def test_many_tokens_without_a_control_cause_a_warning(folder: Path) -> None:
     app = shown(
         folder,
         "matched",
-        compared='"row" % 2 = 0 and position < 9',
+        focus='"row" % 2 = 0 and position < 9',
         on="position",
-        among="position < 4",
+        where="position < 4",
     )
     assert "have no control" in app.warning[0].value
     assert "covers only the others" in app.warning[0].value
@@ -159,18 +160,18 @@ def test_a_store_without_probes_explains_how_to_add_them(folder: Path) -> None:
 
 
 def test_probes_are_compared_with_the_group(probed: Path) -> None:
-    app = shown(probed, "mechanism", group_of_mechanism="position > 5", minus="false")
+    app = shown(probed, "mechanism", focus="position > 5", minus="false")
     assert n_charts(app) == 3 and not app.error
-    for figure in drawn(probed, "mechanism", group_of_mechanism="position > 5", minus="false"):
+    for figure in drawn(probed, "mechanism", focus="position > 5", minus="false"):
         python_gives_the_data(figure)
     assert "gain on repeats" in said(app) and "prefix matching, layer 1" in said(app)
     assert "cannot tell which changes first: fewer than 30 checkpoints (24)" in said(app)
-    query = {"group_of_mechanism": "position > 5", "baseline": "position < 6"}
+    query = {"group": ["position < 6", "position > 5"]}
     assert n_charts(shown(probed, "mechanism", **query)) == 3
 
 
 def test_a_lead_that_depends_on_the_window_is_not_called() -> None:
-    query = {"between_first": "1000"}
+    query = {"region": "1000-3000"}
     app = shown(Path("data/demo"), "mechanism", **query)
     assert n_charts(app) == 4 and not app.error
     for figure in drawn(Path("data/demo"), "mechanism", **query):
@@ -182,18 +183,18 @@ def test_a_lead_that_depends_on_the_window_is_not_called() -> None:
 def test_models_of_unknown_attention_have_no_scores(probed: Path) -> None:
     steps = Store(probed).steps
     write_probes(probed, steps, rising(len(steps))[:, None] * [1, 2] + 3, None)
-    app = shown(probed, "mechanism", group_of_mechanism="position > 5", minus="false")
+    app = shown(probed, "mechanism", focus="position > 5", minus="false")
     assert n_charts(app) == 2 and "prefix matching" not in said(app)
 
 
 def test_a_link_without_a_group_gets_the_default(small: Path) -> None:
     write_probes(small, Store(small).steps, np.ones((8, 2)), None)
-    assert "copyable" in said(shown(small, "mechanism", group_of_mechanism=""))
+    assert "copyable" in said(shown(small, "mechanism", focus=""))
 
 
 def test_too_few_checkpoints_give_curves_and_a_message(small: Path) -> None:
     write_probes(small, Store(small).steps, np.ones((8, 2)), None)
-    app = shown(small, "mechanism", group_of_mechanism="position > 5", minus="false")
+    app = shown(small, "mechanism", focus="position > 5", minus="false")
     assert "cannot tell which changes first: fewer than 30 checkpoints (8)" in said(app)
     assert n_charts(app) == 2
 
@@ -226,21 +227,64 @@ def test_an_analysis_without_a_page_has_a_chart_a_table_and_a_script(
 ) -> None:
     app = shown(folder, name, **GENERIC[name])
     assert not app.error and n_charts(app) == 1 and len(app.dataframe) == 1
-    (figure,) = app.session_state[FIGURES]
+    (figure,) = app.session_state[FIGURES].values()
     assert len(figure.frame) and figure.script and figure.language in ("sql", "python")
 
 
 def test_the_generic_page_shows_what_the_analysis_returns(folder: Path) -> None:
-    (figure,) = drawn(folder, "rho_1", rho_1_where="position > 1", rho_1_log="true")
+    (figure,) = drawn(folder, "rho_1", where="position > 1", rho_1_log="true")
     expected = queries.rho_1(Store(folder), where="position > 1", log=True)
     pd.testing.assert_frame_equal(figure.frame, expected.frame)
 
 
 def test_a_mistake_on_a_generic_page_gets_a_message(folder: Path) -> None:
-    app = shown(folder, "events", events_group="positoin = 3")
+    app = shown(folder, "events", where="positoin = 3")
     assert "did you mean position" in app.error[0].value and n_charts(app) == 0
     assert "score at least 20" in shown(folder, "events").error[0].value
 
 
 def test_runs_are_compared_if_there_are_several(folder: Path) -> None:
     assert "needs several runs" in shown(folder, "compare").info[0].value
+
+
+@pytest.mark.parametrize(
+    ("lead", "low", "high", "verdict", "sentence"),
+    [
+        (
+            -0.0253,
+            -0.045,
+            -0.003,
+            "group leads",
+            "half-way at step 1,658, the group at 1,568: 1.06 times later, so it changes after the "
+            "group (95% intervals reach from 1.01 to 1.11 times later).",
+        ),
+        (
+            -0.0253,
+            -0.045,
+            0.008,
+            "cannot tell: it depends on the window",
+            "half-way at step 1,658, the group at 1,568: 1.06 times later, but cannot tell which "
+            "changes first: it depends on the window (95% intervals reach from 1.02 times earlier "
+            "to 1.11 times later).",
+        ),
+        (
+            float("nan"),
+            float("nan"),
+            float("nan"),
+            "cannot tell: too few",
+            "cannot tell which changes first: too few.",
+        ),
+    ],
+)
+def test_leads_are_said_in_words(
+    lead: float, low: float, high: float, verdict: str, sentence: str
+) -> None:
+    row = {
+        "half_way_probe": 1658.0,
+        "half_way_group": 1568.0,
+        "lead": lead,
+        "low": low,
+        "high": high,
+        "verdict": verdict,
+    }
+    assert sentence_of(row) == sentence

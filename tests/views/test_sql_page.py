@@ -1,9 +1,11 @@
 """The SQL page in one process: results of every shape, limits, links, abandoned queries."""
 
 import io
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -55,9 +57,16 @@ def ended(app: AppTest) -> AppTest:
 
 
 def ask(app: AppTest, query: str) -> AppTest:
-    app.text_area(key="sql_text").set_value(query)
-    app.button[-1 if not app.button else 0].click().run()
+    app.session_state["sql_text"] = query  # what the editor sends
+    app.button(key="sql_run").click().run()
     return ended(app)
+
+
+def given(app: AppTest) -> dict[str, Any]:
+    """What the editor was given."""
+    (component,) = app.get("bidi_component")
+    found: dict[str, Any] = json.loads(component.proto.json)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -108,13 +117,13 @@ def test_a_long_result_is_truncated_with_a_note(opened: Open) -> None:
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
-        ("select positoin from tokens", 'Candidate bindings: "position"'),
+        ("select positoin from tokens", "did you mean position?"),
         ("select\n  1 a b", "at line 2"),
         ("drop table checkpoints", "only SELECT is allowed"),
-        ("select 1; select 2", "found 2 statements"),
+        ("select 1; select 2", "Found 2 statements"),
         ("from read_csv('/etc/passwd')", "read_csv is not allowed"),
         ("from read_text('/etc/passwd')", "file system operations are disabled"),
-        ("-- nothing", "found 0 statements"),
+        ("-- nothing", "Found 0 statements"),
     ],
 )
 def test_a_query_that_is_refused_gets_a_message(opened: Open, query: str, sentence: str) -> None:
@@ -126,13 +135,22 @@ def test_a_query_that_is_refused_gets_a_message(opened: Open, query: str, senten
 
 def test_an_example_is_put_into_the_field_and_run(opened: Open) -> None:
     app = opened()
-    assert app.info
-    assert str(app.text_area(key="sql_text").value).startswith("-- When does the model")
+    assert given(app)["text"].startswith("-- When does the model")
     question = questions()[0]
     app.selectbox(key="example").set_value(question.title).run()
-    assert app.text_area(key="sql_text").value == question.text
+    assert given(app)["text"] == question.text
     ask(app, question.text)
     assert app.query_params["query"] == question.text and not app.error
+
+
+def test_the_editor_knows_the_names_of_the_store_and_the_place_of_an_error(opened: Open) -> None:
+    app = opened(query="select positoin from tokens")
+    found = given(app)
+    assert found["mark"] == {"text": "select positoin from tokens", "at": 7}
+    assert "position" in found["columns"]["tokens"] and "loss" in found["columns"]["losses"]
+    assert "trajectory" in found["macros"] and "word_start" in found["groups"]
+    ask(app, "select position from tokens limit 1")
+    assert given(app)["mark"] is None
 
 
 def test_a_long_query_is_not_put_into_the_url(opened: Open) -> None:
@@ -158,8 +176,8 @@ def test_a_query_stops_when_its_page_is_gone(folder: Path, monkeypatch: pytest.M
 
 def test_a_query_is_cancelled_and_another_one_run(opened: Open) -> None:
     app = opened()
-    app.text_area(key="sql_text").set_value(FOREVER)
-    app.button[0].click().run()
+    app.session_state["sql_text"] = FOREVER
+    app.button(key="sql_run").click().run()
     _, first = app.session_state["sql_running"]
     assert not first.done
     app.button(key="sql_cancel").click().run()
@@ -171,8 +189,8 @@ def test_a_query_is_cancelled_and_another_one_run(opened: Open) -> None:
 
 def test_a_new_query_stops_the_previous_one(opened: Open) -> None:
     app = opened()
-    app.text_area(key="sql_text").set_value(FOREVER)
-    app.button[0].click().run()
+    app.session_state["sql_text"] = FOREVER
+    app.button(key="sql_run").click().run()
     _, first = app.session_state["sql_running"]
     ask(app, "select 4 as four")
     first.look(5)

@@ -20,9 +20,12 @@ def draw(path: str) -> None:
     import streamlit as st
 
     from queries import Store
+    from views import state
     from views.pages import text
 
-    text.page(Store(st.session_state.get("other_store", path)))
+    store = Store(st.session_state.get("other_store", path))
+    state.follow(store, [], "text")
+    text.page(store)
 
 
 @pytest.fixture
@@ -42,9 +45,11 @@ def opened() -> Open:
 
 def shown(app: AppTest) -> dict[str, Any]:
     """What the reader was given."""
-    (component,) = app.get("bidi_component")
-    found: dict[str, Any] = json.loads(component.proto.json)
-    return found
+    texts = (found.proto.json for found in app.get("bidi_component"))
+    components = [json.loads(text) for text in texts if text]
+    (found,) = (data for data in components if "tokens" in data)  # the others are buttons
+    result: dict[str, Any] = found
+    return result
 
 
 def test_the_reader_gets_every_token_and_its_value(opened: Open, folder: Path) -> None:
@@ -79,7 +84,7 @@ def test_one_checkpoint_has_losses_and_no_change(opened: Open, tmp_path: Path) -
 def test_choices_that_the_store_lacks_are_reset(opened: Open, tmp_path: Path) -> None:
     app = opened(build_store(tmp_path / "large", sources=30), source="source 29")
     last = shown(app)["tokens"][-1][0]
-    app.session_state["selected_token"] = last
+    app.query_params["token"] = str(last)
     app.run()
     assert shown(app)["selected"] == last
     app.session_state["other_store"] = str(build_store(tmp_path / "little", sources=2))

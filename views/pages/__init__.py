@@ -12,7 +12,7 @@ import streamlit as st
 
 from queries import Store
 from queries.analyses.registry import ANALYSES, Analysis
-from views import about
+from views import about, state
 from views.pages import generic, report, sql, text, tour, trajectories, zoom
 
 DEFAULT = "trajectories"
@@ -22,6 +22,7 @@ ICONS = {
     "age_of_acquisition": "cake",
     "clusters": "category",
     "compare": "stacked_line_chart",
+    "compare_words": "translate",
     "events": "flag",
     "explain": "leaderboard",
     "in_context_score": "history",
@@ -42,6 +43,9 @@ def pages(store: Store, others: Sequence[str], default: str = DEFAULT) -> dict[s
     def runs() -> list[Store]:
         return about.same_tokens(store, others)
 
+    def texts() -> list[Store]:
+        return about.same_text(store, others)
+
     general: dict[str, tuple[str, str, Callable[[], None]]] = {
         "trajectories": (
             "Trajectories",
@@ -58,7 +62,7 @@ def pages(store: Store, others: Sequence[str], default: str = DEFAULT) -> dict[s
         analysis.name: (
             analysis.title,
             ICONS.get(analysis.name, "analytics"),
-            _drawing(analysis, store, runs),
+            _drawing(analysis, store, texts if analysis.of_same_text else runs),
         )
         for analysis in ANALYSES
     }
@@ -77,6 +81,16 @@ def sections(found: Mapping[str, st.Page]) -> dict[str, list[st.Page]]:
     for path, page in found.items():
         sections.setdefault(section_of.get(path, GENERAL), []).append(page)
     return sections
+
+
+def navigation(found: Mapping[str, st.Page]) -> None:
+    """Links to all pages in the sidebar; unlike Streamlit's own, they hold the state."""
+    query = state.link_in_navigation()
+    for heading, section in sections(found).items():
+        with st.sidebar.container(gap="xxsmall"):
+            st.caption(heading)
+            for page in section:
+                st.page_link(page, query_params=query)
 
 
 def _drawing(

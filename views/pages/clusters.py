@@ -12,7 +12,7 @@ from queries.analyses.clusters import COMPARED, GIVEN, Compared
 from queries.analyses.rho_1 import CATEGORIES, CHANGED
 from queries.charts import analyses, curves, theme
 from queries.stats.cluster_number import DEPTH, FLOOR, MOST
-from views import answers, selected_groups
+from views import answers, state
 from views.selected_groups import SelectedGroup
 from views.widgets import figure, group_panel, token_table, training_axis
 from views.widgets.figure import Figure, script_of
@@ -49,7 +49,7 @@ def page(store: Store) -> None:
     )
     log, compared, k = True, COMPARED[0], None
     with st.container(border=True):
-        where = group_panel.one(store, "Tokens", "where", "all_tokens")
+        where = group_panel.one(store, "Tokens", "where")
         with st.container(horizontal=True, vertical_alignment="bottom"):
             grouped = st.segmented_control(
                 "Grouped",
@@ -297,7 +297,7 @@ def _typical_groups(groups: pd.DataFrame, cluster: int) -> None:
     )
     for at in event["selection"]["rows"][:1]:
         row = groups.iloc[at]
-        selected_groups.offer(SelectedGroup(str(row["clause"]), name=str(row["token_group"])))
+        state.offer(SelectedGroup(str(row["clause"]), name=str(row["token_group"])))
 
 
 # ---- Rho-1's four categories: a high or low loss at the start and at the end of training
@@ -401,7 +401,7 @@ def _offer_feature(
     if saved:
         st.caption(f"Saved as the column `{saved}` of `tokens`, which every group can use.")
         for value, title in titles.items():
-            selected_groups.offer(SelectedGroup(f"{saved} = {_literal(value)}", name=title))
+            state.offer(SelectedGroup(f"{saved} = {_literal(value)}", name=title))
         return
     st.caption(
         f"Saved as a feature, the {name if name == 'cluster' else 'category'} is a column of "

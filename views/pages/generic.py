@@ -15,12 +15,12 @@ from queries import QueryError, Store
 from queries.analyses.base import Argument, Result
 from queries.analyses.registry import Analysis
 from views import answers
-from views.widgets import figure, group_panel, region
+from views.state import Region
+from views.widgets import figure, group_panel, region, runs
 from views.widgets.figure import Figure
 
 EFFECTS = {"save", "overwrite"}
 """Arguments that change the store, which the command line offers."""
-DEFAULT_GROUPS = {"true": "all_tokens", None: "copyable"}
 _BOUND: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
 
 
@@ -30,7 +30,7 @@ def page(store: Store, analysis: Analysis, others: Sequence[Store]) -> None:
     st.caption(analysis.sentence)
     stores = [store]
     if _takes_stores(analysis):
-        stores += _runs(others)
+        stores += _runs(others, "text" if analysis.of_same_text else "tokens")
         if len(stores) < 2:
             return
     with st.container(border=True):
@@ -86,16 +86,14 @@ def _takes_stores(analysis: Analysis) -> bool:
     return get_origin(first.annotation) is Sequence
 
 
-def _runs(others: Sequence[Store]) -> list[Store]:
+def _runs(others: Sequence[Store], shared: str) -> list[Store]:
     if not others:
         st.info(
-            "This needs several runs scored on the same tokens. Open their stores together: "
+            f"This needs several runs scored on the same {shared}. Open their stores together: "
             "`token-trails app STORE STORE`."
         )
         return []
-    paths = [str(other.path) for other in others]
-    selected = st.multiselect("Runs", paths, paths, key="runs_compared", **_BOUND)
-    return [other for other in others if str(other.path) in selected]
+    return runs.choose(others, "Runs", "Stores of the same tokens, such as other seeds.", True)
 
 
 # ---- a widget for each argument
@@ -132,18 +130,20 @@ def _group(store: Store, argument: Argument, key: str) -> str | None:
     optional = argument.default is None and not argument.required
     if optional and not st.toggle(label, key=f"{key}_on", **_BOUND):
         return None
-    default = DEFAULT_GROUPS.get(argument.default, str(argument.default))
-    return group_panel.one(store, label, key, default)
+    if argument.default == "true":
+        return group_panel.one(store, label, "where")
+    return group_panel.one(store, label, "baseline" if argument.name == "baseline" else "focus")
 
 
-def _region(store: Store, argument: Argument) -> region.Region:
-    """The region `region` shares its steps with the Zoom page, as does `second_region`."""
+def _region(store: Store, argument: Argument) -> Region:
+    """The region that all pages share, or the second one."""
     first, second = answers.suggested_regions(store)
-    default = second if argument.name.startswith("second") else first
+    default = (second or first) if argument.name.startswith("second") else first
     if argument.default is not None:
         default = (store.steps[0], store.steps[-1])
     label = argument.name.replace("_", " ").capitalize()
-    return region.choose(store, label, argument.name.removesuffix("region"), default)
+    slot: region.Slot = "second" if argument.name.startswith("second") else "region"
+    return region.choose(store, label, slot, default)
 
 
 def _without_none(kind: Any) -> Any:

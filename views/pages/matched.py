@@ -31,8 +31,8 @@ def page(store: Store) -> None:
         "the start, equally far into their doc, or similar in any other covariate."
     )
     with st.container(border=True):
-        group = group_panel.one(store, "Group", "compared", "copyable")
-        among = group_panel.one(store, "Controls from", "among", "all_tokens")
+        group = group_panel.one(store, "Group", "focus")
+        among = group_panel.one(store, "Controls from", "where")
         on, bins = _covariates(store)
     if group is None or among is None:
         return

@@ -8,12 +8,12 @@ import streamlit as st
 from queries import Mechanism, QueryError, Store
 from queries.analyses.mechanism import GAIN, GROUP, LOSSES, SCORE
 from queries.charts import analyses, curves, theme
-from views import answers
+from views import answers, state
+from views.state import Region
 from views.widgets import figure, group_panel, region, training_axis
 from views.widgets.figure import Figure, script_of
 
 TITLES = {LOSSES[0]: "first time", LOSSES[1]: "repeated", GAIN: "gain on repeats"}
-_WAYS = {"before": "earlier", "after": "later"}
 COMMAND = "python -m ingest run SOURCE --text TEXT --store DIR --probes"
 
 
@@ -30,11 +30,11 @@ def page(store: Store) -> None:
         _without_probes(store)
         return
     with st.container(border=True):
-        group = group_panel.one(store, "Group", "group_of_mechanism", "copyable")
+        group = group_panel.one(store, "Group", "focus")
         minus, baseline = _baseline(store)
-        between = region.choose(store, "Window", "between_", (store.steps[0], store.steps[-1]))
-    if group is None or (minus and baseline is None):
-        return
+        if group is None or (minus and baseline is None):
+            return
+        between = _window(store, group, baseline)
     axis = training_axis.choose(store)
     try:
         found = answers.mechanism(store, group, baseline, between, len(probes))
@@ -47,6 +47,21 @@ def page(store: Store) -> None:
     _lead_chart(found, variants)
 
 
+def _window(store: Store, group: str, baseline: str | None) -> Region:
+    """The region of all pages; until one is chosen, or if asked, the steps around the event."""
+    around = answers.event_window(store, group, baseline)
+    between = region.choose(store, "Window", "region", around)
+    if between != around:
+        st.button(
+            f"Use the window around the group's fastest fall, steps {around[0]:,} to {around[1]:,}",
+            icon=":material/center_focus_strong:",
+            key="around_event",
+            on_click=state.change,
+            kwargs={"region": around},
+        )
+    return between
+
+
 def _baseline(store: Store) -> tuple[bool, str | None]:
     """Whether to subtract a baseline, and which one (None if it is invalid)."""
     minus = st.toggle(
@@ -57,7 +72,7 @@ def _baseline(store: Store) -> tuple[bool, str | None]:
         persist_state="session",
         help="Removes what all tokens have in common.",
     )
-    return minus, group_panel.one(store, "Baseline", "baseline", "not_copyable") if minus else None
+    return minus, group_panel.one(store, "Baseline", "baseline") if minus else None
 
 
 def _without_probes(store: Store) -> None:
@@ -97,7 +112,7 @@ def _why_none(store: Store) -> str:
 
 def _findings(leads: pd.DataFrame) -> None:
     for lead in leads.to_dict("records"):
-        st.markdown(f"- **{_title(lead['probe'])}**: {_sentence(lead)}")
+        st.markdown(f"- **{_title(lead['probe'])}**: {sentence_of(lead)}")
     st.caption(
         "A score says where a head looks, and a lead says that something came first in this one "
         "run: neither proves a cause. If a curve changes more than once, restrict the window to "
@@ -105,23 +120,33 @@ def _findings(leads: pd.DataFrame) -> None:
     )
 
 
-def _sentence(lead: dict[Any, Any]) -> str:
+def sentence_of(lead: dict[Any, Any]) -> str:
     """Which changes first, with the half-way points if there are any."""
     reason = lead["verdict"].removeprefix("cannot tell: ")
-    unknown = f"cannot tell which changes first: {reason}."
     if pd.isna(lead["lead"]):
-        return unknown
+        return f"cannot tell which changes first: {reason}."
     places = (
-        f"half-way at step {lead['half_way_probe']:,.0f}; the group is half-way at step "
-        f"{lead['half_way_group']:,.0f}"
+        f"half-way at step {lead['half_way_probe']:,.0f}, the group at "
+        f"{lead['half_way_group']:,.0f}: {times(lead['lead'])}"
     )
-    sign, way = (1, "before") if lead["lead"] > 0 else (-1, "after")
-    low, high = sorted(10 ** (sign * lead[end]) for end in ("low", "high"))
-    factor = f"{10 ** abs(lead['lead']):.2f} times {_WAYS[way]}"
-    interval = f"95% intervals reach from {low:.2f} to {high:.2f}"
+    interval = f"95% intervals reach from {_interval(lead['high'], lead['low'])}"
     if reason != lead["verdict"]:
-        return f"{places}, {factor} ({interval}); {unknown}"
-    return f"{places}, so it changes {way} the group: {factor} ({interval})."
+        return f"{places}, but cannot tell which changes first: {reason} ({interval})."
+    first = "it changes before" if lead["lead"] > 0 else "it changes after"
+    return f"{places}, so {first} the group ({interval})."
+
+
+def times(lead: float) -> str:
+    """A lead in log10 steps in words: "1.06 times later" than the group, or earlier."""
+    return f"{10 ** abs(lead):.2f} times {'earlier' if lead > 0 else 'later'}"
+
+
+def _interval(one: float, other: float) -> str:
+    """Both ends in words: 1.01 to 1.08 times later, or 1.02 times earlier to 1.11 times later."""
+    if one * other > 0:
+        near, far = sorted((one, other), key=abs)
+        return f"{10 ** abs(near):.2f} to {times(far)}"
+    return f"{times(one)} to {times(other)}"
 
 
 def _lead_chart(found: Mechanism, variants: pd.DataFrame) -> None:
@@ -134,11 +159,11 @@ def _lead_chart(found: Mechanism, variants: pd.DataFrame) -> None:
             analyses.leads(variants.assign(probe=variants["probe"].map(_title))),
             variants,
             script_of(found, "variants"),
-            "How many times later the group is half-way, measured in five ways: where the curve "
-            "crosses the middle of its levels before and after, and where a logistic step fits "
-            "best, on a level or a line, in the whole window and in its inner half. A probe or the "
-            "group leads only if all five intervals agree. They show the effect of noise on the "
-            "answer, not whether another run would give it.",
+            "How many times later the probe is half-way than the group, measured in five ways: "
+            "where the curve crosses the middle of its levels before and after, and where a "
+            "logistic step fits best, on a level or a line, in the whole window and in its inner "
+            "half. A probe or the group leads only if all five intervals agree. They show the "
+            "effect of noise on the answer, not whether another run would give it.",
             found.language,
         ),
         "leads",

@@ -22,7 +22,7 @@ def page(store: Store) -> None:
         "loss is compared with that of n-gram models."
     )
     with st.container(border=True):
-        where = group_panel.one(store, "Tokens", "where", "all_tokens")
+        where = group_panel.one(store, "Tokens", "where")
     if where is None:
         return
     axis = training_axis.choose(store)

@@ -5,12 +5,14 @@ import streamlit as st
 
 from queries import QueryError, Store
 from queries.charts import curves, heat_map, theme
+from queries.engine.measures import Measure, measure_of
 from queries.report.numbers import signed
 from views import answers
-from views.widgets import figure, group_panel, training_axis
+from views.widgets import figure, group_panel, measure, training_axis
 from views.widgets.figure import Figure
 
-COLOURS = {"loss": "mean_loss", "loss minus the mean of its step": "less_mean"}
+COLOURS = ("value", "less_mean")
+MINUS_MEAN = "minus the mean of its step"
 LATE, EARLY, CONTEXT = 500, 50, 512
 """Olsson et al.'s positions, and the length of their context."""
 
@@ -23,21 +25,24 @@ def page(store: Store) -> None:
         "training step, from which position, and by how much?"
     )
     with st.container(border=True):
-        where = group_panel.one(store, "Tokens", "where", "all_tokens")
+        where = group_panel.one(store, "Tokens", "where")
     if where is None:
         return
-    axis = training_axis.choose(store)
-    _heat_map(store, where, axis)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        axis = training_axis.choose(store)
+        measured = measure_of(measure.choose(store))
+    _heat_map(store, where, axis, measured)
     _slope(store, where, axis)
     _score(store, where, axis)
 
 
-def _heat_map(store: Store, where: str, axis: str) -> None:
-    st.subheader("Loss by position")
+def _heat_map(store: Store, where: str, axis: str, measured: Measure) -> None:
+    st.subheader(f"{measured.name.capitalize()} by position")
     colour = st.segmented_control(
         "Coloured by",
-        list(COLOURS),
-        default="loss",
+        COLOURS,
+        default="value",
+        format_func=lambda choice: measured.name if choice == "value" else MINUS_MEAN,
         required=True,
         key="colour",
         bind="query-params",
@@ -45,17 +50,19 @@ def _heat_map(store: Store, where: str, axis: str) -> None:
         help="Minus the mean of its step: the effect of position, without what all tokens gain in "
         "training.",
     )
-    found = answers.positions(store, where)
+    found = answers.positions(store, where, measured.name)
+    value = measured.mean if colour == "value" else "less_mean"
     figure.show(
         Figure(
-            "Loss by position and step",
+            f"{measured.name.capitalize()} by position and step",
             heat_map.loss_by_position(
-                training_axis.placed(store, found.frame, axis), axis, COLOURS[str(colour)]
+                training_axis.placed(store, found.frame, axis), axis, value, measured.name
             ),
             found.frame,
             found.script(),
-            "Two ranges per doubling of the position, each with at least "
-            f"{found.frame['n_tokens'].min():,} tokens. Different positions hold different tokens "
+            f"{measure.note(store, measured.name)} Two ranges per doubling of the position, each "
+            f"with at least {found.frame['n_tokens'].min():,} tokens. Different positions hold "
+            "different tokens "
             "(a doc's first words differ from its later ones), so not every difference between "
             "positions is an effect of the context.",
         ),

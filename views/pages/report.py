@@ -1,16 +1,21 @@
 """The Report page: the ten figures that this project began with, for the open store."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from queries import Store
-from queries.report import Report, Section, to_html
+from queries.report import Section, of_sections, to_html
+from queries.report.numbers import count
 from views import answers
+from views.answers import ReportSections
 from views.widgets import figure
 from views.widgets.figure import Figure
 
+MISSING = "What this store does not show"
 FORMATS = {
     "change": "%+.2f",
     "size": "%.2f",
@@ -22,26 +27,42 @@ FORMATS = {
 }
 
 
+@dataclass(frozen=True)
+class DrawnSection:
+    """A section and its figures."""
+
+    section: Section
+    figures: tuple[tuple[str, Figure], ...]
+    """Key of the chart, figure."""
+
+
 def page(store: Store) -> None:
-    """Draw the page."""
+    """Draw the page, section by section as each is computed; later visits draw all at once."""
     st.title("Report")
     st.caption(
         "The ten figures of “Investigating Training Dynamics via Token Loss Trajectories” (Foote "
         "2022), drawn for this store. Every sentence is computed, and every difference is reported "
         "with its uncertainty."
     )
-    found = answers.report(store)
-    _offer_html(found)
-    for section in found.sections:
-        _section(section)
-    st.subheader("What this store does not show", anchor="missing", divider="gray")
-    _bullets(found.missing)
-
-
-def _offer_html(found: Report) -> None:
-    st.download_button(
+    found = answers.report(store, drawn)
+    contents, download = st.empty(), st.empty()
+    if found.is_complete:
+        _contents(contents, list(found), True)
+    waiting, sections = st.empty(), st.container()
+    shown: list[DrawnSection] = []
+    for one in _each(found, waiting):
+        with sections:
+            _section(one, answers.key(store))
+        shown.append(one)
+        if not found.is_complete:
+            _contents(contents, shown, False)
+    _contents(contents, shown, True)
+    report = of_sections(store, [one.section for one in shown])
+    st.subheader(MISSING, anchor="missing", divider="gray")
+    _bullets(report.missing)
+    download.download_button(
         "Save the report as HTML",
-        lambda: to_html(found).encode(),
+        lambda: to_html(report).encode(),
         "report.html",
         "text/html",
         icon=":material/save:",
@@ -52,16 +73,53 @@ def _offer_html(found: Report) -> None:
     )
 
 
-def _section(section: Section) -> None:
+def _each(found: ReportSections, waiting: DeltaGenerator) -> Iterator[DrawnSection]:
+    """The sections; while one is computed, `waiting` says so."""
+    if found.is_complete:
+        yield from found
+        return
+    waiting.info("Computing the first section …", icon=":material/hourglass_top:")
+    for at, one in enumerate(found, 1):
+        yield one
+        waiting.info(
+            f"{count(at, 'section')} computed; computing the next …",
+            icon=":material/hourglass_top:",
+        )
+    waiting.empty()
+
+
+def drawn(section: Section) -> DrawnSection:
+    """The section with its figures."""
+    figures = []
+    for exhibit in section.exhibits:
+        title = f"Figure {exhibit.number}: {exhibit.title}"
+        caption = f"Figure {exhibit.number}. {exhibit.title}. {exhibit.note}"
+        shown = Figure(title, exhibit.chart, exhibit.frame, exhibit.script, caption)
+        figures.append((f"report_{exhibit.number}", shown))
+    return DrawnSection(section, tuple(figures))
+
+
+def _contents(place: DeltaGenerator, shown: list[DrawnSection], done: bool) -> None:
+    """Links to the sections."""
+    sections = [one.section for one in shown if not one.section.is_empty]
+    links = [f"[{section.title}](#{section.key})" for section in sections]
+    if done:
+        links.append(f"[{MISSING}](#missing)")
+    place.markdown("**Contents**\n\n" + "\n".join(f"- {link}" for link in links))
+
+
+def _section(shown: DrawnSection, state: Hashable) -> None:
+    section = shown.section
+    if section.is_empty:
+        st.html(f'<span id="{section.key}"></span>')
+        st.markdown(f"**{section.figures}.** {' '.join(section.seen)}")
+        return
     st.subheader(section.title, anchor=section.key, divider="gray")
     st.markdown(f"*{section.question}*")
     _bullets(section.seen)
     _bullets(section.compared, "Compared with the report's own figure")
-    for exhibit in section.exhibits:
-        caption = f"Figure {exhibit.number}. {exhibit.title}. {exhibit.note}"
-        title = f"Figure {exhibit.number}: {exhibit.title}"
-        shown = Figure(title, exhibit.chart(), exhibit.frame, exhibit.script, caption)
-        figure.show(shown, f"report_{exhibit.number}")
+    for key, drawing in shown.figures:
+        figure.show(drawing, key, same=state)
     with st.expander("Groups, tokens and numbers", icon=":material/table:"):
         _tables(section)
 

@@ -12,23 +12,27 @@ from queries import QueryError, Store
 from queries.catalog import dictionary
 from queries.charts import quick
 from queries.engine.database import ANSWER_LIMIT, MEMORY_LIMIT, TIME_LIMIT
+from queries.engine.sql_errors import SqlError
 from queries.questions import questions
+from queries.report.numbers import count
 from views import answers
-from views.widgets import figure
+from views.widgets import figure, sql_editor
 from views.widgets.figure import Figure
+from views.widgets.sql_editor import Mark, Names
 
 ROWS_SHOWN = 10_000
 ROWS_DRAWN = 5_000
 LONGEST_IN_URL = 1_500
 QUERY, TEXT, RUNNING, WRITTEN = "query", "sql_text", "sql_running", "query_written"
-"""The URL parameter, and session keys: the field, the running query, the query in the URL."""
+"""The URL parameter, and session keys: the text, the running query, the query in the URL."""
+VERSION, ASKED = "sql_version", "sql_asked"
+"""Session keys: how often the page itself has set the text; whether keys have asked to run it."""
 FIRST_EXAMPLE = "copying"
 QUICK = 0.4
 """Seconds that an answer can take before its progress is shown."""
 ABANDONED = 10.0
 """Seconds after which a query is stopped that no page asks for any more."""
 MACROS, GROUPS, NONE = "macros", "named groups", "none"
-_MONOSPACE = f"<style>.st-key-{TEXT} textarea {{font-family: monospace}}</style>"
 
 
 def page(store: Store) -> None:
@@ -38,21 +42,19 @@ def page(store: Store) -> None:
         f"A single SELECT statement in DuckDB's SQL. Read-only; at most {TIME_LIMIT:.0f} s, "
         f"{MEMORY_LIMIT} of memory and {ANSWER_LIMIT >> 20:,} MB of results."
     )
-    st.html(_MONOSPACE)
     linked = _follow_link()
     left, right = st.columns([5, 4], gap="medium")
-    with left:
-        run = _editor() or linked
     with right:
-        _schema(store, 250)
-    if run:
+        _schema(store, 330)
+    if st.session_state.pop(ASKED, False) or linked:
         _start(store)
-    key, running = st.session_state.get(RUNNING) or (None, None)
-    if running is None or key != answers.key(store):
-        st.info("Write a query, or choose an example, and run it.", icon=":material/database:")
-        return
-    running.look(QUICK)
+    running = _running(store)
+    if running is not None:
+        running.look(QUICK)
     with left:
+        _editor(store, running)
+        if running is None:
+            return
         if not running.done:
             _wait(running)
             return
@@ -62,6 +64,12 @@ def page(store: Store) -> None:
     _show(running)
 
 
+def _running(store: Store) -> "RunningQuery | None":
+    """The query of this store that runs or has ended."""
+    key, running = st.session_state.get(RUNNING) or (None, None)
+    return running if key == answers.key(store) else None
+
+
 # ---- the query: from a link, an example or the field
 
 
@@ -69,22 +77,35 @@ def _follow_link() -> bool:
     """Put the query of a link into the field; it is run at once."""
     linked = st.query_params.get(QUERY)
     if linked is not None and linked != st.session_state.get(WRITTEN):
-        st.session_state[TEXT] = st.session_state[WRITTEN] = linked
+        st.session_state[WRITTEN] = linked
+        _set_text(linked)
         return True
     if TEXT not in st.session_state:
-        st.session_state[TEXT] = next(q.text for q in questions() if q.name == FIRST_EXAMPLE)
+        _set_text(next(q.text for q in questions() if q.name == FIRST_EXAMPLE))
     if linked is None and RUNNING in st.session_state:
         _write(st.session_state[RUNNING][1].query)
     return False
 
 
-def _editor() -> bool:
-    """The examples and the field; whether to run the query."""
+def _set_text(text: str) -> None:
+    """Replace what is in the editor."""
+    st.session_state[TEXT] = text
+    st.session_state[VERSION] = st.session_state.get(VERSION, 0) + 1
+
+
+def _editor(store: Store, running: "RunningQuery | None") -> None:
+    """The examples, the editor and the button; the place of an error is marked."""
     texts = {question.title: question.text for question in questions()}
 
     def fill() -> None:
         if selected := st.session_state["example"]:
-            st.session_state[TEXT] = texts[selected]
+            _set_text(texts[selected])
+
+    def write(text: str) -> None:
+        st.session_state[TEXT] = text
+
+    def ask(text: str) -> None:
+        st.session_state[TEXT], st.session_state[ASKED] = text, bool(text.strip())
 
     st.selectbox(
         "Example questions",
@@ -94,14 +115,29 @@ def _editor() -> bool:
         on_change=fill,
         placeholder="Choose an example",
     )
-    with st.form("sql", border=False):
-        text = st.text_area("Query", key=TEXT, height=250, persist_state="session")
-        run = st.form_submit_button(
-            "Run", icon=":material/play_arrow:", type="primary", help="Or press Ctrl+Enter."
-        )
-    if run:
-        _write(str(text))
-    return run and bool(str(text).strip())
+    text = st.session_state[TEXT]
+    mark = None
+    if running is not None and running.error_at is not None:
+        mark = Mark(running.query, running.error_at)
+    sql_editor.show(text, st.session_state[VERSION], _names(store), mark, write, ask)
+    st.button(
+        "Run",
+        icon=":material/play_arrow:",
+        type="primary",
+        key="sql_run",
+        on_click=lambda: ask(st.session_state[TEXT]),
+    )
+
+
+def _names(store: Store) -> Names:
+    """What the editor completes."""
+    columns = {
+        str(relation): rows["column"].tolist()
+        for relation, rows in _columns(store).groupby("relation", sort=False)
+    }
+    macros = [call.partition("(")[0] for call in dictionary.MACROS]
+    groups = {group.name: group.title for group in store.named_groups.values()}
+    return Names(columns, macros, groups)
 
 
 def _write(query: str) -> None:
@@ -158,6 +194,7 @@ class RunningQuery:
         self.share = 0.0
         self.answer: pd.DataFrame | None = None
         self.error = "the query ended without an answer: run it again"
+        self.error_at: int | None = None
         self._began = time.monotonic()
         self._took: float | None = None
         self._stop = _Stop()
@@ -195,6 +232,7 @@ class RunningQuery:
             self.answer = store.sql(self.query, self._progress, self._stop)
         except QueryError as error:
             self.error = str(error)
+            self.error_at = error.at if isinstance(error, SqlError) else None
         finally:
             self._took = time.monotonic() - self._began
 
@@ -206,6 +244,7 @@ def _start(store: Store) -> None:
     """Run the query of the field, and stop the one before."""
     if before := st.session_state.get(RUNNING):
         before[1].cancel()
+    _write(st.session_state[TEXT])
     query = RunningQuery(store, st.session_state[TEXT])
     st.session_state[RUNNING] = answers.key(store), query
 
@@ -229,7 +268,8 @@ def _report_failure(running: RunningQuery) -> None:
     if running.cancelled:
         st.warning(f"Cancelled after {running.seconds:.1f} s.", icon=":material/stop:")
     else:
-        st.error(" ".join(running.error.split()), icon=":material/error:")
+        sentence = " ".join(running.error.split())
+        st.error(sentence[:1].upper() + sentence[1:], icon=":material/error:")
 
 
 # ---- the answer: a table, files, a chart
@@ -239,7 +279,7 @@ def _show(running: RunningQuery) -> None:
     answer = running.answer
     assert answer is not None
     n = len(answer)
-    summary = f"**{n:,} row{'' if n == 1 else 's'}** in {running.seconds:.2f} s."
+    summary = f"**{count(n, 'row')}** in {running.seconds:.2f} s."
     if n > ROWS_SHOWN:
         summary += f" The first {ROWS_SHOWN:,} are shown; files contain all."
     if len(running.query) > LONGEST_IN_URL:

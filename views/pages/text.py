@@ -1,7 +1,7 @@
 """The Text page: read a doc token by token, and see how each token was learned.
 
-In the order of the screen: the open doc, what colours its tokens, the selected token, the largest
-values.
+In the order of the screen: the open doc, what colours its tokens, the text with the selected token
+beside it, a search, the largest values.
 """
 
 from dataclasses import dataclass
@@ -16,15 +16,17 @@ from queries.catalog import sql_scripts
 from queries.charts import changes
 from queries.report.numbers import MINUS
 from queries.text import DocText, Rank
-from views import answers
-from views.widgets import figure, group_panel, reader, region, token_table
+from views import answers, state
+from views.widgets import figure, group_panel, guesses, reader, region, token_table
 from views.widgets.figure import Figure
-from views.widgets.reader import Paint
+from views.widgets.reader import Film, Paint
 
-TOKEN = "token"
-"""The URL parameter of the selected token's row."""
+_OPENED = "opened_token"
+"""The session's key of the token whose doc is open."""
 LOSS, CHANGE, GROUP = "loss", "change", "group"
 NOTE = "95% of the text's tokens are in this range; values beyond it have the colour of its ends"
+FOUND = 50
+"""Rows of the search's table."""
 LARGEST = 8
 """Rows of each list of largest values."""
 HERE, EVERYWHERE = "this doc", "the whole text"
@@ -83,14 +85,19 @@ def page(store: Store) -> None:
     row = selected()
     if row is not None and row not in doc.tokens["row"].to_numpy():
         select(row := None)  # it is a token of another store
-    reader.show(doc, colours, _title(shade, doc), row, select)
-    if row is None:
-        st.caption(
-            "Select a token to see its whole trajectory: click it, or move with the arrow keys and "
-            "press Enter."
-        )
-    else:
-        show_token(store, shade, doc, row)
+    reading, beside = st.columns([3, 2], gap="medium")
+    with reading:
+        show_text(store, shade, doc, colours, row)
+    with beside:
+        if row is None:
+            st.info(
+                "Select a token to see its whole trajectory here: click it, or move with the arrow "
+                "keys and press Enter.",
+                icon=":material/ads_click:",
+            )
+        else:
+            show_token(store, shade, doc, row)
+    show_search(store)
     show_largest(store, shade, doc)
 
 
@@ -141,17 +148,13 @@ def choose_doc(store: Store) -> int:
 
 def selected() -> int | None:
     """The row of the selected token, which can be in another doc."""
-    row: int | None = st.session_state.get("selected_token")
-    return row
+    return state.current().token
 
 
 def select(row: int | None) -> None:
     """Select a token of the open doc; None for no token."""
-    st.session_state["selected_token"] = row
-    if row is None:
-        st.query_params.pop(TOKEN, None)
-    else:
-        st.query_params[TOKEN] = str(row)
+    st.session_state[_OPENED] = row
+    state.change(token=row)
 
 
 def open_at(doc: int, row: int | None, docs: pd.DataFrame) -> None:
@@ -181,16 +184,10 @@ def _step(docs: pd.DataFrame, at: int, label: str, icon: str) -> None:
 
 
 def _follow_link(docs: pd.DataFrame, store: Store) -> None:
-    """A token in the URL opens its doc; a selected token is kept in the URL."""
-    named = st.query_params.get(TOKEN, "")
-    short = named.isdecimal() and len(named) < 19  # longer numbers are rows of no store
-    row = int(named) if short and int(named) < store.manifest.n_tokens else None
-    if row is not None and row != selected():
+    """A token that another page, a link or the history selected opens its doc."""
+    row = selected()
+    if row is not None and row != st.session_state.get(_OPENED):
         open_at(answers.doc_of_token(store, row), row, docs)
-    elif named and row is None:
-        st.query_params.pop(TOKEN)
-    elif not named and selected() is not None:
-        select(selected())
 
 
 # ---- colours
@@ -198,7 +195,8 @@ def _follow_link(docs: pd.DataFrame, store: Store) -> None:
 
 def choose_shade(store: Store) -> Shade | None:
     """Draw the widgets; None and a message if a choice is invalid."""
-    kind = st.segmented_control(
+    how, which = st.columns([2, 5], vertical_alignment="bottom")
+    kind = how.segmented_control(
         "Colour by",
         [LOSS, CHANGE, GROUP],
         default=CHANGE,
@@ -210,7 +208,7 @@ def choose_shade(store: Store) -> Shade | None:
         "between two steps. Group: whether it belongs to a group of tokens.",
     )
     if kind == LOSS:
-        step = st.selectbox(
+        step = which.selectbox(
             "Step",
             store.steps,
             len(store.steps) - 1,
@@ -220,10 +218,11 @@ def choose_shade(store: Store) -> Shade | None:
         )
         return Shade(LOSS, (int(step),))
     rise, _ = answers.suggested_regions(store)
-    steps = region.choose(store, "Change", "", rise)
+    with which:
+        steps = region.choose(store, "Change", "region", rise)
     if kind == CHANGE:
         return Shade(CHANGE, steps)
-    group = group_panel.one(store, "Group", "member", "copyable")
+    group = group_panel.one(store, "Group", "focus")
     return None if group is None else Shade(GROUP, steps, group)
 
 
@@ -235,7 +234,31 @@ def paint(store: Store, shade: Shade, doc: DocText) -> Paint:
     if shade.group is not None:
         members = np.isin(rows, answers.members(store, shade.group))
     legend, note = _legend(shade, reach, members)
-    return Paint(shade.kind, values[rows], members, reach, legend, note)
+    return Paint(shade.kind, values[rows], members, reach, legend, note, shade.steps)
+
+
+def show_text(store: Store, shade: Shade, doc: DocText, colours: Paint, row: int | None) -> None:
+    """The doc in colour, with a slider of all checkpoints and links to its source's other parts."""
+    docs = answers.docs(store)
+    parts = docs[docs["source"] == doc.source].set_index("part")["doc"]
+    near = {"before": (doc.part - 1, "continued from"), "after": (doc.part + 1, "continues in")}
+    neighbours = {
+        end: (int(parts[part]), f"{words} part {part}")
+        for end, (part, words) in near.items()
+        if part in parts
+    }
+    since = shade.steps[0] if len(shade.steps) == 2 else None
+    film = Film(store.steps, answers.losses(store, doc.doc), since)
+    reader.show(
+        doc,
+        colours,
+        _title(shade, doc),
+        row,
+        select,
+        film,
+        neighbours,
+        lambda to: open_at(to, None, docs),
+    )
 
 
 def _legend(shade: Shade, reach: float, members: np.ndarray) -> tuple[list[str], str]:
@@ -250,17 +273,21 @@ def _legend(shade: Shade, reach: float, members: np.ndarray) -> tuple[list[str],
 
 
 def show_token(store: Store, shade: Shade, doc: DocText, row: int) -> None:
-    """The token's value and its rank, its facts, and its loss over the whole run."""
+    """The token's value and its rank, its loss over the whole run, and its facts."""
     facts = answers.token(store, row)
     token = str(facts["token_str"])
     quoted = visible(token).replace("`", "'")
-    st.subheader(f"The token `{quoted}`")
+    st.markdown(f"##### The token `{quoted}`")
     st.markdown(_value(store, shade, doc, row))
-    with st.container(horizontal=True, gap="medium"):
-        for column, (label, meaning) in FACTS.items():
-            value = _as_text(facts[column]).replace("`", "'")
-            st.markdown(f":gray[{label}]  \n`{value}`", help=meaning, width="content")
+    guesses.show(store, row, shade.steps)
     _trajectory(store, shade, row, token)
+    st.markdown(
+        " · ".join(
+            f"{label} `{_as_text(facts[column]).replace('`', chr(39))}`"
+            for column, (label, _) in FACTS.items()
+        ),
+        help="  \n".join(f"**{label}**: {meaning}" for label, meaning in FACTS.values()),
+    )
 
 
 def visible(token: str) -> str:
@@ -313,10 +340,36 @@ def _trajectory(store: Store, shade: Shade, row: int, token: str) -> None:
             f"The token's loss: {losses}.",
         ),
         "token",
+        narrow=True,
     )
 
 
-# ---- the largest values
+# ---- search, and the largest values
+
+
+def show_search(store: Store) -> None:
+    """A search of the whole text; a selected row is opened."""
+    wanted = st.text_input(
+        "Find a word or phrase in the whole text",
+        key="find",
+        bind="query-params",
+        persist_state="session",
+        type="search",
+        placeholder="such as Congress, or the beginning of a word",
+    )
+    if not wanted.strip():
+        return
+    rows = answers.find(store, wanted)
+    if not len(rows):
+        st.info("Nothing in the text begins with this at the start of a token.")
+        return
+    values = store.matrix.column(store.steps[-1])
+    first = tuple(int(row) for row in rows[:FOUND])
+    shown = answers.context(store, first, before=25, after=45)
+    shown = shown.assign(value=values[shown["row"]])
+    more = f"; the first {FOUND} are shown" if len(rows) > FOUND else ""
+    st.caption(f"{len(rows):,} places{more}. Select a row to go to its token.")
+    _table(store, shown, "loss at the end (nats)", "%.2f", f"found_{wanted}")
 
 
 def show_largest(store: Store, shade: Shade, doc: DocText) -> None:
@@ -352,4 +405,6 @@ def _table(store: Store, side: pd.DataFrame, label: str, format: str, key: str) 
         for at in st.session_state[key]["selection"]["rows"]:
             open_at(int(side["doc"].iloc[at]), int(side["row"].iloc[at]), docs)
 
+    rows = side["row"].to_numpy()
+    side = side.assign(losses=token_table.sparklines(store, rows, store.steps).to_numpy())
     token_table.show(side, "value", label, key, format, on_select=go)

@@ -1,6 +1,6 @@
 """The Trajectories page: mean losses of groups over training, and differences from a baseline."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,12 +11,14 @@ from queries import QueryError, Store
 from queries.analyses.compare import By
 from queries.catalog import sql_scripts
 from queries.charts import curves
-from queries.charts.theme import TOKENS_SEEN
+from queries.charts.theme import TOKENS_SEEN, Drawing
+from queries.engine.measures import LOSS, Measure, measure_of
 from queries.stats.time_series.events import p_text
-from views import answers, selected_groups
-from views.widgets import figure, group_panel, region, training_axis
+from views import answers, state
+from views.selected_groups import shortened
+from views.widgets import figure, group_panel, measure, region, runs, training_axis
 from views.widgets.figure import Figure
-from views.widgets.group_panel import GroupCurve
+from views.widgets.group_panel import GroupCurve, escaped
 
 NONE, ALL_TOKENS, EACH_GROUP = "none", "all tokens", "each group"
 EVENTS = {
@@ -78,31 +80,46 @@ class Display:
     smooth: float | None
     """Standard deviation of the smoothing, in log10 step."""
     events: str
-    runs: tuple[str, ...]
-    """Paths of the stores to compare with."""
+    runs: tuple[Store, ...]
+    """The stores to compare with."""
+    measure: Measure
+    """The loss, with several runs."""
 
 
 def page(store: Store, others: Sequence[Store]) -> None:
     """Draw the page; `others` are stores of the same tokens, such as other seeds."""
-    st.title("Trajectories")
-    st.caption("How the mean loss of groups of tokens fell during training, and where it diverged.")
-    st.page_link(
-        st.session_state["pages"]["tour"],
-        label="New here? Start with five questions",
-        icon=":material/explore:",
-    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.title("Trajectories", width="content")
+        st.caption("How the mean loss of groups of tokens fell in training, and where it diverged.")
+        st.page_link(
+            st.session_state["pages"]["tour"],
+            label="New here? Start with five questions",
+            icon=":material/explore:",
+            width="content",
+        )
     display = _options(store, others)
-    groups = group_panel.panel(
-        store, selected_groups.TRAJECTORIES, selected_groups.DEFAULTS, display.smooth
-    )
+    with st.container(key="workbench"):
+        rail, charts = st.columns([1, 3])
+    with rail:
+        groups = group_panel.panel(store, display.smooth, display.measure.name)
     if not groups:
         return
-    runs = [store, *(other for other in others if str(other.path) in display.runs)]
-    if len(runs) > 1:
+    with charts:
+        _charts(store, groups, display)
+
+
+def _charts(store: Store, groups: list[GroupCurve], display: Display) -> None:
+    compared = len(groups) > 1 and display.compared in COMPARISONS
+    if display.runs:
+        runs = [store, *display.runs]
         _runs(runs, groups, display)
+        if compared:
+            _runs_compared(runs, groups, display)
         return
+    if not display.measure.is_predicted:
+        _verdicts(store, groups)
     _mean_losses(store, groups, display)
-    if len(groups) > 1 and display.compared in COMPARISONS:
+    if compared:
         _comparison(store, groups, display)
 
 
@@ -124,10 +141,21 @@ def _options(store: Store, others: Sequence[Store]) -> Display:
             "or divided by it.",
         )
         axis = training_axis.choose(store)
+        measured = measure_of(measure.choose(store))
         with st.popover("Bands, smoothing, events", icon=":material/tune:"):
             bands, smooth, events = _finer_options()
-        runs = _run_options(others)
-    return Display(axis, str(compared), bands, smooth or None, events, runs)
+        shown = runs.choose(
+            others,
+            "Compare with runs",
+            "Stores of the same tokens, such as other seeds: the mean over runs, with a band from "
+            "the lowest run to the highest.",
+        )
+    if measured.is_predicted:
+        events = NONE
+    if shown and measured.is_predicted:
+        measured = LOSS
+        state.say("Several runs are compared by their loss: other measures need a single run.")
+    return Display(axis, str(compared), bands, smooth or None, events, tuple(shown), measured)
 
 
 def _finer_options() -> tuple[bool, float, str]:
@@ -163,48 +191,73 @@ def _finer_options() -> tuple[bool, float, str]:
     return bool(bands), float(smooth), str(events)
 
 
-def _run_options(others: Sequence[Store]) -> tuple[str, ...]:
-    if not others:
-        return ()
-    selected = st.multiselect(
-        "Compare with runs",
-        [str(other.path) for other in others],
-        key="runs",
-        bind="query-params",
-        persist_state="session",
-        format_func=lambda path: path.rstrip("/").rpartition("/")[2],
-        help="Stores of the same tokens, such as other seeds: the mean over runs, with a band from "
-        "the lowest run to the highest.",
-    )
-    return tuple(selected)
+# ---- the verdict
+
+
+def _verdicts(store: Store, groups: list[GroupCurve]) -> None:
+    """In a sentence for each group, whether it is told apart from the baseline."""
+    if len(groups) < 2:
+        return
+    baseline, *others = groups
+    shown = others[:1]
+    with st.container(key="verdict", gap="xxsmall"):
+        if len(others) > 1 and st.toggle(
+            f"Verdicts of all {len(others)} groups",
+            key="verdicts",
+            bind="query-params",
+            persist_state="session",
+        ):
+            shown = others
+        for group in shown:
+            sentence = answers.verdict(store, group.clause, baseline.clause)
+            titles = (escaped(shortened(g.title, 48)) for g in (group, baseline))
+            names = "**{}** minus {}".format(*titles)
+            if sentence:
+                st.markdown(f"{names}: {escaped(sentence)}")
 
 
 # ---- charts
 
 
 def _mean_losses(store: Store, groups: list[GroupCurve], display: Display) -> None:
-    st.subheader("Mean loss")
     frame = pd.concat([group.styled(group.frame) for group in groups], ignore_index=True)
     frame = training_axis.placed(store, frame, display.axis)
-    chart = curves.trajectories(
-        frame,
-        display.axis,
-        training_axis.span(store, region.at_start(), display.axis),
-        display.bands,
-        _event_marks(store, groups, display),
-        brush=True,
-    )
-    script = sql_scripts.trajectories(store, {group.title: group.clause for group in groups})
+    brushed_at = training_axis.span(store, region.at_start(), display.axis)
+    shown = display.measure
+
+    def chart() -> Drawing:
+        marks = _event_marks(store, groups, display)
+        return curves.trajectories(
+            frame,
+            display.axis,
+            brushed_at,
+            display.bands,
+            marks,
+            brush=True,
+            value=shown.mean,
+            title=shown.label,
+        )
+
+    clauses = {group.title: group.clause for group in groups}
+    script = sql_scripts.trajectories(store, clauses, shown.name)
     brushed = figure.show(
         Figure(
-            "Mean loss",
+            shown.title.capitalize(),
             chart,
             frame.drop(columns=["color", "dash"]),
             _unsmoothed(script, display),
-            f"{BANDS if display.bands else ''} {_smoothing(display)}".strip(),
+            " ".join(
+                [
+                    measure.note(store, shown.name),
+                    BANDS if display.bands else "",
+                    _smoothing(display),
+                ]
+            ).strip(),
         ),
         "trajectories",
         brush="at",
+        legend=False,
+        same=(_same(store, groups, display), brushed_at),
     )
     region.offer_zoom(training_axis.nearest_steps(store, brushed, display.axis))
     _event_table(store, groups, display)
@@ -215,24 +268,42 @@ def _comparison(store: Store, groups: list[GroupCurve], display: Display) -> Non
     baseline, *others = groups
     st.subheader(f"{how.title}: each group {how.heading}")
     compare = {"difference": answers.difference, "ratio": answers.ratio}[how.method]
+    measured = display.measure
     frames = [
-        group.styled(compare(store, group.clause, baseline.clause, display.smooth))
+        group.styled(
+            compare(store, group.clause, baseline.clause, display.smooth, measure=measured.name)
+        )
         for group in others
     ]
+    unit, caption = how.unit, how.caption
+    if measured.is_predicted:
+        unit = f"{how.method} ({measured.unit or measured.name})"
+        caption = f"Of the {measured.title}."
     frame = training_axis.placed(store, pd.concat(frames, ignore_index=True), display.axis)
-    chart = curves.relative(frame, how.method, how.unit, how.zero, display.axis, display.bands)
+
+    def chart() -> Drawing:
+        return curves.relative(frame, how.method, unit, how.zero, display.axis, display.bands)
+
     clauses = {group.title: group.clause for group in others}
-    script = sql_scripts.comparison(store, how.method, clauses, baseline.clause)
+    script = sql_scripts.comparison(store, how.method, clauses, baseline.clause, measured.name)
     figure.show(
         Figure(
             f"{how.title} to the baseline {baseline.title}",
             chart,
             frame.drop(columns=["color", "dash"]),
             _unsmoothed(script, display),
-            f"{how.caption} {_smoothing(display)}".strip(),
+            f"{caption} {_smoothing(display)}".strip(),
         ),
         "comparison",
+        legend=False,
+        same=_same(store, groups, display),
     )
+
+
+def _same(store: Store, groups: Sequence[GroupCurve], display: Display) -> Hashable:
+    """Equal for charts that are drawn alike."""
+    looks = tuple((g.title, g.clause, g.color, tuple(g.dash)) for g in groups)
+    return answers.key(store), looks, display
 
 
 def _smoothing(display: Display) -> str:
@@ -257,22 +328,72 @@ def _runs(stores: Sequence[Store], groups: Sequence[GroupCurve], display: Displa
         st.error(str(error), icon=":material/error:")
         return
     frame = pd.concat([g.styled(_band(f.spread)) for g, f in zip(groups, found, strict=True)])
-    runs = pd.concat(
+    single = pd.concat(
         [f.runs.assign(token_group=g.title) for g, f in zip(groups, found, strict=True)]
     )
     figure.show(
         Figure(
             title,
             curves.trajectories(
-                frame.reset_index(drop=True), display.axis, bands=display.bands, runs=runs
+                frame.reset_index(drop=True), display.axis, bands=display.bands, runs=single
             ),
-            runs,
+            single,
             caption="Thick line: the mean over runs, at the checkpoints that all of them have. "
             "Band: from the lowest run to the highest. Thin lines: the runs. Groups are evaluated "
-            "in the first store. Smoothing and the comparison with the baseline need a single run.",
+            "in the first store. Smoothing, events and the verdict need a single run.",
         ),
         "runs",
+        legend=False,
     )
+
+
+def _runs_compared(stores: Sequence[Store], groups: Sequence[GroupCurve], display: Display) -> None:
+    """Each group's difference from the baseline in every run, and its mean over the runs."""
+    how = COMPARISONS[display.compared]
+    baseline, *others = groups
+    st.subheader(f"{how.title} over {len(stores)} runs: each group {how.heading}")
+    compare = {"difference": answers.difference, "ratio": answers.ratio}[how.method]
+    single = pd.concat(
+        [
+            training_axis.placed(
+                store, compare(store, group.clause, baseline.clause), display.axis
+            ).assign(token_group=group.title, run=str(store.path))
+            for group in others
+            for store in stores
+        ],
+        ignore_index=True,
+    )
+    frame = pd.concat(
+        [g.styled(_spread(single[single["token_group"] == g.title], how.method)) for g in others],
+        ignore_index=True,
+    )
+    chart = curves.relative(
+        frame, how.method, how.unit, how.zero, display.axis, display.bands, runs=single
+    )
+    figure.show(
+        Figure(
+            f"{how.title} to the baseline {baseline.title} over {len(stores)} runs",
+            chart,
+            single,
+            caption=f"{how.caption} Thick line: the mean over runs, at the checkpoints that all "
+            "of them have. Band: from the lowest run to the highest. Thin lines: the runs.",
+        ),
+        "runs_compared",
+        legend=False,
+    )
+
+
+def _spread(runs: pd.DataFrame, value: str) -> pd.DataFrame:
+    """checkpoint, at, `value` (the mean over runs), low, high; where all runs have a value."""
+    at = runs.groupby("at").agg(
+        checkpoint=("checkpoint", "first"),
+        mean=(value, "mean"),
+        low=(value, "min"),
+        high=(value, "max"),
+        n=("run", "nunique"),
+    )
+    shared = at[at["n"] == runs["run"].nunique()].drop(columns="n")
+    return shared.rename(columns={"mean": value}).reset_index()
 
 
 def _band(spread: pd.DataFrame) -> pd.DataFrame:

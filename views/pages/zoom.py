@@ -1,24 +1,32 @@
-"""The Zoom page: how single tokens changed in a region of training."""
+"""The Zoom page: the story of a spike, and how single tokens changed in a region of training.
+
+In the order of the screen: the spike (rise and recovery), its story in one paragraph, the histogram
+that filters the lines, lists and types beside and below it, the groups, the overlap.
+"""
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from queries import QueryError, Store
+from queries.analyses.events import Spike
 from queries.analyses.explain import FALSE_RATE
+from queries.analyses.type_changes import by_type
 from queries.catalog import sql_scripts
 from queries.charts import changes
 from queries.charts.theme import LINEAR, SYMLOG
 from queries.groups.templates import ChangedBetween, Rows, Template, TokenTypes, to_json
-from queries.report.numbers import signed
-from queries.stats.changes import Zoom
+from queries.report import SpikeStory, to_html
+from queries.report.numbers import MINUS, share, signed
+from queries.stats.changes import Zoom, next_region
 from queries.stats.two_way import Claim
-from views import answers, selected_groups
+from views import answers, state
 from views.selected_groups import SelectedGroup
-from views.widgets import figure, group_panel, region, token_table
+from views.state import Region
+from views.widgets import figure, group_panel, guesses, region, token_table
 from views.widgets.figure import Figure
-from views.widgets.region import Region
 
 AROUND, WHOLE = "around the region", "whole run"
 OCCURRENCES, TYPES = "occurrences", "types"
@@ -32,102 +40,183 @@ CLAIMS: dict[Claim, str] = {
     "types": "other words in these documents",
 }
 LISTS = {"decreased": "Most decreased", "increased": "Most increased", "random": "Random"}
+KINDS = {"spike": "Spike", "hump": "Hump", "largest_rise": "Largest rise (may be noise)"}
+SPARKLINE = "loss over the steps shown"
 
 
 def page(store: Store) -> None:
     """Draw the page."""
     st.title("Zoom")
-    st.caption("Which tokens changed between two checkpoints, and did the same ones change back?")
-    rise, recovery = answers.suggested_regions(store)
-    region.jump_to_event(store)
-    selected = region.choose(store, "Region", "", rise)
+    st.caption("What happened in a spike: which tokens changed, and did the same ones change back?")
+    if len(store.steps) < 2:
+        st.info("This store has one checkpoint, but a change needs two: score another one.")
+        return
+    spike = choose_spike(store)
     with st.container(border=True):
-        where = group_panel.one(store, "Tokens", "where", "all_tokens")
-        k, unit, min_count = _list_options()
+        where = group_panel.one(store, "Tokens", "where")
+        k, min_count = _list_options()
     if where is None:
         return
     try:
-        zoom = answers.zoom(store, *selected, where, k)
+        zoom = answers.zoom(store, *spike.rise, where, k)
     except QueryError as error:
         st.error(str(error), icon=":material/error:")
         return
-    _histogram(store, zoom, where)
-    _trajectories(zoom)
-    if unit == OCCURRENCES:
-        _occurrences(store, zoom)
-    else:
-        _types(store, zoom, where, min_count, k)
-    _leaderboard(store, selected)
-    _overlap(store, selected, where, k, min_count if unit == TYPES else None, recovery)
+    top = st.container(border=True)
+    _tokens(store, zoom, where, k, min_count)
+    with top, st.spinner("Writing the story: groups and placebo regions are compared …"):
+        story = answers.story(store, spike, where, k)
+    with top:
+        _story(story)
+    _leaderboard(store, story)
+    _overlap(store, story, where, k, min_count)
 
 
-def _list_options() -> tuple[int, str, int]:
-    """How many tokens, occurrences or types, and how often a type occurs."""
+# ---- the spike: a rise, and the recovery from it
+
+
+def choose_spike(store: Store) -> Spike:
+    """Draw the detected spikes and the steps of both regions; the spike that they make."""
+    found = answers.spikes(store)
+    now = state.current()
+    rise, recovery = answers.suggested_regions(store)
+    if found:
+        rise, recovery = found[0].rise, found[0].recovery
+    if now.region:
+        rise, recovery = now.region, None
+        recovery = next((s.recovery for s in found if s.rise == now.region), None)
+    _offer_spikes(found, (rise, now.second or recovery))
+    left, right = st.columns(2)
+    with left:
+        rise = region.choose(store, "Rise", "region", rise)
+    default = recovery or next_region(store.steps, rise[1], store.steps[-1])
+    with right:
+        if default is None and now.second is None:
+            st.caption("The region ends with the run, so there is no recovery to compare with.")
+            second = None
+        else:
+            second = region.choose(store, "Recovery", "second", default or rise)
+    same = (s for s in found if (s.rise, s.recovery) == (rise, second))
+    return next(same, Spike("region", rise, second, 0.0, np.nan))
+
+
+def _offer_spikes(found: list[Spike], shown: tuple[Region, Region | None]) -> None:
+    """One button for each spike: a click sets both regions."""
+    if not found:
+        return
+    key = "spike"
+    at = [n for n, spike in enumerate(found) if (spike.rise, spike.recovery) == shown]
+    st.session_state[key] = at[0] if at else None
+
+    def choose() -> None:
+        n = st.session_state[key]
+        spike = found[n if n is not None else at[0]]
+        state.change(region=spike.rise, second=spike.recovery)
+
+    st.pills(
+        "Detected spikes of the mean loss: click one to see its story",
+        range(len(found)),
+        key=key,
+        format_func=lambda n: _spike_title(found[n]),
+        on_change=choose,
+    )
+
+
+def _spike_title(spike: Spike) -> str:
+    """Spike: rises from step 1,380 to 1,640, recovers by 2,300 (+0.20 nats)"""
+    text = f"{KINDS[spike.kind]}: rises from step {spike.rise[0]:,} to {spike.rise[1]:,}"
+    if spike.recovery:
+        text += f", recovers by {spike.recovery[1]:,}"
+    return f"{text} ({signed(spike.size)} nats)"
+
+
+def _list_options() -> tuple[int, int]:
+    """How many tokens a list has, and how often a type occurs."""
+    how: dict[str, Any] = {"bind": "query-params", "persist_state": "session", "width": 230}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        k = st.number_input(
-            "Tokens per list",
-            1,
-            1_000,
-            50,
-            key="k",
-            bind="query-params",
-            persist_state="session",
-            width=170,
-        )
-        unit = st.segmented_control(
-            "Rank",
-            [OCCURRENCES, TYPES],
-            default=OCCURRENCES,
-            required=True,
-            key="lists_of",
-            bind="query-params",
-            persist_state="session",
-            help="An occurrence is one token in one place in the text. A type is all occurrences "
-            "of the same token, ranked by their mean change.",
-        )
-        min_count = 20
-        if unit == TYPES:
-            min_count = st.number_input(
-                "Minimum occurrences of a type",
-                1,
-                100_000,
-                20,
-                key="min_count",
-                bind="query-params",
-                persist_state="session",
-                width=230,
-            )
-    return int(k), str(unit), int(min_count)
+        k = st.number_input("Tokens per list", 1, 1_000, 50, key="k", **how)
+        label = "Minimum occurrences of a type"
+        min_count = st.number_input(label, 1, 100_000, 20, key="min_count", **how)
+    return int(k), int(min_count)
 
 
-# ---- how much all tokens changed
+def _story(story: SpikeStory) -> None:
+    """The paragraph, and the whole story as a file."""
+    title, button = st.columns([3, 1], vertical_alignment="center")
+    title.subheader(story.title)
+    button.download_button(
+        "Save the story",
+        lambda: to_html(story.report()).encode(),
+        f"{story.title.lower().replace(' ', '-').replace(',', '')}.html",
+        "text/html",
+        icon=":material/save:",
+        key="save_story",
+        on_click="ignore",
+        help="One HTML page: the paragraph, charts, lists in their text, groups and overlap.",
+    )
+    st.markdown(group_panel.escaped(story.paragraph))
 
 
-def _histogram(store: Store, zoom: Zoom, where: str) -> None:
+# ---- the tokens: the histogram's brush filters everything here, without the rest of the page
+
+
+@st.fragment
+def _tokens(store: Store, zoom: Zoom, where: str, k: int, min_count: int) -> None:
+    left, right = st.columns(2, gap="medium")
+    with left:
+        between = _histogram(store, zoom, where)
+    shown = store.narrow(zoom, between, k) if between else zoom
+    texts = _in_text(store, shown)
+    with right:
+        steps = _trajectories(store, shown, texts)
+    _filtered(shown, zoom, between)
+    _occurrences(store, shown, texts, steps)
+    _types(store, shown, min_count, k, steps)
+
+
+def _histogram(store: Store, zoom: Zoom, where: str) -> tuple[float, float] | None:
+    """The brushed ends in nats, if any."""
     change = zoom.changes["change"]
     title = f"Change in loss from step {zoom.first:,} to {zoom.last:,}"
-    st.subheader(title)
+    st.markdown(f"##### {title}")
     brushed = figure.show(
         Figure(
             title,
             changes.histogram(zoom.histogram),
             zoom.histogram,
             sql_scripts.histogram(store, (zoom.first, zoom.last), where),
-            f"Of {len(change):,} tokens, {(change < 0).mean():.1%} fell and "
-            f"{(change > 0).mean():.1%} rose. Mean change {signed(change.mean(), 3)} nats, median "
-            f"{signed(change.median(), 3)}. Drag over the bars to select tokens.",
+            f"{len(change):,} tokens: {share((change < 0).mean(), 1)} fell, "
+            f"{share((change > 0).mean(), 1)} rose. Mean {signed(change.mean(), 3)} nats, median "
+            f"{signed(change.median(), 3)}. Drag over the bars to filter the lines, lists and "
+            "types; double-click to reset.",
         ),
         "histogram",
         brush="low",
+        same=(answers.key(store), zoom.first, zoom.last, where),
+        narrow=True,
     )
-    if brushed:
-        low, high = (float(f"{end:.4g}") for end in brushed)
-        group = ChangedBetween(zoom.first, zoom.last, low, high)
-        _offer(group, f"Changed by {low:+g} to {high:+g}".replace("-", "−"))
+    return (float(f"{brushed[0]:.4g}"), float(f"{brushed[-1]:.4g}")) if brushed else None
 
 
-def _trajectories(zoom: Zoom) -> None:
-    st.subheader("Losses of single tokens")
+def _filtered(shown: Zoom, zoom: Zoom, between: tuple[float, float] | None) -> None:
+    """What is filtered, and the brushed tokens as a group."""
+    if between is None:
+        return
+    low, high = between
+    name = f"Changed by {low:+g} to {high:+g}".replace("-", MINUS)
+    st.markdown(f"**{name} nats**: {len(shown.changes):,} of {len(zoom.changes):,} tokens")
+    _offer(ChangedBetween(zoom.first, zoom.last, low, high), name)
+
+
+def _in_text(store: Store, zoom: Zoom) -> pd.DataFrame:
+    """The tokens of the three lists in their text: `Store.context`, each once."""
+    rows = np.unique(np.concatenate([found["row"].unique() for found in zoom.lists.values()]))
+    return answers.context(store, tuple(int(row) for row in rows), before=35, after=45)
+
+
+def _trajectories(store: Store, zoom: Zoom, texts: pd.DataFrame) -> list[int]:
+    """The first tokens of each list; the steps that are shown."""
+    st.markdown("##### Losses of single tokens")
     span = st.segmented_control(
         "Steps shown",
         [AROUND, WHOLE],
@@ -136,55 +225,65 @@ def _trajectories(zoom: Zoom) -> None:
         key="span",
         bind="query-params",
         persist_state="session",
+        label_visibility="collapsed",
     )
     frame = pd.concat(
-        [_head(getattr(zoom, name)).assign(token_list=title) for name, title in LISTS.items()]
+        [_head(zoom.lists[name]).assign(token_list=title) for name, title in LISTS.items()]
     )
+    frame = frame.merge(texts.assign(text=token_table.marked(texts))[["row", "text"]], on="row")
     ends, width = (zoom.first, zoom.last), zoom.last - zoom.first
-    near = frame["checkpoint"].between(zoom.first - width, zoom.last + width)
-    shown = frame[near] if span == AROUND else frame
+    steps = [s for s in store.steps if zoom.first - width <= s <= zoom.last + width]
+    steps = steps if span == AROUND else store.steps
+    shown = frame[frame["checkpoint"].isin(steps)]
     wide = span == WHOLE or zoom.last > WIDE * max(zoom.first, 1)
+    if frame.empty:
+        st.info("No token changed by as much.")
+        return steps
     figure.show(
         Figure(
             "Losses of single tokens",
             changes.token_trajectories(shown, ends, SYMLOG if wide else LINEAR),
             frame,
             sql_scripts.token_trajectories(frame["row"].unique()),
-            f"The first {DRAWN} tokens of each list below. The region is shaded.",
+            f"The first {DRAWN} tokens of each list below; the region is shaded. Point anywhere: "
+            "the nearest line shows its token in its text.",
         ),
         "token_trajectories",
+        narrow=True,
     )
+    return steps
 
 
 def _head(trajectories: pd.DataFrame) -> pd.DataFrame:
     return trajectories[trajectories["row"].isin(trajectories["row"].unique()[:DRAWN])]
 
 
-# ---- which tokens changed most
-
-
-def _occurrences(store: Store, zoom: Zoom) -> None:
+def _occurrences(store: Store, zoom: Zoom, texts: pd.DataFrame, steps: list[int]) -> None:
     st.subheader("Tokens in their text")
     for tab, (name, title) in zip(st.tabs(list(LISTS.values())), LISTS.items(), strict=True):
         with tab:
-            _occurrence_list(store, zoom, name, title)
+            _occurrence_list(store, zoom, texts, steps, name, title)
 
 
-def _occurrence_list(store: Store, zoom: Zoom, name: str, title: str) -> None:
-    tokens = getattr(zoom, name).drop_duplicates("row")[["row", "change"]]
+def _occurrence_list(
+    store: Store, zoom: Zoom, texts: pd.DataFrame, steps: list[int], name: str, title: str
+) -> None:
+    tokens = zoom.lists[name].drop_duplicates("row")[["row", "change"]]
     if tokens.empty:
         st.info("No token of the group changed in this direction.")
         return
     rows = tuple(int(row) for row in tokens["row"])
-    shown = tokens.merge(answers.context(store, rows), on="row")
+    shown = tokens.merge(texts, on="row")
+    shown["losses"] = token_table.sparklines(store, shown["row"].to_numpy(), steps)
     row = token_table.show(shown, "change", "change (nats)", f"{name}_table")
     if row is not None:
+        guesses.show(store, row, (zoom.first, zoom.last))
         _offer_text(row, zoom)
     _offer(Rows(rows), f"{title}, {zoom.first:,} to {zoom.last:,}")
 
 
 def _offer(template: Template, name: str) -> None:
-    selected_groups.offer(SelectedGroup(built=to_json(template), name=name))
+    state.offer(SelectedGroup(built=to_json(template), name=name))
 
 
 def _offer_text(row: int, zoom: Zoom) -> None:
@@ -193,22 +292,15 @@ def _offer_text(row: int, zoom: Zoom) -> None:
         st.session_state["pages"]["text"],
         label=f"Read row {row:,} in its document",
         icon=":material/article:",
-        query_params={
-            "token": str(row),
-            "colour": "change",
-            "first": str(zoom.first),
-            "last": str(zoom.last),
-        },
+        query_params=state.link(token=row, region=(zoom.first, zoom.last)) | {"colour": "change"},
     )
 
 
-def _types(store: Store, zoom: Zoom, where: str, min_count: int, k: int) -> None:
+def _types(store: Store, zoom: Zoom, min_count: int, k: int, steps: list[int]) -> None:
     """The token types whose mean fell and rose most."""
     st.subheader("Token types")
     try:
-        found = answers.type_changes(
-            store, (zoom.first, zoom.last), where=where, min_count=min_count
-        ).frame
+        found = by_type(zoom.changes, min_count)
     except QueryError as error:
         st.info(str(error))
         return
@@ -216,10 +308,22 @@ def _types(store: Store, zoom: Zoom, where: str, min_count: int, k: int) -> None
         "Most decreased": found[found["change"] < 0].head(k),
         "Most increased": found[found["change"] > 0].tail(k).iloc[::-1],
     }
-    for tab, (title, side) in zip(st.tabs(list(sides)), sides.items(), strict=True):
+    for tab, (title, side) in zip(
+        st.tabs([f"{s} types" for s in sides]), sides.items(), strict=True
+    ):
         with tab:
-            _type_list(side, f"{title} types, {zoom.first:,} to {zoom.last:,}", title)
-    st.caption(f"{len(found):,} token types occur at least {min_count:,} times in the group.")
+            name = f"{title} types, {zoom.first:,} to {zoom.last:,}"
+            _type_list(_with_losses(store, zoom, side, steps), name, title)
+    st.caption(f"{len(found):,} token types occur at least {min_count:,} times among these tokens.")
+
+
+def _with_losses(store: Store, zoom: Zoom, side: pd.DataFrame, steps: list[int]) -> pd.DataFrame:
+    """With the mean loss of each type's occurrences at the steps shown."""
+    own = zoom.changes[zoom.changes["token_id"].isin(side["token_id"])]
+    places = pd.Series(np.arange(len(side)), index=side["token_id"])
+    of_row = places.reindex(own["token_id"]).to_numpy()
+    lines = token_table.mean_sparklines(store, own["row"].to_numpy(), of_row, len(side), steps)
+    return side.assign(losses=lines.to_numpy())
 
 
 def _type_list(side: pd.DataFrame, name: str, key: str) -> None:
@@ -230,9 +334,18 @@ def _type_list(side: pd.DataFrame, name: str, key: str) -> None:
         side.assign(token_str="⟦" + side["token_str"] + "⟧"),
         hide_index=True,
         key=f"{key}_types",
+        column_order=[
+            "token_str",
+            "change",
+            "losses",
+            "n_tokens",
+            "standard_deviation",
+            "token_id",
+        ],
         column_config={
             "token_id": "token id",
             "token_str": "⟦token⟧",
+            "losses": st.column_config.LineChartColumn(f"mean {SPARKLINE}", width=180),
             "n_tokens": "occurrences",
             "change": st.column_config.NumberColumn("mean change (nats)", format="%+.3f"),
             "standard_deviation": st.column_config.NumberColumn(
@@ -246,16 +359,9 @@ def _type_list(side: pd.DataFrame, name: str, key: str) -> None:
 # ---- which groups changed differently
 
 
-def _leaderboard(store: Store, selected: Region) -> None:
-    """A switch, and the groups that changed differently once it is on, as it takes seconds."""
+def _leaderboard(store: Store, story: SpikeStory) -> None:
+    """The groups that changed differently in the rise, most significant first."""
     st.subheader("Which groups changed differently?")
-    if not st.toggle(
-        "Compare named groups, position and frequency bands, token types and documents",
-        key="explain",
-        bind="query-params",
-        persist_state="session",
-    ):
-        return
     claim = st.segmented_control(
         "A difference would also hold for",
         CLAIMS,
@@ -269,9 +375,13 @@ def _leaderboard(store: Store, selected: Region) -> None:
         "about other documents: they can be compared only if they are what the claim is about.",
     )
     try:
-        found = answers.explain(store, selected, claim=claim).frame
+        rise = story.spike.rise
+        found = story.groups if claim == "both" else answers.explain(store, rise, claim=claim).frame
     except QueryError as error:
         st.error(str(error), icon=":material/error:")
+        return
+    if found.empty:
+        st.info("No group has enough tokens to be compared.")
         return
     kinds = st.pills(
         "Kind of group",
@@ -289,7 +399,7 @@ def _leaderboard(store: Store, selected: Region) -> None:
     )
     if selected_row is not None:
         row = shown.iloc[selected_row]
-        selected_groups.offer(SelectedGroup(str(row["clause"]), name=str(row["token_group"])))
+        state.offer(SelectedGroup(str(row["clause"]), name=str(row["token_group"])))
 
 
 def _tested(found: pd.DataFrame) -> str:
@@ -337,49 +447,68 @@ def _leaderboard_table(shown: pd.DataFrame) -> int | None:
     return rows[0] if rows else None
 
 
-# ---- the same tokens in a second region
+# ---- the same tokens in the recovery
 
 
-def _overlap(
-    store: Store, first: Region, where: str, k: int, min_count: int | None, default: Region
-) -> None:
-    """A second region, and how many of the most changed tokens it shares with the first one."""
-    st.subheader("The same tokens in a second region?")
-    second = region.choose(store, "Second region", "second_", default)
-    try:
-        shared = answers.overlap(store, first, second, where=where, k=k, min_count=min_count).frame
-    except QueryError as error:
-        st.error(str(error), icon=":material/error:")
+def _overlap(store: Store, story: SpikeStory, where: str, k: int, min_count: int) -> None:
+    """How many of the most changed tokens of the rise are those of the recovery."""
+    st.subheader("Do the same tokens change back?")
+    first, second = story.spike.rise, story.spike.recovery
+    if second is None:
+        st.info("There is no recovery to compare with.")
         return
-    st.dataframe(
-        shared,
-        hide_index=True,
-        column_config={
-            "set_in_first": f"from {first[0]:,} to {first[1]:,}, most",
-            "set_in_second": f"from {second[0]:,} to {second[1]:,}, most",
-            "k_first": "n first",
-            "k_second": "n second",
-            "shared": "shared",
-            "expected": st.column_config.NumberColumn("by chance", format="%.2f"),
-            "p_value": None,
-            "expected_placebo": st.column_config.NumberColumn("in placebos", format="%.2f"),
-            "p_placebo": st.column_config.NumberColumn("p (placebos)", format="%.2g"),
-            "needed": st.column_config.NumberColumn("needed for p < 0.05", format="%d"),
-            "n_placebos": None,
-            "verdict": None,
-        },
+    unit = st.segmented_control(
+        "Compare",
+        [OCCURRENCES, TYPES],
+        default=OCCURRENCES,
+        required=True,
+        key="lists_of",
+        bind="query-params",
+        persist_state="session",
+        help="An occurrence is one token in one place in the text. A type is all occurrences "
+        "of the same token, ranked by their mean change.",
     )
+    shared = story.overlap
+    if unit == TYPES:
+        try:
+            found = answers.overlap(store, first, second, where=where, k=k, min_count=min_count)
+            shared = found.frame
+        except QueryError as error:
+            st.error(str(error), icon=":material/error:")
+            return
+    _overlap_table(shared, k)
     st.caption(
-        "By chance: the tokens that two random lists of these sizes would share. Some tokens "
-        "always change more, and noise moves them back, so lists overlap everywhere. In placebos: "
-        "the mean of pairs of regions with the same widths and gap elsewhere in the run. p: the "
-        f"rank among the placebos. {_placebos(shared)}"
+        f"Lists of {k:,}, from {first[0]:,} to {first[1]:,} and from {second[0]:,} to "
+        f"{second[1]:,}. In placebos: the mean of pairs of regions with the same widths and gap "
+        "elsewhere in the run, which overlap because some tokens always change more and noise "
+        f"moves them back. p: the rank among the placebos. {_placebos(shared)} By chance: what two "
+        "random lists would share, which is far too little to compare with."
     )
-    if first[1] == second[0]:
-        st.caption(
-            f"Both regions contain step {second[0]:,}, whose noise alone makes tokens change and "
-            "change back. To avoid this, start the second region one step later."
-        )
+
+
+def _overlap_table(shared: pd.DataFrame, k: int) -> None:
+    """The placebos stand next to the count that they are compared with, and are never cut."""
+    words = {"decreased": "fell", "increased": "rose"}
+    pairs = [
+        f"{words[a]}, then {words[b]}"
+        for a, b in zip(shared["set_in_first"], shared["set_in_second"], strict=True)
+    ]
+    number = st.column_config.NumberColumn
+    columns: dict[str, Any] = {
+        "pair": st.column_config.TextColumn("changed most", width=130),
+        "shared": number("shared", width=70),
+        "expected_placebo": number("in placebos", format="%.2f", width=95),
+        "p_placebo": number("p (placebos)", format="%.2g", width=100),
+        "needed": number("needed for p < 0.05", format="%d", width=150),
+        "expected": number("by chance", format="%.2f", width=85),
+    }
+    shown = shared.assign(pair=pairs)
+    if (shown["k_first"].min(), shown["k_second"].min()) != (k, k):
+        columns |= {
+            "k_first": number("n first", width=70),
+            "k_second": number("n second", width=80),
+        }
+    st.dataframe(shown[list(columns)], hide_index=True, column_config=columns, key="overlap_table")
 
 
 def _placebos(shared: pd.DataFrame) -> str:

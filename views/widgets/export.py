@@ -10,6 +10,7 @@ from string import Template
 import streamlit as st
 import vl_convert
 
+from queries.charts.render import on_page
 from views.widgets import figure
 from views.widgets.figure import Figure
 
@@ -19,14 +20,13 @@ _LANGUAGES = {"sql": "SQL", "python": "Python"}
 
 def offer(title: str, facts: str) -> None:
     """A button in the sidebar, after the page has been drawn; none if it drew no figure."""
-    figures = figure.drawn()
-    if not figures:
+    if not figure.drawn():
         return
     address = figure.address()
     facts = f"{facts} · {address}" if address else facts
     st.sidebar.download_button(
         "Save this page as HTML",
-        lambda: page(title, facts, figures).encode(),
+        lambda: page(title, facts, figure.drawn()).encode(),
         f"{title.lower()}.html",
         "text/html",
         icon=":material/save:",
@@ -38,7 +38,7 @@ def offer(title: str, facts: str) -> None:
 
 def page(title: str, facts: str, figures: Sequence[Figure]) -> str:
     """One HTML file that needs no network."""
-    specs = json.dumps([shown.specification() for shown in figures])
+    specs = json.dumps([on_page(shown.specification()) for shown in figures])
     values = {
         "title": html.escape(f"{title}: Token Trails"),
         "facts": html.escape(facts),

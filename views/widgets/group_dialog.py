@@ -1,32 +1,38 @@
 """Add or change a group: a named one, a built one, or SQL; a preview is shown before it is used."""
 
-import dataclasses
+from dataclasses import replace
+from typing import Literal
 
 import streamlit as st
 
 from queries import GroupError, QueryError, Store
 from queries.groups.templates import to_json
 from queries.text import Preview
-from views import answers, selected_groups
+from views import answers, state
 from views.selected_groups import SelectedGroup
 from views.widgets import builder, token_table
 
 NAMED, BUILD, WRITE = "Named group", "Build", "Write SQL"
 EXAMPLE = "word in ('Washington', 'Lincoln')"
 _COUNT = "dialog_count"
+Slot = Literal["groups", "where", "focus"]
+"""The field of the state that the dialog changes."""
 
 
-def show(store: Store, parameter: str, place: int | None) -> None:
-    """Open the dialog on the group at `place` of the page's list, or on a new one."""
-    groups = st.session_state[f"{parameter}_groups"]
-    group = SelectedGroup() if place is None else groups[place]
+def show(store: Store, slot: Slot, place: int | None = None) -> None:
+    """Open the dialog on a field of the state; of `groups`, on the one at `place` or a new one."""
+    now = state.current()
+    group = {"where": now.where, "focus": now.focused, "groups": SelectedGroup()}[slot]
+    if place is not None:
+        group = now.groups[place]
     st.session_state[_COUNT] = st.session_state.get(_COUNT, 0) + 1  # fresh widgets each time
     builder.start(store, group.built)
-    title = "Add a group of tokens" if place is None else "Change the group"
-    st.dialog(title, width="large")(_dialog)(store, parameter, place, group)
+    adds = slot == "groups" and place is None
+    title = "Add a group of tokens" if adds else "Change the group"
+    st.dialog(title, width="large")(_dialog)(store, slot, place, group)
 
 
-def _dialog(store: Store, parameter: str, place: int | None, group: SelectedGroup) -> None:
+def _dialog(store: Store, slot: Slot, place: int | None, group: SelectedGroup) -> None:
     key = f"dialog_{st.session_state[_COUNT]}"
     ways = [NAMED, BUILD, WRITE]
     way = st.segmented_control(
@@ -45,9 +51,9 @@ def _dialog(store: Store, parameter: str, place: int | None, group: SelectedGrou
         key=f"{key}_name",
         placeholder=made.title(store) if made and found else "",
     )
-    label = "Add" if place is None else "Use"
+    label = "Add" if slot == "groups" and place is None else "Use"
     if st.button(label, type="primary", disabled=found is None, key=f"{key}_use") and made:
-        _use(parameter, place, dataclasses.replace(made, name=name.strip(), color=group.color))
+        _use(slot, place, replace(made, name=name.strip(), color=group.color, look=group.look))
     if made and found and way != NAMED:
         _offer_to_save(store, made, key)
 
@@ -120,13 +126,17 @@ def _preview(store: Store, group: SelectedGroup) -> Preview | None:
     return found
 
 
-def _use(parameter: str, place: int | None, group: SelectedGroup) -> None:
-    groups = list(st.session_state[f"{parameter}_groups"])
-    if place is None:
-        groups.append(group)
+def _use(slot: Slot, place: int | None, group: SelectedGroup) -> None:
+    groups = list(state.current().groups)
+    if slot == "where":
+        state.change(where=replace(group, look=None))
+    elif slot == "focus":
+        group = replace(group, look=None)
+        known = group.key in [other.key for other in groups]
+        state.change(focus=group, groups=tuple(groups if known else [*groups, group]))
     else:
-        groups[place] = group
-    selected_groups.keep(parameter, groups)
+        place = len(groups) if place is None else place
+        state.change(groups=(*groups[:place], group, *groups[place + 1 :]))
     st.rerun()
 
 

@@ -2,8 +2,9 @@
 //
 // data: title, kind ("loss", "change" or "group"), tokens [[row, before, text, value, member]],
 // after, reach (nats: where the colours saturate), legend [low, high] or [the mark's meaning],
-// selected (a row or null). All text goes in as textContent. A selected token triggers `token` with
-// its row.
+// selected (a row or null), film (null, or steps, top, losses in base64, since), neighbours
+// ({before, after}: [doc, label]). All text goes in as textContent. A selected token triggers
+// `token` with its row, a neighbour `go` with its doc.
 
 const STRONGEST = 62 // per cent, as in reader.css
 const drawn = new WeakMap() // parentElement -> the doc's key, its spans
@@ -16,18 +17,24 @@ export default function (component) {
   let state = drawn.get(parentElement)
   const fresh = !state || state.key !== data.key
   if (fresh) {
-    state = { key: data.key, spans: drawText(text, data), selected: null, at: 0 }
+    stop(state)
+    state = { key: data.key, spans: drawText(text, data), selected: null, at: 0, frame: null }
     drawn.set(parentElement, state)
     text.scrollTop = 0
   }
   state.data = data
+  state.go = (doc) => setTriggerValue("go", doc)
   state.select = (at) => {
     state.clicked = data.tokens[at][0]
     setTriggerValue("token", state.clicked)
   }
   text.setAttribute("aria-label", data.title)
-  colour(state)
+  neighbours(text, state)
+  readFilm(state)
+  if (state.frame === null) colour(state)
+  else showFrame(root, state, state.frame)
   drawLegend(root.querySelector(".legend"), data)
+  player(root, state)
   listen(root, text, state)
   select(text, state, fresh)
 }
@@ -49,6 +56,139 @@ function drawText(text, data) {
   if (data.after) all.append(unscored(data.after))
   text.replaceChildren(all)
   return spans
+}
+
+// Links to the doc's neighbours, before and after its text.
+function neighbours(text, state) {
+  for (const old of text.querySelectorAll(".neighbour")) old.remove()
+  for (const [end, [doc, label]] of Object.entries(state.data.neighbours)) {
+    const link = document.createElement("button")
+    link.type = "button"
+    link.className = "neighbour"
+    link.textContent = label
+    link.onclick = () => state.go(doc)
+    if (end === "before") text.prepend(link)
+    else text.append(link)
+  }
+}
+
+// ---- the film: every token's loss at every checkpoint
+
+const FRAME = 50 // milliseconds
+const WHOLE = 240 // frames of a whole run, at most
+
+function readFilm(state) {
+  const film = state.data.film
+  if (!film) {
+    state.film = null
+    state.frame = null
+    stop(state)
+    return
+  }
+  if (state.film?.encoded === film.losses) {
+    state.film.since = film.since
+    return
+  }
+  const bytes = Uint8Array.from(atob(film.losses), (c) => c.charCodeAt(0))
+  const levels = new Uint16Array(bytes.buffer)
+  state.film = { ...film, encoded: film.losses, levels }
+}
+
+function lossAt(state, frame, at) {
+  const { levels, top } = state.film
+  return (levels[frame * state.spans.length + at] / 65535) * top
+}
+
+function valueAt(state, frame, at) {
+  const since = state.film.since === null ? -1 : state.film.steps.indexOf(state.film.since)
+  return lossAt(state, frame, at) - (since < 0 ? 0 : lossAt(state, since, at))
+}
+
+// The values of a token that are shown: those of the frame, or of the chosen steps.
+function shown(state, at) {
+  return state.frame === null ? state.data.tokens[at][3] : valueAt(state, state.frame, at)
+}
+
+function showFrame(root, state, frame) {
+  state.frame = frame
+  let sum = 0
+  state.spans.forEach((span, at) => {
+    sum += lossAt(state, frame, at)
+    tint(state, span, at)
+  })
+  const step = state.film.steps[frame].toLocaleString("en-US")
+  const mean = (sum / state.spans.length).toFixed(2)
+  const since = state.film.since
+  const what = since === null ? "" : `, change since step ${since.toLocaleString("en-US")}`
+  root.querySelector(".at").textContent = `step ${step}: mean loss ${mean} nats${what}`
+  root.querySelector(".step").value = frame
+  root.querySelector(".back").hidden = false
+  root.querySelector(".text").dataset.step = state.film.steps[frame]
+}
+
+function player(root, state) {
+  const bar = root.querySelector(".player")
+  bar.hidden = !state.film || state.data.kind === "group"
+  if (bar.hidden) {
+    stop(state)
+    return
+  }
+  const slider = root.querySelector(".step")
+  const last = state.film.steps.length - 1
+  slider.max = last
+  if (state.frame === null) rest(root, state)
+  slider.oninput = () => {
+    stop(state)
+    playing(root, false)
+    showFrame(root, state, Number(slider.value))
+    describe(state)
+  }
+  root.querySelector(".play").onclick = () => (state.timer ? pause(root, state) : play(root, state))
+  root.querySelector(".back").onclick = () => {
+    pause(root, state)
+    state.frame = null
+    colour(state)
+    rest(root, state)
+  }
+}
+
+// The slider before it is used: at the last of the chosen steps.
+function rest(root, state) {
+  const { steps } = state.film
+  const chosen = state.data.steps
+  root.querySelector(".step").value = steps.indexOf(chosen[chosen.length - 1])
+  root.querySelector(".at").textContent = `${steps.length} checkpoints: play, drag or use ← and →`
+  root.querySelector(".back").hidden = true
+  delete root.querySelector(".text").dataset.step
+}
+
+function play(root, state) {
+  const last = state.film.steps.length - 1
+  const stride = Math.max(1, Math.ceil(last / WHOLE))
+  if (state.frame === null || state.frame >= last) showFrame(root, state, 0)
+  playing(root, true)
+  state.timer = setInterval(() => {
+    if (!root.isConnected) return stop(state)
+    showFrame(root, state, Math.min(state.frame + stride, last))
+    if (state.frame === last) pause(root, state)
+  }, FRAME)
+}
+
+function pause(root, state) {
+  stop(state)
+  playing(root, false)
+  if (state.frame !== null) describe(state)
+}
+
+function stop(state) {
+  if (state?.timer) clearInterval(state.timer)
+  if (state) state.timer = null
+}
+
+function playing(root, on) {
+  const button = root.querySelector(".play")
+  button.textContent = on ? "❚❚" : "▶"
+  button.setAttribute("aria-label", on ? "Pause" : "Play through training")
 }
 
 function unscored(piece) {
@@ -85,13 +225,24 @@ const codepoint = (c) => `<U+${c.codePointAt(0).toString(16).toUpperCase().padSt
 
 // ---- values
 
-function colour({ data, spans }) {
-  data.tokens.forEach(([, , within, value, member], at) => {
-    const span = spans[at]
-    const share = Math.min(Math.abs(value) / data.reach, 1) * STRONGEST
-    span.className = `token ${look(data.kind, value, member)}`
-    span.style.setProperty("--share", `${share.toFixed(1)}%`)
-    span.setAttribute("aria-label", `${spoken(within)}, ${described(data.kind, value, member)}`)
+function colour(state) {
+  state.spans.forEach((span, at) => tint(state, span, at))
+  describe(state)
+}
+
+// Only the colour: names would take longer than a frame of the film.
+function tint(state, span, at) {
+  const { data } = state
+  const value = shown(state, at)
+  const share = Math.min(Math.abs(value) / data.reach, 1) * STRONGEST
+  span.className = `token ${look(data.kind, value, data.tokens[at][4])}`
+  span.style.setProperty("--share", `${share.toFixed(1)}%`)
+}
+
+function describe(state) {
+  state.data.tokens.forEach(([, , within, , member], at) => {
+    const what = described(state.data.kind, shown(state, at), member)
+    state.spans[at].setAttribute("aria-label", `${spoken(within)}, ${what}`)
   })
 }
 
@@ -131,7 +282,7 @@ function listen(root, text, state) {
   const placeOf = (event) => state.spans.indexOf(event.target.closest(".token"))
   text.onmouseover = (event) => show(root, tip, state, placeOf(event))
   text.onmouseleave = () => (tip.hidden = true)
-  text.onscroll = () => (tip.hidden = true)
+  text.onscroll = () => scrolled(root, text, tip, state)
   if (!root.dataset.listening) {
     root.dataset.listening = "yes" // focusout has no property to assign, so it is added once
     root.addEventListener("focusout", () => (tip.hidden = true))
@@ -153,6 +304,15 @@ function listen(root, text, state) {
     }
     event.preventDefault()
   }
+}
+
+// Keys scroll the text, too: the tip follows the token that has the focus while it can be seen.
+function scrolled(root, text, tip, state) {
+  const token = text.querySelector(".token:focus")
+  const outer = text.getBoundingClientRect()
+  const inner = token?.getBoundingClientRect()
+  if (tip.hidden || !token || inner.top < outer.top || inner.bottom > outer.bottom) tip.hidden = true
+  else show(root, tip, state, state.spans.indexOf(token))
 }
 
 // The token to which a key moves; null for other keys.
@@ -202,8 +362,9 @@ function show(root, tip, state, at) {
     tip.hidden = true
     return
   }
-  const [, , within, value, member] = state.data.tokens[at]
-  tip.textContent = `${visible(within)}  ${described(state.data.kind, value, member)}`
+  const [, , within, , member] = state.data.tokens[at]
+  const what = described(state.data.kind, shown(state, at), member)
+  tip.textContent = `${visible(within)}  ${what}`
   tip.hidden = false
   const outer = root.getBoundingClientRect()
   const token = state.spans[at].getClientRects()[0]

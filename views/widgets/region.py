@@ -1,38 +1,37 @@
-"""A region of training: brushed on a chart, kept in the URL, opened on the Zoom page."""
+"""Regions of training, which all pages share: brushed on a chart or chosen in select boxes."""
 
-import re
+from typing import Literal
 
 import streamlit as st
 
-from queries import QueryError, Store
-from views import answers
+from queries import Store
+from views import state
+from views.state import Region
 
-Region = tuple[int, int]
-"""The first and the last step."""
-PARAMETER = "region"
-_STEP = re.compile(r"\d{1,18}", re.ASCII)
+Slot = Literal["region", "second"]
+"""The field of the state."""
+_BRUSHED, _AT_START = "region_brushed", "region_at_start"
 
 
 def at_start() -> Region | None:
-    """The region of the URL with which the page was opened: the initial position of the brush.
+    """The region at which a chart's brush begins: one that was not brushed on that chart.
 
-    It stays the same until a link names another one, as a chart whose specification changes loses
-    its brush.
+    A chart whose specification changes loses its brush.
     """
-    in_url = st.query_params.get(PARAMETER, "")
-    if "region_at_start" not in st.session_state or in_url not in ("", _written()):
-        st.session_state["region_at_start"] = _parse(in_url)
-        _write(_parse(in_url))
-    found: Region | None = st.session_state["region_at_start"]
+    now = state.current().region
+    if now != st.session_state.get(_BRUSHED):
+        st.session_state[_AT_START] = now
+    found: Region | None = st.session_state.setdefault(_AT_START, now)
     return found
 
 
 def offer_zoom(brushed: Region | None) -> None:
-    """Keep the brushed region in the URL and offer to zoom into it."""
+    """Keep the brushed region in the state and offer to zoom into it."""
     if brushed != st.session_state.get("last_brush"):
         st.session_state["last_brush"] = brushed
-        _write(brushed)
-    region = _parse(st.query_params.get(PARAMETER, ""))
+        st.session_state[_BRUSHED] = brushed
+        state.change(region=brushed)
+    region = state.current().region
     if not region:
         st.markdown(":material/arrow_selector_tool: Drag across the chart to select a region.")
         return
@@ -45,71 +44,31 @@ def link(first: int, last: int, before: str = "Zoom into ") -> None:
         st.session_state["pages"]["zoom"],
         label=f"{before}steps {first:,} to {last:,}",
         icon=":material/zoom_in:",
-        query_params={"first": str(first), "last": str(last)},
+        query_params=state.link(region=(first, last)),
     )
 
 
-def jump_to_event(store: Store) -> None:
-    """A select box of the detected events of the mean loss, which sets the region's steps."""
-    try:
-        events = answers.events(store).frame
-    except QueryError:
-        return  # too few checkpoints to distinguish events from noise
-    if events.empty:
-        return
-    labels = {
-        f"{e['kind'].replace('_', ' ')}, {e['first']:,} to {e['last']:,} ({e['size']:.3f} nats)": e
-        for e in events.to_dict("records")
-        if e["first"] < e["last"]
-    }
+def choose(store: Store, label: str, slot: Slot, default: Region) -> Region:
+    """Two select boxes of the store's steps; until the user chooses, they show `default`."""
+    steps = store.steps
+    region = getattr(state.current(), slot) or default
+    keys = [f"{slot}_{end}" for end in ("first", "last")]
 
-    def jump() -> None:
-        event = labels.get(st.session_state["event"])
-        if event:
-            st.session_state["first"], st.session_state["last"] = event["first"], event["last"]
+    def changed(which: int) -> None:
+        ends = [int(st.session_state[key]) for key in keys]
+        at = steps.index(ends[which])
+        if ends[0] >= ends[1]:  # the other end makes way
+            ends[1 - which] = steps[min(at + 1, len(steps) - 1) if which == 0 else max(at - 1, 0)]
+        state.change(**{slot: (ends[0], ends[1])})
 
-    st.selectbox(
-        "Jump to a detected event",
-        list(labels),
-        index=None,
-        key="event",
-        on_change=jump,
-        placeholder="spikes, falls, plateaus of the mean loss …",
-    )
-
-
-def choose(store: Store, label: str, prefix: str, default: Region) -> Region:
-    """Two select boxes of the store's steps, in the URL as `{prefix}first`, `{prefix}last`."""
-    first, last = (
+    options = (steps[:-1] or steps, steps[1:] or steps)
+    for which, column in enumerate(st.columns(2)):
+        st.session_state[keys[which]] = region[which]
         column.selectbox(
-            f"{label}: {end} step",
-            store.steps,
-            index=store.steps.index(step),
-            key=f"{prefix}{end}",
-            bind="query-params",
-            persist_state="session",
+            f"{label}: {('first', 'last')[which]} step",
+            options[which],
+            key=keys[which],
+            on_change=changed,
+            args=(which,),
         )
-        for column, end, step in zip(st.columns(2), ("first", "last"), default, strict=True)
-    )
-    return int(first), int(last)
-
-
-def _parse(text: str) -> Region | None:
-    first, dash, last = text.partition("-")
-    if not (dash and _STEP.fullmatch(first) and _STEP.fullmatch(last) and int(first) < int(last)):
-        return None
-    return int(first), int(last)
-
-
-def _written() -> str:
-    found: str = st.session_state.get("region_written", "")
-    return found
-
-
-def _write(region: Region | None) -> None:
-    text = f"{region[0]}-{region[1]}" if region else ""
-    st.session_state["region_written"] = text
-    if region:
-        st.query_params[PARAMETER] = text
-    else:
-        st.query_params.pop(PARAMETER, None)
+    return region

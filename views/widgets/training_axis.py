@@ -6,7 +6,10 @@ import pandas as pd
 import streamlit as st
 
 from queries import Store
-from queries.charts.theme import AXES, LINEAR, SYMLOG, TOKENS_SEEN
+from queries.charts.theme import TOKENS_SEEN
+from views import state
+
+_KEY = "axis_choice"
 
 Span = tuple[float, float]
 """Two places on the axis."""
@@ -14,23 +17,17 @@ Span = tuple[float, float]
 
 def choose(store: Store) -> str:
     """The widget for one of AXES; every page that has it shows the same choice."""
+    st.session_state[_KEY] = state.current().axis
     axis = st.segmented_control(
         "Training axis",
-        AXES if has_tokens_seen(store) else (SYMLOG, LINEAR),
-        default=SYMLOG,
+        state.axes(store),
         required=True,
-        key="axis",
-        bind="query-params",
-        persist_state="session",
+        key=_KEY,
+        on_change=lambda: state.change(axis=st.session_state[_KEY]),
         help="Symlog is linear below step 10 and logarithmic above, so that step 0 is shown. "
         "Tokens seen is offered if the store records it.",
     )
     return str(axis)
-
-
-def has_tokens_seen(store: Store) -> bool:
-    """Does the store record how many tokens each of its checkpoints has seen?"""
-    return bool(_tokens_seen(store).notna().all())
 
 
 def placed(store: Store, frame: pd.DataFrame, axis: str) -> pd.DataFrame:

@@ -1,4 +1,5 @@
--- grain: one row per range of positions and checkpoint; mean loss in nats
+-- grain: one row per range of positions and checkpoint; the mean of the loss (nats) or another
+-- measure
 with edges as (
     select unnest([{edges}]) as edge
 ),
@@ -10,8 +11,8 @@ ranged as (
     from token_group as g
     join ranges as r on g."position" between r.first_position and r.last_position
 )
-select first_position, last_position, checkpoint, avg(loss) as mean_loss, count(*) as n_tokens
-from loss_rows
+select first_position, last_position, checkpoint, avg({value}) as {mean}, count(*) as n_tokens
+from {relation}
 join ranged using ("row")
 group by all
 order by first_position, checkpoint;

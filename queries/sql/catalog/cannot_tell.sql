@@ -4,6 +4,6 @@ case
     when n_docs_effective >= 4 - 1e-9 then ''
     else printf(
         'cannot tell: %.1f effective source documents, at least 4 are needed',
-        n_docs_effective::double
+        least(n_docs_effective::double, 3.9)
     )
 end

@@ -1,6 +1,6 @@
 -- grain: one row per checkpoint that has predictions: what the model predicted in the place of the
 -- group's tokens, on average; the group is the name of a view of tokens
-create macro predicted_trajectory(token_group) as table
+create or replace macro predicted_trajectory(token_group) as table
 select
     checkpoint,
     token_group as token_group,

@@ -1,4 +1,4 @@
 -- grain: one row per token occurrence and checkpoint that has predictions, by the occurrence's row
-create view prediction_rows as
+create or replace view prediction_rows as
 select file_row_number as "row", checkpoint, rank, entropy, top_id, top_str, top_loss
 from prediction_files

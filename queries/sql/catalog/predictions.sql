@@ -1,2 +1,2 @@
 -- grain: one row per token occurrence and checkpoint that has predictions
-create view predictions as select * exclude (file_row_number) from prediction_files
+create or replace view predictions as select * exclude (file_row_number) from prediction_files

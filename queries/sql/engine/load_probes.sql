@@ -1,4 +1,4 @@
 -- grain: one row per checkpoint and loss on repeats, or per checkpoint, layer and head
-create table probes as
+create or replace table probes as
 select checkpoint, probe, layer, head, "value" from read_parquet($path)
 order by checkpoint, probe, layer, head

@@ -23,12 +23,12 @@ def autoregression(residuals: np.ndarray) -> np.ndarray:
 
 
 def with_error(coefficients: np.ndarray, n: int) -> np.ndarray:
-    """Coefficients whose sum is one standard error higher: persistence is easily missed."""
+    """Coefficients whose sum is half a standard error higher: persistence is easily missed."""
     if not len(coefficients):
         return coefficients
     total = min(max(float(coefficients.sum()), 0.0), 0.99)
     error = np.sqrt((1 - total**2) / n)
-    result: np.ndarray = coefficients + error / len(coefficients)
+    result: np.ndarray = coefficients + error / 2 / len(coefficients)
     return result
 
 

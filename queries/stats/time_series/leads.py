@@ -23,9 +23,13 @@ DRAWS = 399
 LEVEL = 0.95
 MOVED = 0.05
 """Largest p-value at which a curve has moved."""
-PERSISTENT = 0.75
-"""Sum of the autoregressive coefficients from which intervals cannot be trusted."""
-WIDER = 1.08
+PERSISTENT = 0.98
+"""Sum of the autoregressive coefficients beyond which noise cannot be simulated.
+
+A lower limit would not help: among persistent noises, it would keep the runs whose persistence is
+estimated as much too low, and so the intervals that are much too narrow.
+"""
+WIDER = 1.03
 """Times that intervals widen, since the bootstrap's fall short by that in simulations."""
 ZONE = 3.0
 """Widths of the logistic function around its centre within which a curve is moving."""
@@ -108,8 +112,8 @@ def lead(
     before, after = int((place < zone[0]).sum()), int((place > zone[1]).sum())
     if min(before, after) < OUTSIDE:
         return Lead.unknown(
-            f"{before} checkpoints come before the curves move and {after} after; choose a window "
-            f"with at least {OUTSIDE} of each"
+            f"too few checkpoints before or after the curves move ({before} and {after}); choose a "
+            f"window with at least {OUTSIDE} of each"
         )
     coefficients = [
         autoregression(curve - fit.fitted) for curve, fit in zip(curves, fits, strict=True)

@@ -99,3 +99,32 @@ def test_a_broken_link_fails_its_checkpoint_alone(
     if command == "run":
         assert "failed: checkpoint-10 cannot be read" in ended.error
         assert list(Layout(tmp_path / "s").scored()) == [0, 400]
+
+
+@pytest.mark.parametrize(
+    ("pack", "sentence"),
+    [
+        (lambda w: {"model": w, "step": 10}, r"\(model: dict, step: int\): save the model"),
+        (
+            lambda w: {k: v.to_sparse() if v.dim() == 2 else v for k, v in w.items()},
+            ": sparse tensor",
+        ),
+    ],
+)
+def test_a_pickle_of_something_else_is_named(
+    run_folder: Path,
+    text: Path,
+    tmp_path: Path,
+    ingest: Ingest,
+    pack: Callable[[Weights], object],
+    sentence: str,
+) -> None:
+    source = shutil.copytree(run_folder, tmp_path / "run")
+    path = source / "checkpoint-10" / "model.safetensors"
+    torch.save(pack(load_file(path)), path.with_name("pytorch_model.bin"))
+    path.unlink()
+    ended = ingest("run", source, "--text", text, "--store", tmp_path / "s")
+    assert ended.status == 1
+    (line,) = ended.error.splitlines()
+    assert re.search(sentence, line), line
+    assert list(Layout(tmp_path / "s").scored()) == [0, 400]

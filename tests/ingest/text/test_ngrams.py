@@ -83,7 +83,7 @@ def test_documents_of_the_store_are_left_out(
     ingest("ngrams", scored, "--text", other, *how)
     alone = Store(scored).evaluate("bigram_loss")
     ended = ingest("ngrams", scored, "--text", both, *how)
-    assert ended.status == 0 and "1 documents were left out" in ended.error
+    assert ended.status == 0 and "1 document was left out" in ended.error
     assert Store(scored).evaluate("bigram_loss").equals(alone)
     ended = ingest("ngrams", scored, "--text", text, *how)
     assert ended.status == 2 and "name another text" in ended.error

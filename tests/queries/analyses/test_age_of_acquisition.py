@@ -96,5 +96,5 @@ def test_mistakes_get_a_sentence(learner: Store, tmp_path: Path) -> None:
     n_tokens = blank_store(tmp_path / "short", sources=2)
     for step in (0, 1, 2):
         add_checkpoint(tmp_path / "short", step, np.ones(n_tokens))
-    with pytest.raises(QueryError, match="2 checkpoints after step 0 are too few"):
+    with pytest.raises(QueryError, match="2 checkpoints are too few to fit a sigmoid"):
         age_of_acquisition(Store(tmp_path / "short"), min_count=1)

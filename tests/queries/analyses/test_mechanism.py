@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from queries import QueryError, Store, StoreError, mechanism
+from queries import QueryError, Store, StoreError, events, mechanism
 from queries.__main__ import main
+from queries.analyses.mechanism import event_window
+from queries.stats.time_series.leads import FEWEST
 from store.layout import Layout
 from tests.queries.support.catalogs import ask
 from tests.queries.support.probed import write_probes
@@ -170,3 +172,17 @@ def test_the_demo_cannot_tell_whether_its_head_or_copying_comes_first(demo, firs
         assert lead["low"] < lead["lead"] < 0 < lead["high"]
         assert lead[["half_way_probe", "half_way_group"]].round().tolist() == [1662, 1567]
         assert (found.variants["high"] < 0).tolist() == [True] * 3 + [False] * 2
+
+
+def test_the_window_is_around_the_fastest_fall(demo: Store) -> None:
+    first, last = event_window(demo, "copyable", "not_copyable")
+    falls = events(demo, "copyable", "not_copyable").frame.query("kind == 'fastest_fall'")
+    begin, end = int(falls["first"].iloc[0]), int(falls["last"].iloc[0])
+    assert demo.steps[0] < first < begin < end < last < demo.steps[-1]
+    before, inside, after = np.diff(np.log(1.0 + np.array([first, begin, end, last])))
+    assert [before, after] == pytest.approx([inside / 2, inside / 2], rel=0.2)
+    assert demo.steps.index(last) - demo.steps.index(first) + 1 >= FEWEST
+
+
+def test_without_enough_checkpoints_the_window_is_the_whole_run(store: Store) -> None:
+    assert event_window(store, "true") == (store.steps[0], store.steps[-1])

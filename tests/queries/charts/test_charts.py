@@ -203,7 +203,7 @@ def test_panels_of_a_stack_have_their_own_names(demo: Store) -> None:
     assert len(names) == len(set(names)) == 3
     drawn = data(specification(analyses.leads(found.variants)), "by")
     assert drawn["probe"].tolist() == ["prefix_matching_layer_1"] * 5
-    assert drawn["lead_factor"].to_numpy() == pytest.approx(10 ** found.variants["lead"])
+    assert drawn["lead_factor"].to_numpy() == pytest.approx(10 ** -found.variants["lead"])
 
 
 def test_ngrams_are_reference_lines_above_their_correlations(demo: Store) -> None:

@@ -4,7 +4,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,32 @@ def test_row_groups_of_any_size_are_read(many: Path, monkeypatch: pytest.MonkeyP
     path = Layout(many).loss_file(10)
     pq.write_table(pq.read_table(path), path, row_group_size=3)
     np.testing.assert_array_equal(matrix(many), losses(many))
+
+
+@pytest.mark.parametrize("rows", [7, 1_000_000])
+def test_of_a_store_that_grows_only_the_new_losses_are_read(
+    many: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    monkeypatch.setattr(index, "_ROWS", rows)
+    matrix(many)
+    read: list[str] = []
+    pieces = index._Block._pieces
+
+    def counted(block: index._Block, path: Path) -> Iterator[np.ndarray]:
+        read.append(path.name)
+        return pieces(block, path)
+
+    monkeypatch.setattr(index._Block, "_pieces", counted)
+    add_checkpoint(many, 1400, random_losses(many, 1))
+    add_checkpoint(many, 1410, random_losses(many, 2))
+    np.testing.assert_array_equal(matrix(many), losses(many))
+    assert read == [Layout(many).loss_file(step).name for step in (1400, 1410)]
+    assert len(blocks(many)) == 3
+
+    read.clear()  # one in between: the columns after it belong to other places
+    add_checkpoint(many, 1305, random_losses(many, 3))
+    np.testing.assert_array_equal(matrix(many), losses(many))
+    assert len(read) == 14 + 1
 
 
 def test_a_current_index_is_not_rebuilt(many: Path) -> None:

@@ -11,7 +11,7 @@ from queries.stats.smoothing import weights
 from tests.queries.support.stores import STEPS
 
 STEP_LISTS = st.sets(st.integers(0, 500_000), min_size=1, max_size=30).map(sorted).map(np.array)
-WIDTHS = st.floats(0.001, 10)
+WIDTHS = st.floats(0.001, 2)
 
 
 @given(STEP_LISTS, WIDTHS)
@@ -55,9 +55,9 @@ def test_one_checkpoint_is_its_own_mean():
     assert weights(np.array([7]), 0.3).tolist() == [[1]]
 
 
-@pytest.mark.parametrize("width", [0, -1, np.nan, np.inf])
+@pytest.mark.parametrize("width", [0, -1, 2.1, 1e300, np.nan, np.inf])
 def test_a_width_that_is_none_is_refused(store, width):
-    with pytest.raises(QueryError, match="expected a positive number"):
+    with pytest.raises(QueryError, match="expected a number above 0"):
         store.trajectories({"g": "true"}, smooth=width)
 
 

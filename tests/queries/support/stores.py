@@ -44,7 +44,7 @@ def build_store(
     tokens = _tokens(rng, lengths)
     pq.write_table(tokens, layout.tokens)
     pq.write_table(_docs(parts, tokens), layout.docs)
-    write_manifest(_manifest(tokens, len(parts)), layout.manifest)
+    write_manifest(manifest_of(tokens, len(parts)), layout.manifest)
     level = rng.normal(4, 1, sources)[[parts[d][0] for d in tokens["doc"].to_pylist()]]
     for step in steps:
         add_checkpoint(root, step, np.abs(level + rng.normal(0, 1, len(level))))
@@ -175,7 +175,8 @@ def _docs(parts: list[tuple[int, int]], tokens: pa.Table) -> pa.Table:
     return table.append_column("year", pa.array([1900 + s for s, _ in parts], pa.int64()))
 
 
-def _manifest(tokens: pa.Table, n_docs: int) -> Manifest:
+def manifest_of(tokens: pa.Table, n_docs: int) -> Manifest:
+    """The manifest of a store of these tokens."""
     return Manifest(
         model="made up", text="made up", tokenizer="made up", tokenizer_sha256="0",
         context_length=64, bos=None, bos_id=None, dtype="float32", attention="sdpa",
