@@ -9,6 +9,7 @@ import inspect
 import io
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,7 @@ from typer.models import ArgumentInfo
 
 from queries.analyses.base import Argument, Chart, Result
 from queries.analyses.registry import ANALYSES, Analysis
+from queries.engine.matrix import Progress
 from queries.engine.measures import MEASURES, MeasureName
 from queries.errors import QueryError
 from queries.stats.distribution import QUARTILES
@@ -152,7 +154,7 @@ def _register(
         functions, format, output = (values.pop(shared) for shared in SHARED)
         engine: EngineName = values.pop("engine", "matrix")
         paths = [stores] if isinstance(stores, str) else stores
-        opened = [Store(path, functions, engine=engine) for path in paths]
+        opened = [Store(path, functions, _progress(), engine) for path in paths]
         plain = {key: _plain(value) for key, value in values.items()}
         _write(function(opened if several else opened[0], **plain), format, output)
 
@@ -164,6 +166,25 @@ def _register(
     run.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
     epilog = f"Example: {PROGRAM} {name} {example}"
     app.command(name, cls=Command, help=help, epilog=epilog, rich_help_panel=panel)(run)
+
+
+def _progress() -> Progress | None:
+    """A line on standard error while a store is downloaded or its index built, if someone looks."""
+    if not sys.stderr.isatty():
+        return None
+    began = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        if time.monotonic() - began > _PATIENCE:
+            end = "\n" if done == total else ""
+            print(
+                f"\rpreparing the store: {done / total:.0%}", end=end, file=sys.stderr, flush=True
+            )
+
+    return show
+
+
+_PATIENCE = 1.0  # seconds
 
 
 def _name_arguments(parameters: Sequence[inspect.Parameter]) -> None:

@@ -96,7 +96,7 @@ class RemoteCopy:
         if self._ended.is_set() and self._error is not None:
             self._start()
         while not self._ended.wait(0.1):
-            if progress:
+            if progress and self._total:  # a web server may not say sizes
                 progress(self._done, self._total)
         if progress and self._total:
             progress(self._done, self._total)
@@ -113,7 +113,8 @@ class RemoteCopy:
         for name in self._copied.keys() - self._remote.keys():
             (self.folder / name).unlink(missing_ok=True)
             del self._copied[name]
-        self._ended, self._error = threading.Event(), None
+        self._ended = threading.Event()
+        self._error: Exception | None = None
         self._changing = threading.Lock()
         stale = self._stale()
         self._fetch_now([name for name in stale if not _is_later(name)], progress)
@@ -133,7 +134,8 @@ class RemoteCopy:
             try:
                 for future in as_completed([pool.submit(self._fetch, name) for name in names]):
                     done += self._remote[future.result()][1]
-                    progress(done, total)
+                    if total:
+                        progress(done, total)
             finally:
                 pool.shutdown(cancel_futures=True)
 
@@ -156,7 +158,7 @@ class RemoteCopy:
         names = self._stale()
         self._done, self._total = 0, sum(self._remote[name][1] for name in names)
         self._ended.clear()
-        self._error: Exception | None = None
+        self._error = None
         waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
         for name in names:
             waiting.put(name)

@@ -185,3 +185,19 @@ def test_a_rank_below_the_first_is_refused(part: Part, tmp_path: Path, ingest: I
     arguments, _ = published.as_memorisation_profiles(part, tmp_path)
     ended = ingest("import", *arguments, "--store", tmp_path / "store", "--rank-from", "1")
     assert "the rank of scored token 1 at checkpoint 0 is missing or too small" in ended.error
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_checkpoints_are_listed_or_in_a_file(as_file: bool, tmp_path: Path, ingest: Ingest) -> None:
+    """As a list, 100 steps are longer than a file's name may be."""
+    steps = list(range(0, 1_000, 10))
+    np.save(tmp_path / "x.npy", np.ones((4, 100), np.float32))
+    np.save(tmp_path / "ids.npy", np.array([[1, 2], [3, 4]]))
+    listed = ",".join(map(str, steps))
+    if as_file:
+        (tmp_path / "steps.txt").write_text(listed.replace(",", "\n"))
+        listed = str(tmp_path / "steps.txt")
+    arguments = ["--tokens", tmp_path / "ids.npy", "--checkpoints", listed]
+    ended = ingest("import", tmp_path / "x.npy", *arguments, "--store", tmp_path / "store")
+    assert ended.status == 0, ended.error
+    assert list(Layout(tmp_path / "store").scored()) == steps

@@ -130,6 +130,7 @@ def test_every_unit_gives_nats(
         (["bad.jsonl", "--checkpoints", "1"], "bad.jsonl, row 2: no JSON"),
         (["uneven.jsonl", "--checkpoints", "1"], "row 2: 4 values of loss for 2 tokens"),
         (["mute.jsonl", "--checkpoints", "1"], "row 1: losses without tokens"),
+        (["a.npy", "--checkpoints", "0,x"], "--checkpoints 0,x: expected integers (0,100,…), or"),
         (["mute.jsonl"], "does not say which checkpoint it is of"),
         (["v.json", "--checkpoints", "1"], "row 2, entry 2: 2 tokens, and no prompt_token_ids"),
     ],

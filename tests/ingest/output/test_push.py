@@ -188,5 +188,19 @@ def test_unusable_places_get_a_sentence(
     other = build_store(tmp_path / "other", sources=3, seed=5)
     assert "holds another store (token_fingerprint" in ingest("push", other, URL).error
     hub.faults.append(("/repos/create", "403"))
-    assert "log in with `hf auth login`" in ingest("push", own, URL).error
+    assert "log in with `hf auth login`" in ingest("push", own, "hf://datasets/a/b").error
     shutil.rmtree(hub.datasets[REPO])
+
+
+def test_load_dataset_reads_what_the_card_says(hub: Hub, own: Path, ingest: Ingest) -> None:
+    """From a copy of the data set's files, as the Hub's viewer does."""
+    datasets = pytest.importorskip("datasets")
+    assert ingest("push", own, URL).status == 0
+    folder = str(hub.datasets[REPO])
+    cache = str(own.parent / "datasets")
+    losses = datasets.load_dataset(folder, split="train", cache_dir=cache)
+    expected = Store(own).frame()["loss"].to_numpy()
+    assert losses.column_names == pq.read_schema(Layout(own).loss_file(0)).names
+    assert (losses.with_format("numpy")["loss"][:] == expected).all()
+    tokens = datasets.load_dataset(folder, "tokens", split="train", cache_dir=cache)
+    assert tokens.num_rows == Store(own).manifest.n_tokens
