@@ -70,7 +70,9 @@ def token_trajectories(
         x=theme.step(frame, axis),
         y=theme.loss("loss", "loss (nats)"),
         detail="row:N",
-        color=theme.color("token_list", list(LISTS), list(LISTS.values())),
+        color=theme.color("token_list", list(LISTS), list(LISTS.values())).legend(
+            orient="top", columns=2
+        ),
     )
     points = lines.mark_point(opacity=0, size=60).encode(tooltip=tooltip)
     layers = [

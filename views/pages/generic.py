@@ -73,6 +73,11 @@ def _table(frame: pd.DataFrame) -> None:
     """Probabilities with two digits, other fractions with three decimals."""
     numbers = frame.select_dtypes("float").columns
     formats = {name: "%.2g" if str(name).startswith(("p_", "q_")) else "%.3f" for name in numbers}
+    formats |= {
+        name: "localized"
+        for name in frame.select_dtypes("integer").columns
+        if not str(name).endswith("_id")
+    }
     columns = {name: st.column_config.NumberColumn(format=how) for name, how in formats.items()}
     st.dataframe(frame, hide_index=True, column_config=columns)
 
@@ -111,7 +116,7 @@ def _value(store: Store, analysis: Analysis, argument: Argument) -> Any:
     if kind is bool:
         return st.toggle(label, argument.default, **how)
     if kind in (int, float):
-        return st.number_input(label, value=argument.default, width=340, **how)
+        return st.number_input(label, value=argument.default, width=480, **how)
     if get_origin(kind) is Literal:
         return st.segmented_control(
             label, get_args(kind), default=argument.default, required=True, **how

@@ -7,7 +7,7 @@ from queries import QueryError, Store
 from queries.charts import curves, heat_map, theme
 from queries.engine.measures import Measure, measure_of
 from queries.report.numbers import signed
-from views import answers
+from views import answers, state
 from views.widgets import figure, group_panel, measure, training_axis
 from views.widgets.figure import Figure
 
@@ -80,7 +80,7 @@ def _slope(store: Store, where: str, axis: str) -> None:
     figure.show(
         Figure(
             "Slope of the loss against the position",
-            _curve(store, found.frame, "slope", "nats per doubling", axis, theme.ORANGE),
+            _curve(store, found.frame, "slope", "nats per doubling", axis),
             found.frame,
             found.script(),
             f"{_at_last_step(store, found.frame, 'slope', 'nats per doubling')} Below zero, later "
@@ -104,7 +104,7 @@ def _score(store: Store, where: str, axis: str) -> None:
     figure.show(
         Figure(
             "In-context score",
-            _curve(store, found.frame, "difference", "late minus early (nats)", axis, theme.BLUE),
+            _curve(store, found.frame, "difference", "late minus early (nats)", axis),
             found.frame,
             found.script(),
             f"Mean loss at position {late:,} minus at position {early:,} (Olsson et al. 2022). "
@@ -139,9 +139,9 @@ def _at_last_step(store: Store, found: pd.DataFrame, value: str, unit: str) -> s
     return f"At step {store.steps[-1]:,}: {signed(last[value], 3)} {unit} ({band})."
 
 
-def _curve(
-    store: Store, found: pd.DataFrame, value: str, title: str, axis: str, color: str
-) -> theme.Drawing:
-    frame = curves.as_group(found, title, color, theme.DASHES[0])
+def _curve(store: Store, found: pd.DataFrame, value: str, title: str, axis: str) -> theme.Drawing:
+    where = group_panel.chosen("where")
+    (look,) = state.looks(where)
+    frame = curves.as_group(found, where.title(store), *look)
     placed = training_axis.placed(store, frame, axis)
     return curves.relative(placed, value, title, 0, axis, height=250)

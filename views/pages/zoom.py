@@ -428,7 +428,7 @@ def _leaderboard_table(shown: pd.DataFrame) -> int | None:
         "q_value": st.column_config.NumberColumn("q", format="%.2g"),
         "mean_change": st.column_config.NumberColumn("change of the group", format="%+.3f"),
         "rest_change": st.column_config.NumberColumn("change of the rest", format="%+.3f"),
-        "n_tokens": "tokens",
+        "n_tokens": st.column_config.NumberColumn("tokens", format="localized"),
         "n_docs": "source documents",
         "n_docs_effective": st.column_config.NumberColumn("effective documents", format="%.1f"),
         "n_types_effective": st.column_config.NumberColumn("effective types", format="%.1f"),
