@@ -30,7 +30,7 @@ def page(store: Store, analysis: Analysis, others: Sequence[Store]) -> None:
     st.caption(analysis.sentence)
     stores = [store]
     if _takes_stores(analysis):
-        stores += _runs(others, "text" if analysis.of_same_text else "tokens")
+        stores += _runs(store, others, "text" if analysis.of_same_text else "tokens")
         if len(stores) < 2:
             return
     with st.container(border=True):
@@ -91,14 +91,16 @@ def _takes_stores(analysis: Analysis) -> bool:
     return get_origin(first.annotation) is Sequence
 
 
-def _runs(others: Sequence[Store], shared: str) -> list[Store]:
+def _runs(store: Store, others: Sequence[Store], shared: str) -> list[Store]:
     if not others:
         st.info(
             f"This needs several runs scored on the same {shared}. Open their stores together: "
             "`token-trails app STORE STORE`."
         )
         return []
-    return runs.choose(others, "Runs", "Stores of the same tokens, such as other seeds.", True)
+    return runs.choose(
+        store, others, "Runs", "Stores of the same tokens, such as other seeds.", True
+    )
 
 
 # ---- a widget for each argument
