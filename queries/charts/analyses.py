@@ -353,7 +353,7 @@ def compare(runs: pd.DataFrame, spread: pd.DataFrame, by: str) -> alt.VConcatCha
     `by` is "step" or "tokens_seen", what `at` holds.
     """
     axis = theme.TOKENS_SEEN if by == "tokens_seen" else theme.SYMLOG
-    title = "mean of the runs, lowest to highest (nats)"
+    title = "mean of the runs (nats)"
     band = spread.rename(columns={"lowest": "low", "highest": "high"})
     band = band if "checkpoint" in band else band.assign(checkpoint=band["at"])
     return theme.stack(
