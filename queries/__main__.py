@@ -464,7 +464,7 @@ def export_command(
         Path,
         typer.Option(
             help="file to write: .parquet (a row per token and checkpoint), .npy (tokens x "
-            "checkpoints, with a token table beside it) or .zarr (for xarray)"
+            "checkpoints, with a token table next to it) or .zarr (for xarray)"
         ),
     ],
     where: Annotated[str, typer.Option(help="group to export")] = "true",

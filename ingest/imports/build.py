@@ -30,7 +30,7 @@ from store.layout import Layout
 from store.manifest import Manifest, write_manifest
 
 _WRITERS = 4  # also wait for the disk
-_LEVEL = 3  # of zstd: twice as fast as that of `ingest run`, for 1 % more bytes
+_LEVEL = 3  # of zstd: twice as fast as that of `ingest run`, for 1% more bytes
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _refuse_existing(store: Path) -> None:
 
 @contextmanager
 def _staged(store: Path) -> Iterator[Layout]:
-    """A folder beside the store, which becomes the store if the block succeeds."""
+    """A folder next to the store, which becomes the store if the block succeeds."""
     store.parent.mkdir(parents=True, exist_ok=True)
     folder = store.with_name(f".{store.name}.importing")
     taken = IngestError(f"another import is writing {store}: wait for it or stop it")

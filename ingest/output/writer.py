@@ -206,7 +206,7 @@ def write_losses(
 ) -> None:
     """Write one loss file: the columns of `tokens` repeated, and `losses` float32 (tokens,).
 
-    `level` is zstd's: 3 is twice as fast as 9, for 1 % more bytes.
+    `level` is zstd's: 3 is twice as fast as 9, for 1% more bytes.
     """
     checkpoint = outcome.checkpoint.checkpoint
     columns = [pa.repeat(pa.scalar(checkpoint, pa.int64()), len(losses))]

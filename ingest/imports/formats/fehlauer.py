@@ -27,10 +27,10 @@ def read(found: Preview, options: ImportOptions) -> Results:
             f"{found.path} holds several models ({', '.join(sorted(p.name for p in models))}): a "
             "store is of one, so name its folder"
         )
-    beside = next((p for p in found.files if p.name == _TOKENS), None)
+    own = next((p for p in found.files if p.name == _TOKENS), None)
     results = from_arrays(
         replace(found, files=files),
-        replace(options, tokens=options.tokens or beside),
+        replace(options, tokens=options.tokens or own),
         options.unit or "probability",
     )
     return results
