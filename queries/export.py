@@ -1,7 +1,7 @@
 """A store's losses for other tools: a frame or array in memory, or files.
 
-Every file is written under a temporary name and renamed, so that it is whole or absent. A matrix
-comes with its token table, whose row r is the matrix's row r.
+Every file is written under another name and renamed, so that it is whole or absent. A matrix comes
+with its token table, whose row r is the matrix's row r.
 """
 
 import shutil

@@ -121,7 +121,7 @@ class Store:
             self._database.load_checkpoints(self._layout, list(self.files.losses.values()))
             self._database.load_predictions(list(self.files.predictions.values()))
         self._newest[0] = self
-        before._sums_cache.clear()  # as large again as this store's
+        before._clear_sums()  # as large again as this store's
         return before.features.stored
 
     # The questions.

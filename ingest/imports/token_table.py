@@ -1,4 +1,4 @@
-"""The token table of losses that are published without tokens: one row per token, in order."""
+"""A token table next to losses that are published without tokens: one row per token, in order."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path

@@ -311,7 +311,7 @@ def _parts(pair: Pair) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def distinguishable(pair: Pair) -> str:
-    """Where two groups are told apart, by how much and how surely; or what would have been seen."""
+    """Where two groups are distinguishable, by how much and how surely; or the detectable size."""
     n = len(pair.steps)
     if pair.verdict:
         return f"No claim can be made: one group has {pair.verdict.removeprefix('cannot tell: ')}."

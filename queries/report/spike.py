@@ -53,7 +53,7 @@ _OVERLAP_COLUMNS = [
 
 @dataclass(frozen=True)
 class SpikeStory:
-    """Everything about one spike, in the order in which it is told."""
+    """Everything about one spike, in the order in which the page shows it."""
 
     spike: Spike
     group: GroupSize
@@ -161,7 +161,7 @@ def _certainty(spike: Spike) -> str:
     if np.isnan(spike.p_value):
         return (
             "No rise of the mean loss is larger than the noise, or there are too few checkpoints "
-            "to know: it cannot be told whether this one is more than noise."
+            "to know whether this one is more than noise."
         )
     return (
         f"Noise alone makes such a {KINDS[spike.kind]} of the mean loss of all tokens with "
@@ -173,11 +173,11 @@ def _explained(groups: pd.DataFrame) -> str:
     """Which groups changed differently in the rise, or how large a difference could be missed."""
     tested = groups[groups["verdict"] == ""] if len(groups) else groups
     if tested.empty:
-        return "Which groups explain it cannot be told: no group could be tested."
+        return "Which groups explain it is unknown: no group could be tested."
     found = tested[tested["q_value"] < FALSE_RATE]
     if found.empty:
         return (
-            f"Which groups explain it cannot be told: none of {count(len(tested), 'tested group')} "
+            f"Which groups explain it is unknown: none of {count(len(tested), 'tested group')} "
             f"differs with q below {FALSE_RATE}, and differences below "
             f"{number(float(tested['detectable'].median()))} nats (median over groups) would "
             "usually not be detected."

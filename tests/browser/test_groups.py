@@ -98,7 +98,7 @@ def test_groups_are_ordered_muted_and_removed(page: Page, app: str) -> None:
     assert rail_colors(page) == {name: colors[name] for name in colors}
     assert page.locator(".rail .row").first.inner_text().startswith("position < 9\nbaseline")
     in_rail(page, 1, "Mute")
-    assert drawn_colors(page, 0) == {colors["position < 9"], colors["Copyable"]}
+    draws(page, {colors["position < 9"], colors["Copyable"]})
     in_rail(page, 1, "Remove")
     assert rail_colors(page) == {n: colors[n] for n in ("position < 9", "Copyable")}
     in_rail(page, 1, "Remove")
@@ -115,15 +115,15 @@ def test_a_click_on_a_name_isolates_and_with_shift_mutes(page: Page, app: str) -
     names = page.locator(".rail .name")
     names.nth(1).click(modifiers=["Shift"])
     settled(page)
-    assert drawn_colors(page, 0) == {colors["Word start"], colors["position < 9"]}
+    draws(page, {colors["Word start"], colors["position < 9"]})
     names.nth(2).click()
     settled(page)
-    assert drawn_colors(page, 0) == {colors["position < 9"]}
+    draws(page, {colors["position < 9"]})
     names.nth(2).click()
     settled(page)
-    assert drawn_colors(page, 0) == set(colors.values())
+    draws(page, set(colors.values()))
     back(page)
-    assert drawn_colors(page, 0) == {colors["position < 9"]}
+    draws(page, {colors["position < 9"]})
 
 
 def rail_colors(page: Page) -> dict[str, str]:
@@ -134,10 +134,11 @@ def rail_colors(page: Page) -> dict[str, str]:
     }
 
 
-def drawn_colors(page: Page, chart: int) -> set[str]:
-    """The colours of a chart's lines."""
-    lines = page.locator(CHARTS).nth(chart).locator(".mark-line path").all()
-    return {str(line.get_attribute("stroke")).lower() for line in lines}
+def draws(page: Page, colors: set[str]) -> None:
+    """Wait until the lines of the first chart have these colours."""
+    found = """([chart]) => [...chart.querySelectorAll(".mark-line path")]
+        .map((line) => line.getAttribute("stroke").toLowerCase())"""
+    eventually(lambda: set(page.locator(CHARTS).evaluate_all(found)) == colors)
 
 
 def test_a_group_is_saved_renamed_and_deleted(page: Page, folder_app: str, own_store: Path) -> None:

@@ -11,7 +11,7 @@ DEMO = Path(__file__).parents[2] / "data" / "demo"
 
 
 def test_trajectories_show_the_chosen_measure_at_its_checkpoints() -> None:
-    figure = next(iter(drawn(DEMO, "trajectories", measure="accuracy").values()))
+    figure, *_ = drawn(DEMO, "trajectories", measure="accuracy")
     assert figure.title.startswith("Accuracy")
     assert figure.frame["accuracy"].between(0, 1).all()
     assert figure.frame["checkpoint"].nunique() == 8
@@ -33,7 +33,7 @@ def test_the_axis_of_the_chart_has_the_measure_s_unit() -> None:
 
 
 def test_positions_are_coloured_by_the_measure() -> None:
-    figure = drawn(DEMO, "positions", measure="rank")["heat_map"]
+    figure, *_ = drawn(DEMO, "positions", measure="rank")
     assert figure.title == "Rank by position and step"
     assert figure.frame["checkpoint"].nunique() == 8
     assert "prediction_rows" in figure.script
@@ -53,5 +53,6 @@ def test_a_selected_token_shows_the_guesses_before_and_after(region: str, words:
 
 def test_without_predictions_there_is_no_choice(folder: Path) -> None:
     app = shown(folder, "trajectories", measure="accuracy")
-    assert not [w for w in app.get("button_group") if w.label == "Measure"]
+    assert "measure_choice" not in app.session_state
     assert not app.error
+    assert "measure_choice" in shown(DEMO, "trajectories").session_state

@@ -87,7 +87,7 @@ def navigation(found: Mapping[str, st.Page]) -> None:
     """Links to all pages in the sidebar; unlike Streamlit's own, they hold the state."""
     query = state.link_in_navigation()
     for heading, section in sections(found).items():
-        with st.sidebar.container(gap="xxsmall"):
+        with st.sidebar.container(gap=None):
             st.caption(heading)
             for page in section:
                 st.page_link(page, query_params=query)

@@ -1,7 +1,7 @@
 """The Text page: read a doc token by token, and see how each token was learned.
 
 In the order of the screen: the open doc, what colours its tokens, the text with the selected token
-beside it, a search, the largest values.
+next to it, a search, the largest values.
 """
 
 from dataclasses import dataclass
@@ -85,10 +85,10 @@ def page(store: Store) -> None:
     row = selected()
     if row is not None and row not in doc.tokens["row"].to_numpy():
         select(row := None)  # it is a token of another store
-    reading, beside = st.columns([3, 2], gap="medium")
+    reading, aside = st.columns([3, 2], gap="medium")
     with reading:
         show_text(store, shade, doc, colours, row)
-    with beside:
+    with aside:
         if row is None:
             st.info(
                 "Select a token to see its whole trajectory here: click it, or move with the arrow "

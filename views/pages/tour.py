@@ -52,8 +52,7 @@ CARD = """<style>
 .st-key-tour [class*="st-key-card_"] { position: relative; }
 .st-key-tour [class*="st-key-card_"]:has(a):hover { border-color: var(--st-primary-color); }
 .st-key-tour [class*="st-key-card_"] a::after { content: ""; position: absolute; inset: 0; }
-.st-key-tour [class*="st-key-card_"] [data-testid="stPageLink"],
-.st-key-tour [class*="st-key-card_"] a { position: static; }
+.st-key-tour [class*="st-key-card_"] :is(div, a) { position: static; }
 </style>"""
 """The link of a card covers the whole card, so that a click anywhere follows it."""
 

@@ -195,7 +195,7 @@ def _finer_options() -> tuple[bool, float, str]:
 
 
 def _verdicts(store: Store, groups: list[GroupCurve]) -> None:
-    """In a sentence for each group, whether it is told apart from the baseline."""
+    """In a sentence for each group, whether it is distinguishable from the baseline."""
     if len(groups) < 2:
         return
     baseline, *others = groups

@@ -1,7 +1,7 @@
 """The Zoom page: the story of a spike, and how single tokens changed in a region of training.
 
 In the order of the screen: the spike (rise and recovery), its story in one paragraph, the histogram
-that filters the lines, lists and types beside and below it, the groups, the overlap.
+that filters the lines, lists and types next to it and below, the groups, the overlap.
 """
 
 from typing import Any

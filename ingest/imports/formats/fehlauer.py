@@ -27,13 +27,12 @@ def read(found: Preview, options: ImportOptions) -> Results:
             f"{found.path} holds several models ({', '.join(sorted(p.name for p in models))}): a "
             "store is of one, so name its folder"
         )
-    own = next((p for p in found.files if p.name == _TOKENS), None)
-    results = from_arrays(
+    neighbour = next((p for p in found.files if p.name == _TOKENS), None)
+    return from_arrays(
         replace(found, files=files),
-        replace(options, tokens=options.tokens or own),
+        replace(options, tokens=options.tokens or neighbour),
         options.unit or "probability",
     )
-    return results
 
 
 FORMAT = Format(

@@ -81,7 +81,7 @@ def assert_consistent(scores: np.ndarray, targets: np.ndarray) -> None:
 def test_of_equal_logits_the_smaller_id_is_more_likely(
     monkeypatch: pytest.MonkeyPatch, block: tuple[int, int]
 ) -> None:
-    """Also among zeros of both signs, and beside types that can never come."""
+    """Also among zeros of both signs, and next to types that can never come."""
     blocks(monkeypatch, block)
     table = torch.tensor([0.0, 2, -1, 2, 0, -torch.inf, 2, -0.0, -1, -torch.inf, -5])
     for bias in (table, torch.zeros(11), table.roll(4), -table.abs()):
