@@ -270,7 +270,7 @@ def plan_command(
 @app.command("verify", rich_help_panel="Check", epilog=EPILOG)
 def verify_command(store: StoreFolder) -> int:
     """Check that a store is whole and consistent."""
-    from ingest.output.verify import verify
+    from ingest.verify import verify
     from store.layout import Layout
 
     problems = verify(store)
@@ -291,7 +291,7 @@ def compare_command(
     ] = 1e-3,
 ) -> int:
     """Compare the losses of two stores of the same tokens."""
-    from ingest.output.verify import compare, only_in_one
+    from ingest.verify import compare, only_in_one
 
     if not tolerance >= 0:  # also refuses NaN
         raise typer.BadParameter(f"--tolerance is {tolerance}: expected 0 or more, in nats")

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 
 import queries
 from ingest.__main__ import main
-from ingest.output.verify import verify
+from ingest.verify import verify
 from queries import Store
 from queries.analyses.base import Result
 from queries.analyses.registry import ANALYSES, Analysis

@@ -28,8 +28,8 @@ from transformers import (
 from ingest.errors import IngestError
 from ingest.options import RunOptions
 from ingest.output.locks import writer_lock
-from ingest.output.verify import verify
 from ingest.recorder import Recorder, TokenLossCallback, log_spaced
+from ingest.verify import verify
 from store.files import leftovers
 from store.layout import Layout
 from store.manifest import read_manifest

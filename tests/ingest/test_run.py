@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from ingest.output.verify import verify
 from ingest.sources.checkpoint_files import weights_sha256
+from ingest.verify import verify
 from store import schema
 from store.layout import Layout
 from store.manifest import read_manifest

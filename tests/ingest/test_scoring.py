@@ -16,9 +16,9 @@ from ingest import scoring
 from ingest.errors import IngestError
 from ingest.model import resident_model
 from ingest.output import writer
-from ingest.output.verify import compare, verify
 from ingest.sources.prefetch import FetchedCheckpoint
 from ingest.sources.revisions import Checkpoint
+from ingest.verify import compare, verify
 from store.files import leftovers
 from store.layout import Layout
 from store.manifest import read_manifest

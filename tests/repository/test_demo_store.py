@@ -6,7 +6,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from ingest.output.verify import verify
+from ingest.verify import verify
 from queries import Store
 
 DEMO = Path(__file__).parents[2] / "data" / "demo"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.output.verify import compare
+from ingest.verify import compare
 from store.layout import Layout
 from tests.ingest.conftest import Ingest
 from tests.ingest.output.test_verify import put

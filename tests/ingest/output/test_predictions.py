@@ -13,8 +13,8 @@ import pytest
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from ingest.output import writer
-from ingest.output.verify import compare, verify
 from ingest.recorder import Recorder
+from ingest.verify import compare, verify
 from store import schema
 from store.layout import Layout
 from store.manifest import read_manifest

@@ -14,7 +14,7 @@ import pytest
 
 from ingest.__main__ import main
 from ingest.errors import IngestError
-from ingest.output.verify import verify
+from ingest.verify import verify
 from store.layout import Layout
 from store.manifest import read_manifest
 from tests.ingest.conftest import Ingest
@@ -193,7 +193,7 @@ def test_the_command_names_each_problem_and_ends_with_status_1(store: Path, inge
 
 
 def test_neither_verify_nor_compare_loads_torch() -> None:
-    code = "import sys, ingest.output.verify; assert 'torch' not in sys.modules"
+    code = "import sys, ingest.verify; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 

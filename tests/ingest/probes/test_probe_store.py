@@ -13,7 +13,7 @@ import pytest
 from transformers import MambaConfig, MambaForCausalLM, PreTrainedTokenizerFast
 
 from ingest.output import writer
-from ingest.output.verify import verify
+from ingest.verify import verify
 from store import schema
 from store.layout import Layout
 from tests.ingest.conftest import STEPS, Ingest, LongRun

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest import scoring
-from ingest.output.verify import verify
 from ingest.sources import hub as client
 from ingest.sources.prefetch import FetchedCheckpoint
 from ingest.sources.revisions import Checkpoint
+from ingest.verify import verify
 from store.layout import Layout
 from store.manifest import read_manifest
 from tests.ingest.conftest import REPO, STEPS, Ingest, Score

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.options import RunOptions
-from ingest.output.verify import verify
 from ingest.run import open_source_for
 from ingest.sources.hub import Repository
 from ingest.sources.revisions import Checkpoint
 from ingest.sources.selection import Shard, parse_shard
+from ingest.verify import verify
 from store.layout import Layout
 from tests.ingest.conftest import LONG_STEPS, Ingest, LongRun
 from tests.ingest.output.test_kill import assert_same

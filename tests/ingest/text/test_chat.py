@@ -12,9 +12,9 @@ from transformers import PreTrainedTokenizerFast
 
 from ingest.errors import IngestError
 from ingest.options import RunOptions
-from ingest.output.verify import verify
 from ingest.recorder import Recorder
 from ingest.text.chat import Message, read_messages, render, speakers, writes_bos
+from ingest.verify import verify
 from queries import Store
 from store.layout import Layout
 from tests.ingest.conftest import Ingest

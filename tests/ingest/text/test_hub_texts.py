@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest.errors import IngestError
-from ingest.output.verify import verify
 from ingest.text.documents import Dataset, articles, named_dataset
+from ingest.verify import verify
 from store.layout import Layout
 from store.manifest import read_manifest
 from tests.ingest.conftest import STEPS

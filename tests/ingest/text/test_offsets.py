@@ -20,10 +20,10 @@ from transformers import (
 from transformers.tokenization_utils_sentencepiece import SentencePieceBackend
 
 from ingest.errors import IngestError
-from ingest.output.verify import verify
 from ingest.text.offsets import tokenize
 from ingest.text.token_features import find_words
 from ingest.text.tokenizer import token_strings, tokenizer_sha256
+from ingest.verify import verify
 from tests.ingest.conftest import Ingest
 from tests.ingest.text.test_words import starts_by_hand
 from tests.models import PROSE, metaspace, save_run, tiny

@@ -20,8 +20,8 @@ from transformers import (
 )
 
 from ingest.errors import IngestError
-from ingest.output.verify import verify
 from ingest.text.corpus import Convention, windows
+from ingest.verify import verify
 from queries import Store
 from store.layout import Layout
 from store.manifest import read_manifest

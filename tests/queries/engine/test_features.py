@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from ingest.output.verify import verify
+from ingest.verify import verify
 from queries import GroupError, QueryError, Store
 from queries.engine import remote
 from store.features import Feature, write_feature
