@@ -9,26 +9,42 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from queries.engine.matrix import LossMatrix
 from queries.errors import QueryError
 from store.files import TEMPORARY, whole_file
+from store.manifest import Manifest
 
 if TYPE_CHECKING:
     from xarray import Dataset
-
-    from queries.store import Store
 
 KINDS = (".parquet", ".npy", ".zarr")
 LIMIT = 2**30
 """Bytes; the size limit of a frame or array in memory."""
 _FRAME_BYTES = 41  # per row of a frame
 _ROWS = 2**17  # tokens of a matrix in memory at a time
+
+
+class Store(Protocol):
+    """The part of `queries.store.Store` that is needed here; that imports this module."""
+
+    manifest: Manifest
+
+    @property
+    def steps(self) -> list[int]: ...
+    @property
+    def matrix(self) -> LossMatrix: ...
+    @property
+    def checkpoints(self) -> pd.DataFrame: ...
+    @property
+    def token_table(self) -> pa.Table: ...
+    def nonempty_members(self, group: str) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -40,7 +56,7 @@ class Exported:
     bytes: int
 
 
-def export(store: "Store", to: Path, where: str = "true", overwrite: bool = False) -> pd.DataFrame:
+def export(store: Store, to: Path, where: str = "true", overwrite: bool = False) -> pd.DataFrame:
     """Write the losses of a group at all checkpoints to `to`, in the format of its suffix.
 
     .parquet: a row per checkpoint and token, the columns of the store's loss files and `source`.
@@ -65,13 +81,13 @@ def export(store: "Store", to: Path, where: str = "true", overwrite: bool = Fals
 _COLUMNS = ["file", "content", "bytes"]
 
 
-def token_table(store: "Store", rows: np.ndarray) -> pa.Table:
+def token_table(store: Store, rows: np.ndarray) -> pa.Table:
     """All columns of `tokens` for these rows, int64 (n,) increasing."""
     found = store.token_table
     return found if len(rows) == found.num_rows else found.take(pa.array(rows))
 
 
-def _long(store: "Store", to: Path, rows: np.ndarray) -> list[Exported]:
+def _long(store: Store, to: Path, rows: np.ndarray) -> list[Exported]:
     """One row group per checkpoint, so that a reader can pick checkpoints."""
     with whole_file(to) as temporary:
         writer: pq.ParquetWriter | None = None
@@ -86,7 +102,7 @@ def _long(store: "Store", to: Path, rows: np.ndarray) -> list[Exported]:
 
 
 def long_tables(
-    store: "Store", rows: np.ndarray, steps: list[int] | None = None
+    store: Store, rows: np.ndarray, steps: list[int] | None = None
 ) -> Iterator[pa.Table]:
     """checkpoint, doc, position, token_id, token_str, is_word_start, loss, source of each step."""
     tokens = token_table(store, rows)
@@ -98,7 +114,7 @@ def long_tables(
         yield pa.table({**columns, "source": tokens["source"]})
 
 
-def _matrix(store: "Store", to: Path, rows: np.ndarray) -> list[Exported]:
+def _matrix(store: Store, to: Path, rows: np.ndarray) -> list[Exported]:
     shape = (len(rows), len(store.steps))
     with whole_file(to) as temporary, temporary.open("wb") as file:
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
@@ -121,7 +137,7 @@ def _matrix(store: "Store", to: Path, rows: np.ndarray) -> list[Exported]:
     ]
 
 
-def _zarr(store: "Store", to: Path, rows: np.ndarray) -> list[Exported]:
+def _zarr(store: Store, to: Path, rows: np.ndarray) -> list[Exported]:
     if not find_spec("zarr"):
         raise QueryError(
             f"{to.name} needs the package zarr, which is not installed: install "
@@ -142,7 +158,7 @@ def _zarr(store: "Store", to: Path, rows: np.ndarray) -> list[Exported]:
     return [_exported(to, f"loss (token {len(rows):,}, checkpoint {len(store.steps):,}) in nats")]
 
 
-def _fill(group: Any, store: "Store", rows: np.ndarray) -> None:
+def _fill(group: Any, store: Store, rows: np.ndarray) -> None:
     """Arrays as xarray expects them: `_ARRAY_DIMENSIONS` names the dimensions of each."""
     shape = (len(rows), len(store.steps))
     loss = group.create_array("loss", shape=shape, chunks=(min(len(rows), _ROWS), 64), dtype="<f4")
@@ -161,7 +177,7 @@ def _fill(group: Any, store: "Store", rows: np.ndarray) -> None:
     group.attrs.update(coordinates=" ".join(COORDINATES), model=store.manifest.model)
 
 
-def frame(store: "Store", group: str, checkpoints: Sequence[int] | None) -> pd.DataFrame:
+def frame(store: Store, group: str, checkpoints: Sequence[int] | None) -> pd.DataFrame:
     """See `Store.frame`."""
     rows = store.nonempty_members(group)
     steps = store.steps if checkpoints is None else [int(step) for step in checkpoints]
@@ -181,7 +197,7 @@ def frame(store: "Store", group: str, checkpoints: Sequence[int] | None) -> pd.D
     return found.loc[:, ["checkpoint", *of_tokens.columns, "loss"]]
 
 
-def to_xarray(store: "Store", group: str) -> "Dataset":
+def to_xarray(store: Store, group: str) -> "Dataset":
     """See `Store.to_xarray`."""
     if not find_spec("xarray"):
         raise QueryError("the package xarray is not installed: install token-trails[arrays]")

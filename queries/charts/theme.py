@@ -68,8 +68,10 @@ def step(frame: pd.DataFrame, axis: str = SYMLOG, column: str = "checkpoint") ->
     if axis in CONSTANT:
         scale = alt.Scale(type="symlog", constant=CONSTANT[axis], domain=domain, nice=False)
         values = [tick for tick in _log_ticks(domain[1]) if tick >= domain[0]]
-        if len(values) > 3:  # otherwise Vega's, which are evenly spaced
+        if len(values) > 3:
             ticks.values = values
+        else:  # Vega's, which are evenly spaced
+            ticks.tickCount = 8
     return alt.X(f"{column}:Q", title=TITLES[axis], scale=scale, axis=ticks)
 
 

@@ -16,9 +16,10 @@ from queries.engine.sql_errors import SqlError
 from queries.questions import questions
 from queries.report.numbers import count
 from views import answers, state
-from views.widgets import figure, sql_editor
+from views.components import sql_editor
+from views.components.sql_editor import Mark, Names
+from views.widgets import figure
 from views.widgets.figure import Figure
-from views.widgets.sql_editor import Mark, Names
 
 ROWS_SHOWN = 10_000
 ROWS_DRAWN = 5_000

@@ -17,9 +17,10 @@ from queries.charts import changes
 from queries.report.numbers import MINUS
 from queries.text import DocText, Rank
 from views import answers, state
-from views.widgets import figure, group_panel, guesses, reader, region, token_table
+from views.components import reader
+from views.components.reader import Film, Paint
+from views.widgets import figure, group_panel, guesses, region, token_table
 from views.widgets.figure import Figure
-from views.widgets.reader import Film, Paint
 
 _OPENED = "opened_token"
 """The session's key of the token whose doc is open."""

@@ -11,10 +11,11 @@ from queries.charts.curves import FEWEST_DOCS, as_group
 from queries.engine.measures import MeasureName
 from queries.stats.bands import cannot_tell
 from views import answers, selected_groups, state
+from views.components import rail
+from views.components.rail import Row
 from views.selected_groups import SelectedGroup
 from views.state import State
-from views.widgets import group_dialog, rail
-from views.widgets.rail import Row
+from views.widgets import group_dialog
 
 _TO_CHANGE = "group_to_change"
 OneSlot = Literal["where", "focus", "baseline"]

@@ -28,12 +28,11 @@ def read(found: Preview, options: ImportOptions) -> Results:
             "store is of one, so name its folder"
         )
     neighbour = next((p for p in found.files if p.name == _TOKENS), None)
-    results = from_arrays(
+    return from_arrays(
         replace(found, files=files),
         replace(options, tokens=options.tokens or neighbour),
         options.unit or "probability",
     )
-    return results
 
 
 FORMAT = Format(

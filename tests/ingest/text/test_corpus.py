@@ -78,6 +78,15 @@ def test_characters_address_the_token_in_its_docs_text(name: str, bos: int | Non
     assert whole > corpus.n_tokens / 2
 
 
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_docs_say_where_their_text_starts_in_the_source_document(name: str) -> None:
+    texts = dict(zip((f"text {i}" for i in range(len(TEXTS))), TEXTS, strict=True))
+    docs = corpus_of(TEXTS, TOKENIZERS[name], bos=0).docs.to_pylist()
+    assert any(doc["text_start"] for doc in docs)
+    for doc in docs:
+        assert texts[doc["source"]].startswith(doc["text"], doc["text_start"])
+
+
 def test_bytes_of_one_character_share_its_place_even_across_a_cut() -> None:
     corpus = corpus_of(["🎉" * 3], TOKENIZERS["byte_level"], 4, 0)
     rows = corpus.tokens.to_pylist()
@@ -125,7 +134,7 @@ def test_a_word_cut_by_a_window_goes_on_in_the_next_doc() -> None:
 def test_tables_have_the_columns_of_the_contract() -> None:
     corpus = corpus_of(TEXTS, TOKENIZERS["byte_level"])
     assert corpus.tokens.schema.equals(schema.TOKENS)
-    assert corpus.docs.schema.equals(schema.DOCS)
+    assert corpus.docs.schema.equals(schema.DOCS.append(schema.TEXT_START))
 
 
 def test_metadata_of_one_type_keeps_it_and_the_rest_becomes_text() -> None:

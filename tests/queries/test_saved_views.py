@@ -4,22 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from queries import QueryError, Store
-from views import saved_views
-from views.saved_views import View
+from queries import QueryError, Store, saved_views
+from queries.saved_views import View
 
 VIEW = View("The spike", "zoom", {"region": ["400", "700"]}, {"k": 9, "bands": False})
 
 
-def test_a_view_is_saved_replaced_listed_and_deleted(small: Path) -> None:
-    store = Store(small)
+def test_a_view_is_saved_replaced_listed_and_deleted(own: Path) -> None:
+    store = Store(own)
     saved_views.save(store, VIEW)
-    (small / "views" / "no view.json").write_text("[1")
+    (own / "views" / "no view.json").write_text("[1")
     assert saved_views.saved(store) == [VIEW]
     changed = View("The spike", "text", {}, {})
     saved_views.save(store, changed)
     assert saved_views.saved(store) == [changed]
-    assert {path.name for path in (small / "views").iterdir()} == {
+    assert {path.name for path in (own / "views").iterdir()} == {
         "The spike.json",
         "no view.json",
     }
@@ -28,13 +27,13 @@ def test_a_view_is_saved_replaced_listed_and_deleted(small: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../out", "", "a/b", ".hidden", 81 * "x", "a\nb"])
-def test_a_name_that_is_no_file_name_is_refused(small: Path, name: str) -> None:
+def test_a_name_that_is_no_file_name_is_refused(own: Path, name: str) -> None:
     with pytest.raises(QueryError, match="cannot be the name of a view"):
-        saved_views.save(Store(small), View(name, "zoom", {}, {}))
-    assert not (small / "views").exists()
+        saved_views.save(Store(own), View(name, "zoom", {}, {}))
+    assert not (own / "views").exists()
 
 
-def test_a_store_that_cannot_be_written_says_so(small: Path) -> None:
-    (small / "views").write_text("a file where the folder should be")
+def test_a_store_that_cannot_be_written_says_so(own: Path) -> None:
+    (own / "views").write_text("a file where the folder should be")
     with pytest.raises(QueryError, match="cannot be written"):
-        saved_views.save(Store(small), VIEW)
+        saved_views.save(Store(own), VIEW)
