@@ -76,10 +76,11 @@ def show(
         selection_mode="single-row",
         height="content" if len(shown) < 12 else "auto",
         column_config={
-            value: st.column_config.NumberColumn(label, format=format, width=110),
-            "losses": st.column_config.LineChartColumn("loss", width=110),
-            "text": st.column_config.TextColumn(TEXT, width=440),
+            value: st.column_config.NumberColumn(label, format=format, width=105),
+            "losses": st.column_config.LineChartColumn("loss", width=95),
+            "text": st.column_config.TextColumn(TEXT, width=415),
             "source": None if on_select and shown["source"].nunique() == 1 else "source",
+            "position": st.column_config.NumberColumn("position", width=75),
             "row": None if on_select else "row",
         },
     )
