@@ -28,7 +28,7 @@ from ingest.errors import IngestError
 from ingest.output.card import write_card
 from ingest.output.outcomes import read_outcomes
 from ingest.output.tables import read_store_manifest
-from ingest.sources.retries import is_transient, reason, with_retries
+from ingest.sources.retries import TRANSPORT_ERRORS, is_transient, reason, with_retries
 from store.files import leftovers
 from store.layout import Layout
 from store.manifest import Manifest
@@ -76,7 +76,7 @@ def push(root: Path, url: str, public: bool = False) -> Pushed:
         files = {p.relative_to(folder).as_posix(): p for p in card} | _store_files(layout)
         try:
             return _push(api, repo, manifest, files, public)
-        except (HfHubHTTPError, OSError, RuntimeError) as error:
+        except (HfHubHTTPError, OSError, RuntimeError, *TRANSPORT_ERRORS) as error:
             raise _explained(error, repo) from error
 
 

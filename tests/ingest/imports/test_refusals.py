@@ -124,6 +124,14 @@ def test_every_unit_gives_nats(
         (["x.csv", "--map", "loss=words", "--unit", "bits"], "loss holds text instead of numbers"),
         (["x.csv", "--unit", "ln"], "--unit is 'ln': expected nats, bits"),
         (["x.csv", "--format", "wide"], "there is no format 'wide': expected memorisation"),
+        (["text.csv"], "text.csv: the column 'loss' holds text ('0,5'), expected numbers"),
+        (["step.csv"], "checkpoint: expected integers (Failed to parse string: 'step1'"),
+        (["x.csv", "--format", "matrix"], "x.csv is not an array: expected a file in .npy"),
+        (["empty.npy"], "empty.npy cannot be read (No data left in file)"),
+        (["bad.npz"], "bad.npz cannot be read (File is not a zip file)"),
+        (["bad.pt"], "bad.pt cannot be read (Weights only load failed"),
+        (["t.npy", "--tokens", "t.npy"], "t.npy holds int64: expected an array of floating"),
+        (["a.npy", "--tokens", "u.npy", "--checkpoints", "1,1,2"], "--checkpoints names 1 twice"),
         (["a.npy"], "a.npy has no tokens: name a table of them"),
         (["a.npy", "--tokens", "t.npy"], "t.npy has 5 tokens in 1 docs, but there are 24 x 8 x"),
         (["a.npy", "--tokens", "u.npy"], "a.npy has 3 columns, but 0 checkpoints are known"),
@@ -145,6 +153,11 @@ def test_unusable_arguments_and_files(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     rows().assign(words="x").to_csv("x.csv", index=False)
+    rows().assign(loss="0,5").to_csv("text.csv", index=False)
+    rows().assign(checkpoint="step1").to_csv("step.csv", index=False)
+    Path("empty.npy").touch()
+    Path("bad.npz").write_bytes(b"PK\x03\x04")
+    Path("bad.pt").write_text("no pickle")
     np.save("a.npy", np.ones((8, 3)))
     np.save("t.npy", np.arange(5))
     np.save("u.npy", np.arange(8))
