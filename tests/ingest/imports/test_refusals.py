@@ -139,6 +139,7 @@ def test_every_unit_gives_nats(
         (["uneven.jsonl", "--checkpoints", "1"], "row 2: 4 values of loss for 2 tokens"),
         (["mute.jsonl", "--checkpoints", "1"], "row 1: losses without tokens"),
         (["a.npy", "--checkpoints", "0,x"], "--checkpoints 0,x: expected integers (0,100,…), or"),
+        (["a.npy", "--checkpoints", "bin"], "--checkpoints bin: expected integers, such as 0,100"),
         (["mute.jsonl"], "does not say which checkpoint it is of"),
         (["v.json", "--checkpoints", "1"], "row 2, entry 2: 2 tokens, and no prompt_token_ids"),
     ],
@@ -156,6 +157,7 @@ def test_unusable_arguments_and_files(
     rows().assign(loss="0,5").to_csv("text.csv", index=False)
     rows().assign(checkpoint="step1").to_csv("step.csv", index=False)
     Path("empty.npy").touch()
+    Path("bin").write_bytes(b"PAR1\x80")
     Path("bad.npz").write_bytes(b"PK\x03\x04")
     Path("bad.pt").write_text("no pickle")
     np.save("a.npy", np.ones((8, 3)))
