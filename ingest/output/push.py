@@ -34,6 +34,12 @@ from store.layout import Layout
 from store.manifest import Manifest
 
 _URL = re.compile(r"hf://datasets/([\w.-]+/[\w.-]+)")
+_FAILURES: tuple[type[Exception], ...] = (
+    HfHubHTTPError,
+    OSError,
+    RuntimeError,
+    *TRANSPORT_ERRORS,
+)
 _FILES, _BYTES = 50, 2**28
 """A commit has at most so many files and bytes, or one file."""
 
@@ -76,7 +82,7 @@ def push(root: Path, url: str, public: bool = False) -> Pushed:
         files = {p.relative_to(folder).as_posix(): p for p in card} | _store_files(layout)
         try:
             return _push(api, repo, manifest, files, public)
-        except (HfHubHTTPError, OSError, RuntimeError, *TRANSPORT_ERRORS) as error:
+        except _FAILURES as error:
             raise _explained(error, repo) from error
 
 
