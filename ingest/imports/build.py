@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from ingest.errors import IngestError
 from ingest.imports.files import preview
-from ingest.imports.formats import FORMATS
+from ingest.imports.formats import FORMATS, long
 from ingest.imports.results import Column, Format, ImportOptions, Preview, Results, Tokens
 from ingest.imports.rows import TokensIncompleteError, assemble
 from ingest.imports.tokens import Tables, make_tables
@@ -64,11 +64,22 @@ def find_format(found: Preview, name: str | None, columns: Mapping[str, str]) ->
     if (named := columns.get("loss")) in found.record:
         kind = "nested" if isinstance(found.record[str(named)], list) else "long"
         return FORMATS[kind], f"the column of losses is {named}, named with --map"
+    _refuse_text(found)
     held = f"; its columns are {', '.join(found.record)}" if found.record else ""
     raise IngestError(
         f"{found.files[0]} is in no format that is recognised{held}: name its columns with --map "
         "and its format with --format long, nested or matrix"
     )
+
+
+def _refuse_text(found: Preview) -> None:
+    """A long table is not recognised by a loss that is text, such as 0,5 or '0.5'."""
+    name = long.columns(found.record, {}).get("loss", "")
+    if isinstance(value := found.record.get(name), str):
+        raise IngestError(
+            f"{found.files[0]}: the column {name!r} holds text ({value!r}), expected numbers; if "
+            "it is the column of losses and all of its values are numbers, give --format long"
+        )
 
 
 def import_results(

@@ -51,12 +51,11 @@ def _columns(text: str) -> dict[str, str]:
 
 def _steps(text: str) -> tuple[int, ...]:
     """From a list, or from a file with one step a line."""
-    listed = text
-    if text.strip(" ,0123456789"):  # a list of many steps is too long for the name of a file
-        if not Path(text).is_file():
-            raise IngestError(f"--checkpoints {text}: expected integers (0,100,…), or a file")
-        listed = Path(text).read_text(encoding="utf-8")
+    is_list = not text.strip(" ,0123456789")  # one of many steps is too long for a file's name
+    if not is_list and not Path(text).is_file():
+        raise IngestError(f"--checkpoints {text}: expected integers (0,100,…), or a file")
     try:
+        listed = text if is_list else Path(text).read_text(encoding="utf-8")
         return tuple(int(step) for step in listed.replace(",", " ").split())
     except ValueError as error:
         raise IngestError(

@@ -185,9 +185,7 @@ def integers(values: pa.Array, path: Path, name: str) -> np.ndarray:
     try:
         return np.asarray(values.cast(pa.int64()).to_numpy(zero_copy_only=False), np.int64)
     except pa.ArrowException as error:
-        raise IngestError(
-            f"{path}: {name} is not an integer ({first_line(error)}): expected a number"
-        ) from error
+        raise IngestError(f"{path}: {name}: expected integers ({first_line(error)})") from error
 
 
 def floats(values: pa.Array, path: Path, name: str) -> np.ndarray:

@@ -150,7 +150,7 @@ def _texts(tokens: Tokens, pieces: Pieces | None) -> _Texts:
         types = [text_of_piece(t) for t in types]
     if kind == "sentencepiece":
         types = [t.replace(SENTENCE_PIECE_BLANK, " ") for t in types]
-    note = "" if kind == "plain" else _NOTES[kind]
+    note = "" if pieces or kind == "plain" else _NOTES[kind]
     if kind != "words":
         return _Texts([types[i] for i in indices.tolist()], note)
     inside = np.concatenate([[False], np.diff(tokens.doc) == 0]).tolist()

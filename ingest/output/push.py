@@ -28,12 +28,18 @@ from ingest.errors import IngestError
 from ingest.output.card import write_card
 from ingest.output.outcomes import read_outcomes
 from ingest.output.tables import read_store_manifest
-from ingest.sources.retries import is_transient, reason, with_retries
+from ingest.sources.retries import TRANSPORT_ERRORS, is_transient, reason, with_retries
 from store.files import leftovers
 from store.layout import Layout
 from store.manifest import Manifest
 
 _URL = re.compile(r"hf://datasets/([\w.-]+/[\w.-]+)")
+_FAILURES: tuple[type[Exception], ...] = (
+    HfHubHTTPError,
+    OSError,
+    RuntimeError,
+    *TRANSPORT_ERRORS,
+)
 _FILES, _BYTES = 50, 2**28
 """A commit has at most so many files and bytes, or one file."""
 
@@ -76,7 +82,7 @@ def push(root: Path, url: str, public: bool = False) -> Pushed:
         files = {p.relative_to(folder).as_posix(): p for p in card} | _store_files(layout)
         try:
             return _push(api, repo, manifest, files, public)
-        except (HfHubHTTPError, OSError, RuntimeError) as error:
+        except _FAILURES as error:
             raise _explained(error, repo) from error
 
 

@@ -1,7 +1,6 @@
 """Retry what fails for a passing reason: connection resets, rate limits, damaged downloads."""
 
 import logging
-import socket
 import time
 from collections.abc import Callable
 from importlib import import_module
@@ -11,10 +10,13 @@ from typing import TypeVar
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, XetDownloadError
 
 from ingest.errors import first_line
+from store.network import is_unresolved
 
 # The client under huggingface_hub, which lets its exceptions through; httpx under version 1.
 _CLIENTS = [import_module(name) for name in ("httpx2", "httpx") if find_spec(name)]
 
+TRANSPORT_ERRORS: tuple[type[Exception], ...] = tuple(c.TransportError for c in _CLIENTS)
+"""What the client raises if there is no connection, or if it breaks."""
 DELAYS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds, on top of the client's own retries
 _TRANSIENT_STATUS = {408, 425, 429}
 _LONGEST_WAIT = 600.0
@@ -47,16 +49,14 @@ def is_transient(error: BaseException | None) -> bool:
     """Is another attempt likely to succeed?"""
     if isinstance(error, LocalEntryNotFoundError):  # raised from the error that caused it
         return is_transient(error.__cause__)
-    if _is_unresolved(error):
+    if is_unresolved(error):
         return False
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
         return status in _TRANSIENT_STATUS or status >= 500
     if isinstance(error, OSError):  # the client's check of sizes sets no errno; a full disk does
         return error.errno is None or isinstance(error, (ConnectionError, TimeoutError))
-    return isinstance(
-        error, (*(c.TransportError for c in _CLIENTS), XetDownloadError, DamagedError)
-    )
+    return isinstance(error, (*TRANSPORT_ERRORS, XetDownloadError, DamagedError))
 
 
 def is_local_failure(error: Exception) -> bool:
@@ -68,17 +68,8 @@ def reason(error: Exception) -> str:
     """One line for a message. "Not found locally" is no reason: what caused it is."""
     cause = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else None
     found = cause if isinstance(cause, Exception) else error
-    offline = ": is this machine connected to the network?" if _is_unresolved(found) else ""
+    offline = ": is this machine connected to the network?" if is_unresolved(found) else ""
     return first_line(found) + offline
-
-
-def _is_unresolved(error: BaseException | None) -> bool:
-    """Does the host name not exist? (A slow or absent name server gives another error.)"""
-    while error is not None:
-        if isinstance(error, socket.gaierror):
-            return error.errno == socket.EAI_NONAME
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _retry_after(error: Exception) -> float:

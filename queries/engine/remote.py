@@ -26,6 +26,7 @@ from queries.errors import StoreError
 from store import schema
 from store.files import whole_file
 from store.layout import Layout
+from store.network import is_unresolved
 
 Progress = Callable[[int, int], None]
 DELAYS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
@@ -271,7 +272,9 @@ def _patiently(action: Callable[[], _Result]) -> _Result:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Resets, time-outs, 429 and 5xx pass; a missing file and a full disk do not."""
+    """Resets, time-outs, 429 and 5xx pass; a missing file, a full disk and no network do not."""
+    if is_unresolved(error):
+        return False
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None) or getattr(error, "status", None)
     if isinstance(status, int):
@@ -290,7 +293,8 @@ def _retry_after(error: Exception) -> float:
 
 def _unreadable(url: str, error: Exception) -> StoreError:
     kind = "" if isinstance(error, OSError | ValueError | ImportError) else type(error).__name__
-    return StoreError(f"{url} cannot be read: {kind}{': ' if kind else ''}{error}")
+    offline = ": is this machine connected to the network?" if is_unresolved(error) else ""
+    return StoreError(f"{url} cannot be read: {kind}{': ' if kind else ''}{error}{offline}")
 
 
 def _cache() -> Path:

@@ -49,8 +49,8 @@ def recognise(found: Preview) -> str | None:
     names = columns(found.record, {})
     if found.kind not in TABLES or "loss" not in names:
         return None
-    if not isinstance(found.record[names["loss"]], int | float):
-        return None
+    if not isinstance(found.record[names["loss"]], int | float | None):
+        return None  # None: the first token of a doc may have no loss
     return f"a row per token, with the columns {', '.join(f'{k}={v}' for k, v in names.items())}"
 
 

@@ -1,8 +1,10 @@
 """Matrices: .npy, .npz or .pt, tokens x checkpoints or a file per checkpoint, and their tokens."""
 
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from ingest.imports.token_table import read_tokens
 
 ARRAYS = (".npy", ".npz", ".pt")
 _BLOCK = 2**27  # bytes of a matrix that are in memory at a time
+_UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, UnpicklingError)
 _TOKENS = ("token_ids", "tokens", "input_ids")
 
 
@@ -56,6 +59,8 @@ def from_arrays(
     every = [c for m in matrices for c in m.checkpoints]
     if len(set(every)) < len(every):
         twice = next(c for c in every if every.count(c) > 1)
+        if options.checkpoints and len(found.files) == 1:
+            raise IngestError(f"--checkpoints names {twice:,} twice")
         raise IngestError(
             f"the files in {found.path} name checkpoint {twice:,} twice: give --checkpoints, or "
             "put the steps into their names"
@@ -71,6 +76,8 @@ def from_arrays(
 
 def load(path: Path, member: str | None) -> dict[str, np.ndarray]:
     """The arrays in a file: {"": array} or by name. Raises IngestError if it cannot be read."""
+    if kind_of(path) not in ARRAYS:
+        raise IngestError(f"{path} is not an array: expected a file in {', '.join(ARRAYS)}")
     try:
         if kind_of(path) == ".npy":
             return {"": np.load(path, mmap_mode="r", allow_pickle=False)}
@@ -79,7 +86,7 @@ def load(path: Path, member: str | None) -> dict[str, np.ndarray]:
                 found = {name: file[name] for name in file.files}
         else:
             found = _torch_arrays(path)
-    except (OSError, ValueError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise IngestError(f"{path} cannot be read ({first_line(error)})") from error
     if member is not None and member not in found:
         names = ", ".join(found)
@@ -132,7 +139,10 @@ def _losses(path: Path, found: dict[str, np.ndarray], member: str | None) -> np.
     if member is not None:
         return found[member]
     usable = [name for name, array in found.items() if np.issubdtype(array.dtype, np.floating)]
-    if len(usable) != 1:
+    if not usable:
+        types = ", ".join(sorted({str(array.dtype) for array in found.values()})) or "no array"
+        raise IngestError(f"{path} holds {types}: expected an array of floating-point numbers")
+    if len(usable) > 1:
         raise IngestError(
             f"{path} has {len(usable)} arrays of losses ({', '.join(usable)}): name one with "
             "--array NAME"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -114,6 +115,30 @@ def test_pieces_become_texts(
     (tmp_path / "step7.jsonl").write_text("\n".join(rows), encoding="utf-8")
     assert ingest("import", tmp_path / "step7.jsonl", "--store", tmp_path / "s").status == 0
     assert pq.read_table(Layout(tmp_path / "s").tokens)["token_str"].to_pylist() == texts
+
+
+def test_no_note_guesses_at_what_pieces_says(
+    tmp_path: Path, ingest: Ingest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "step7.csv").write_text('token,loss\nThe,1.5\n" cat",2.5\n', encoding="utf-8")
+    given = ("import", tmp_path / "step7.csv", "--pieces", "words")
+    assert ingest(*given, "--store", tmp_path / "s").status == 0
+    assert "note:" not in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_the_first_row_may_have_no_loss(kind: str, tmp_path: Path, ingest: Ingest) -> None:
+    frame = pd.DataFrame({"token": ["The", " cat", " sat"], "loss": [None, 1.5, 2.5]})
+    path = tmp_path / f"step7.{kind}"
+    if kind == "csv":
+        frame.to_csv(path, index=False)
+    elif kind == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_parquet(path)
+    ended = ingest("import", path, "--store", tmp_path / "s")
+    assert ended.status == 0, ended.error
+    assert imported_losses(tmp_path / "s").tolist() == [[1.5], [2.5]]
 
 
 @pytest.mark.parametrize("split", ["docs", "shuffled docs"])

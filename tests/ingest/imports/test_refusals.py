@@ -124,6 +124,14 @@ def test_every_unit_gives_nats(
         (["x.csv", "--map", "loss=words", "--unit", "bits"], "loss holds text instead of numbers"),
         (["x.csv", "--unit", "ln"], "--unit is 'ln': expected nats, bits"),
         (["x.csv", "--format", "wide"], "there is no format 'wide': expected memorisation"),
+        (["text.csv"], "text.csv: the column 'loss' holds text ('0,5'), expected numbers"),
+        (["step.csv"], "checkpoint: expected integers (Failed to parse string: 'step1'"),
+        (["x.csv", "--format", "matrix"], "x.csv is not an array: expected a file in .npy"),
+        (["empty.npy"], "empty.npy cannot be read (No data left in file)"),
+        (["bad.npz"], "bad.npz cannot be read (File is not a zip file)"),
+        (["bad.pt"], "bad.pt cannot be read (Weights only load failed"),
+        (["t.npy", "--tokens", "t.npy"], "t.npy holds int64: expected an array of floating"),
+        (["a.npy", "--tokens", "u.npy", "--checkpoints", "1,1,2"], "--checkpoints names 1 twice"),
         (["a.npy"], "a.npy has no tokens: name a table of them"),
         (["a.npy", "--tokens", "t.npy"], "t.npy has 5 tokens in 1 docs, but there are 24 x 8 x"),
         (["a.npy", "--tokens", "u.npy"], "a.npy has 3 columns, but 0 checkpoints are known"),
@@ -131,6 +139,7 @@ def test_every_unit_gives_nats(
         (["uneven.jsonl", "--checkpoints", "1"], "row 2: 4 values of loss for 2 tokens"),
         (["mute.jsonl", "--checkpoints", "1"], "row 1: losses without tokens"),
         (["a.npy", "--checkpoints", "0,x"], "--checkpoints 0,x: expected integers (0,100,…), or"),
+        (["a.npy", "--checkpoints", "bin"], "--checkpoints bin: expected integers, such as 0,100"),
         (["mute.jsonl"], "does not say which checkpoint it is of"),
         (["v.json", "--checkpoints", "1"], "row 2, entry 2: 2 tokens, and no prompt_token_ids"),
     ],
@@ -145,6 +154,12 @@ def test_unusable_arguments_and_files(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     rows().assign(words="x").to_csv("x.csv", index=False)
+    rows().assign(loss="0,5").to_csv("text.csv", index=False)
+    rows().assign(checkpoint="step1").to_csv("step.csv", index=False)
+    Path("empty.npy").touch()
+    Path("bin").write_bytes(b"PAR1\x80")
+    Path("bad.npz").write_bytes(b"PK\x03\x04")
+    Path("bad.pt").write_text("no pickle")
     np.save("a.npy", np.ones((8, 3)))
     np.save("t.npy", np.arange(5))
     np.save("u.npy", np.arange(8))

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGKILL
@@ -17,6 +18,7 @@ from ingest.output import push as pushing
 from ingest.sources import retries
 from queries import Store
 from queries.engine import remote
+from queries.errors import StoreError
 from store.layout import Layout
 from tests.ingest.conftest import Ingest
 from tests.ingest.support.hub import Hub, serving, sha256, use
@@ -190,6 +192,20 @@ def test_unusable_places_get_a_sentence(
     hub.faults.append(("/repos/create", "403"))
     assert "log in with `hf auth login`" in ingest("push", own, "hf://datasets/a/b").error
     shutil.rmtree(hub.datasets[REPO])
+
+
+def test_without_a_network_it_says_so_at_once(
+    hub: Hub, own: Path, ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unresolved(*_: Any, **__: Any) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(remote, "DELAYS", (600.0,))
+    monkeypatch.setattr(socket, "getaddrinfo", unresolved)
+    ended = ingest("push", own, URL)
+    assert ended.status == 2 and "is this machine connected to the network?" in ended.error
+    with pytest.raises(StoreError, match="is this machine connected"):
+        Store(URL)
 
 
 def test_load_dataset_reads_what_the_card_says(hub: Hub, own: Path, ingest: Ingest) -> None:
