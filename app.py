@@ -40,6 +40,7 @@ def main() -> None:
     about.describe(store)
     problems = st.container()
     about.say_which_run(page.url_path, store, state.current().runs)
+    about.say_which_differ(page.url_path, store, others)
     try:
         page.run()
     except QueryError as error:  # one that no page expects, such as an invalid file of a group

@@ -19,8 +19,10 @@ WORDS = (
 )
 
 
-PAGES_OF_RUNS = ("trajectories", "compare")
+PAGES_OF_RUNS = ("trajectories", "compare", "positions", "zoom")
 """Pages that draw several runs at once."""
+NAMED = 3
+"""Stores that a sentence names."""
 
 
 def say_which_run(page: str, store: Store, runs: Sequence[str]) -> None:
@@ -30,8 +32,52 @@ def say_which_run(page: str, store: Store, runs: Sequence[str]) -> None:
     others = f"{len(runs)} other run{'s are' if len(runs) > 1 else ' is'}"
     st.caption(
         f":material/info: This page shows one run, `{store.path}`. The {others} shown on "
-        "Trajectories and Compare runs; open another run with *Store* in the sidebar."
+        "Trajectories, Zoom, Compare runs and Loss by position and step; open another run with "
+        "*Store* in the sidebar."
     )
+
+
+def say_which_differ(page: str, store: Store, others: Sequence[str]) -> None:
+    """On a page of several runs, name the open stores that cannot be compared, and why."""
+    if (page or "trajectories") not in PAGES_OF_RUNS or not others:
+        return
+    reasons = _differences(store, others)
+    if not reasons:
+        return
+    named = "; ".join(f"`{path}`: {why}" for path, why in list(reasons.items())[:NAMED])
+    more = f"; and {len(reasons) - NAMED} more" if len(reasons) > NAMED else ""
+    st.caption(f":material/info: Not comparable with `{store.path}` token by token: {named}{more}.")
+
+
+def _differences(store: Store, others: Sequence[str]) -> dict[str, str]:
+    """The path of each store that holds other tokens or cannot be opened, and the reason."""
+    reasons = {}
+    for path in others:
+        try:
+            other = open_store(path, version_of(path), None)
+        except QueryError as error:
+            reasons[path] = f"it cannot be opened ({error})".rstrip(".")
+            continue
+        if other.manifest.token_fingerprint != store.manifest.token_fingerprint:
+            reasons[path] = _difference(store, other)
+    return reasons
+
+
+def _difference(first: Store, second: Store) -> str:
+    """The first fact about the second store that explains why the tokens differ."""
+    own, other = first.manifest, second.manifest
+    if other.tokenizer_sha256 != own.tokenizer_sha256:
+        return "it has another tokenizer (see Compare tokenizers)"
+    if other.text != own.text:
+        return f"it was scored on another text, {other.text}"
+    if other.context_length != own.context_length:
+        return (
+            f"its context length is {other.context_length:,} tokens instead of "
+            f"{own.context_length:,}"
+        )
+    if other.n_tokens != own.n_tokens:
+        return f"it holds {other.n_tokens:,} tokens instead of {own.n_tokens:,}"
+    return "it holds other tokens (their fingerprints differ)"
 
 
 def stores(paths: Sequence[str]) -> list[str]:

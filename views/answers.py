@@ -19,9 +19,10 @@ import queries
 from queries import Comparison, Mechanism, Positions, QueryError, Store, text
 from queries.analyses import mechanism as mechanism_analysis
 from queries.analyses.base import Result
-from queries.analyses.compare import By
+from queries.analyses.compare import By, RunChanges, compare_changes
 from queries.analyses.events import spikes as find_spikes
 from queries.analyses.matched import INITIAL_LOSS
+from queries.analyses.positions import positions_of_runs
 from queries.analyses.registry import ANALYSES
 from queries.analyses.rho_1 import CATEGORIES
 from queries.engine import remote
@@ -137,11 +138,14 @@ def _matchable(store: Store) -> list[str]:
 def _positions(store: Store, where: str, measure: MeasureName = "loss") -> Positions:
     """`queries.positions`, with less_mean: minus the mean of all positions at the step."""
     found = queries.positions(store, where=where, measure=measure)
-    frame, mean = found.frame, found.frame[measure_of(measure).mean]
+    return replace(found, frame=_with_less_mean(found.frame, measure))
+
+
+def _with_less_mean(frame: pd.DataFrame, measure: MeasureName) -> pd.DataFrame:
+    mean = frame[measure_of(measure).mean]
     sums = (mean * frame["n_tokens"]).groupby(frame["checkpoint"]).sum()
     n_tokens = frame.drop_duplicates("first_position")["n_tokens"].sum()
-    less_mean = mean - frame["checkpoint"].map(sums / n_tokens)
-    return replace(found, frame=frame.assign(less_mean=less_mean))
+    return frame.assign(less_mean=mean - frame["checkpoint"].map(sums / n_tokens))
 
 
 def _rho_1_means(store: Store, where: str, log: bool) -> pd.DataFrame:
@@ -327,6 +331,31 @@ def analysis(stores: list[Store], name: str, arguments: Mapping[str, Any]) -> Re
 @st.cache_data(max_entries=64, show_spinner="Comparing the runs …")
 def _runs(_stores: list[Store], states: object, clause: str, by: By) -> Comparison:
     return queries.compare(_stores, group=clause, by=by)
+
+
+@st.cache_data(max_entries=16, show_spinner="Averaging by position …")
+def _positions_of_runs(
+    _stores: list[Store], states: object, where: str, measure: MeasureName
+) -> list[pd.DataFrame]:
+    found = positions_of_runs(_stores, where, measure)
+    return [_with_less_mean(frame, measure) for frame in found]
+
+
+def positions_by_run(stores: list[Store], where: str, measure: MeasureName) -> list[pd.DataFrame]:
+    """The frame of `positions` of each run."""
+    return _positions_of_runs(stores, tuple(key(store) for store in stores), where, measure)
+
+
+@st.cache_data(max_entries=16, show_spinner="Comparing the runs …")
+def _run_changes(
+    _stores: list[Store], states: object, first: int, last: int, where: str, k: int
+) -> RunChanges:
+    return compare_changes(_stores, first, last, where, k)
+
+
+def run_changes(stores: list[Store], first: int, last: int, where: str, k: int) -> RunChanges:
+    """`compare_changes`."""
+    return _run_changes(stores, tuple(key(store) for store in stores), first, last, where, k)
 
 
 def runs(stores: list[Store], clause: str, by: By) -> Comparison:

@@ -29,6 +29,8 @@ from views.selected_groups import SelectedGroup
 
 Region = tuple[int, int]
 """The first and the last step, in this order."""
+Look = tuple[str, list[int]]
+"""A colour and dashes, as `theme.look` has them."""
 Query = dict[str, list[str]]
 """The parameters of a URL; an empty list for a missing one."""
 DEFAULT_GROUPS = ("not_copyable", "copyable")
@@ -96,6 +98,15 @@ def change(**parts: Any) -> None:
     _write(now)
 
 
+def looks(group: SelectedGroup, others: int = 0) -> list[Look]:
+    """The look of a group on every page, and looks for other lines that no chosen group has."""
+    groups = current().groups
+    own = next((chosen for chosen in groups if chosen.key == group.key), None)
+    extra = [SelectedGroup()] * (others + (own is None))
+    found = [*([own] if own else []), *selected_groups.with_looks([*groups, *extra])[len(groups) :]]
+    return [(shown.shown_color, shown.dash) for shown in found]
+
+
 def link(**parts: Any) -> dict[str, str | list[str]]:
     """The `query_params` of a link to a page with these fields and all others as they are."""
     now = dataclasses.replace(current(), **parts)
@@ -140,6 +151,11 @@ def say(problem: str) -> None:
     problems = st.session_state.setdefault(_PROBLEMS, [])
     if problem not in problems:
         problems.append(problem)
+
+
+def used(parameter: str) -> None:
+    """The page itself reads this parameter of a link, without a widget of this name."""
+    st.session_state.get(_OWN, {}).pop(parameter, None)
 
 
 # ---- one run of the script

@@ -13,6 +13,8 @@ from queries.errors import QueryError, StoreError
 from queries.store import Store
 
 By = Literal["step", "tokens_seen"]
+BINS = 60
+"""Of the histograms of changes."""
 _TITLES: dict[By, str] = {"step": "step", "tokens_seen": "number of tokens seen"}
 
 
@@ -63,6 +65,81 @@ def compare(
     frame = pd.concat(frames, ignore_index=True)
     code = python_script_of_stores(runs, compare, group=group, by=by)
     return Comparison(frame, _spread(frame), by, code=code)
+
+
+@dataclass(frozen=True)
+class RunChanges:
+    """How a group's tokens changed between two checkpoints in several runs."""
+
+    frame: pd.DataFrame
+    """run (the store's path), mean_change (nats), share_rose, correlation (Pearson's, of the
+    tokens' changes with those in the first run), shared_decreased and shared_increased (tokens
+    among the most changed ones of both this run and the first)."""
+    histogram: pd.DataFrame
+    """run, low, high (nats), share (of the tokens)."""
+    lacking: Sequence[str]
+    """Paths of the runs without one of the checkpoints."""
+    k: int
+    """Tokens in a list of the most changed ones."""
+    n_tokens: int
+
+
+def compare_changes(
+    stores: Sequence[Store], first: int, last: int, group: str = "true", k: int = 50
+) -> RunChanges:
+    """The change of each token of `group` in several runs; the first one is compared with.
+
+    The group is evaluated once, in the first store, which must have the checkpoints. Raises
+    StoreError if the stores hold different tokens, GroupError, and QueryError for the region.
+    """
+    for other in stores[1:]:
+        refuse_other_tokens(stores[0], other)
+    rows = stores[0].nonempty_members(group)
+    have = [s for s in stores if s is stores[0] or {first, last} <= {*s.steps}]
+    changes = {str(s.path): _changes(s, rows, first, last) for s in have}
+    own = changes[str(stores[0].path)]
+    k = min(k, len(rows))
+    frame = [{"run": run, **_compared(own, change, k)} for run, change in changes.items()]
+    lacking = [str(s.path) for s in stores if s not in have]
+    return RunChanges(pd.DataFrame(frame), _histograms(changes), lacking, k, len(rows))
+
+
+def _changes(store: Store, rows: np.ndarray, first: int, last: int) -> np.ndarray:
+    """Nats, float64 (rows,)."""
+    columns = np.array([store.matrix.place(step) for step in (first, last)])
+    losses = store.matrix.rows(rows, columns).astype(np.float64)
+    change: np.ndarray = losses[:, 1] - losses[:, 0]
+    return change
+
+
+def _compared(own: np.ndarray, change: np.ndarray, k: int) -> dict[str, float]:
+    varies = len(own) > 1 and own.std() > 0 and change.std() > 0
+    first, second = (np.argsort(values, kind="stable") for values in (own, change))
+    top = len(own) - k
+    return {
+        "mean_change": float(change.mean()),
+        "share_rose": float((change > 0).mean()),
+        "correlation": float(np.corrcoef(own, change)[0, 1]) if varies else float("nan"),
+        "shared_decreased": len(np.intersect1d(first[:k], second[:k])),
+        "shared_increased": len(np.intersect1d(first[top:], second[top:])),
+    }
+
+
+def _histograms(changes: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Shares of the tokens in bins that all runs have."""
+    edges = np.histogram_bin_edges(np.concatenate([*changes.values()]), BINS)
+    frames = [
+        pd.DataFrame(
+            {
+                "run": run,
+                "low": edges[:-1],
+                "high": edges[1:],
+                "share": np.histogram(change, edges)[0] / len(change),
+            }
+        )
+        for run, change in changes.items()
+    ]
+    return pd.concat(frames, ignore_index=True)
 
 
 def _refuse_incomparable(runs: list[Store]) -> None:

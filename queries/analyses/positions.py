@@ -1,5 +1,6 @@
 """Loss by position and step: does a longer context help, by how much, and since when?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import pandas as pd
 
 from queries import sql
 from queries.analyses.base import Chart, Group, WithScript, sql_script
+from queries.analyses.compare import refuse_other_tokens
 from queries.catalog import sql_scripts
 from queries.engine.measures import MeasureName, measure_of
 from queries.engine.sums import Summation
@@ -50,6 +52,39 @@ def positions(
     if per_doubling < 1:
         raise GroupError(f"got {per_doubling} ranges per doubling: expected at least 1")
     rows, position = _positions(store, where)
+    frame, edges = _means(store, rows, position, per_doubling, measure)
+    shown = measure_of(measure)
+    values = {
+        "edges": ", ".join(map(str, edges.tolist())),
+        "value": shown.sql,
+        "mean": shown.mean,
+        "relation": "prediction_rows" if shown.is_predicted else "loss_rows",
+    }
+    query = sql_scripts.filled("analyses/positions", values)
+    code = sql_script(sql_scripts.script(store, {"token_group": where}, query))
+    return Positions(frame, measure, code=code)
+
+
+def positions_of_runs(
+    stores: Sequence[Store],
+    where: str = "true",
+    measure: MeasureName = "loss",
+    per_doubling: int = PER_DOUBLING,
+) -> list[pd.DataFrame]:
+    """`Positions.frame` of each run. The group is evaluated once, in the first store.
+
+    Raises GroupError, and StoreError if the stores hold different tokens.
+    """
+    for other in stores[1:]:
+        refuse_other_tokens(stores[0], other)
+    rows, position = _positions(stores[0], where)
+    return [_means(store, rows, position, per_doubling, measure)[0] for store in stores]
+
+
+def _means(
+    store: Store, rows: np.ndarray, position: np.ndarray, per_doubling: int, measure: MeasureName
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """`Positions.frame` of these rows at these positions, and where the ranges begin."""
     edges = position_edges(int(position.max()), per_doubling)
     found = np.searchsorted(edges, position, side="right") - 1
     used, slot, counts = np.unique(found, return_inverse=True, return_counts=True)
@@ -65,15 +100,7 @@ def positions(
             "n_tokens": np.repeat(counts, n_steps),
         }
     )
-    values = {
-        "edges": ", ".join(map(str, edges.tolist())),
-        "value": shown.sql,
-        "mean": shown.mean,
-        "relation": "prediction_rows" if shown.is_predicted else "loss_rows",
-    }
-    query = sql_scripts.filled("analyses/positions", values)
-    code = sql_script(sql_scripts.script(store, {"token_group": where}, query))
-    return Positions(frame, measure, code=code)
+    return frame, edges
 
 
 def position_edges(last: int, per_doubling: int) -> np.ndarray:

@@ -102,7 +102,7 @@ def overlap(rows: pd.DataFrame) -> alt.Chart:
     )
     bars = alt.Chart(long).mark_bar()
     drawn: alt.Chart = bars.encode(
-        x=alt.X("n:Q", title="tokens in both lists"),
+        x=alt.X("n:Q", title="tokens in both lists").axis(tickCount=8),
         y=_category("pair"),
         yOffset=alt.YOffset("tokens:N", sort=list(names.values())),
         color=theme.color("tokens", list(names.values()), [BLUE, ORANGE, GREY]),
@@ -196,7 +196,7 @@ def leads(variants: pd.DataFrame) -> alt.LayerChart:
     points = points.encode(x=alt.X("lead_factor:Q", title=title, scale=scale))
     bars = base.mark_rule(strokeWidth=2)
     bars = bars.encode(x=alt.X("low_factor:Q", title=title, scale=scale), x2="high_factor:Q")
-    height = 120 + 60 * frame["probe"].nunique()
+    height = 150 + 80 * frame["probe"].nunique()
     return theme.overlay([theme.rule_at(1, "x"), bars, points], height, "Leads of the probes")
 
 
@@ -226,7 +226,7 @@ def balance(frame: pd.DataFrame) -> alt.LayerChart:
         domain=False, ticks=False, labelLimit=220, labelOverlap=False, labelFlush=False
     )
     x = alt.X("size:Q", title="size of the difference (standard deviations; of texts, a distance)")
-    x = x.scale(domainMin=0, nice=True)
+    x = x.scale(domainMin=0, nice=True).axis(tickCount=8)
     ends = frame.assign(one=frame["before"].abs(), two=frame["after"].abs())
     way = alt.Chart(ends).mark_rule(color=GREY, strokeWidth=2, opacity=0.6)
     points = alt.Chart(long).mark_point(filled=True, size=110, opacity=1)
@@ -296,7 +296,7 @@ def _over_k(long: pd.DataFrame, chosen: int, title: str, limit: float) -> alt.La
         theme.rule_at(limit),
         base.mark_line(strokeWidth=1.8),
         base.mark_point(filled=True, size=50),
-        ring,
+        *([ring] if (long["k"] == chosen).any() else []),
     ]
     return theme.overlay(layers, LOWER, f"{title.capitalize()} of each number of clusters")
 
@@ -341,7 +341,7 @@ def ngrams(frame: pd.DataFrame) -> alt.VConcatChart:
     return theme.stack(
         curves.trajectories(pd.concat(losses)).properties(height=UPPER),
         curves.relative(
-            pd.concat(correlations), "correlation", "correlation with", 0, height=LOWER
+            pd.concat(correlations), "correlation", "correlation (Pearson's r)", 0, height=LOWER
         ),
     )
 
@@ -353,7 +353,7 @@ def compare(runs: pd.DataFrame, spread: pd.DataFrame, by: str) -> alt.VConcatCha
     `by` is "step" or "tokens_seen", what `at` holds.
     """
     axis = theme.TOKENS_SEEN if by == "tokens_seen" else theme.SYMLOG
-    title = "mean of the runs, lowest to highest (nats)"
+    title = "mean of the runs (nats)"
     band = spread.rename(columns={"lowest": "low", "highest": "high"})
     band = band if "checkpoint" in band else band.assign(checkpoint=band["at"])
     return theme.stack(

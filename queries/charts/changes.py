@@ -38,6 +38,25 @@ def histogram(frame: pd.DataFrame) -> alt.LayerChart:
     return theme.overlay([bars, zero], 260, "Histogram of the change in loss of every token")
 
 
+def histograms(frame: pd.DataFrame) -> alt.LayerChart:
+    """Shares of the tokens by change in loss (nats) in several runs: run, low, high, share."""
+    runs = list(dict.fromkeys(frame["run"]))
+    lines = alt.Chart(frame.assign(middle=(frame["low"] + frame["high"]) / 2))
+    drawn = lines.mark_line(interpolate="step", strokeWidth=1.8).encode(
+        x=alt.X("middle:Q", title="change in loss (nats), last minus first"),
+        y=alt.Y("share:Q", title="share of the tokens").axis(format="%"),
+        color=theme.color("run", runs),
+        tooltip=[
+            alt.Tooltip("run:N"),
+            alt.Tooltip("low:Q", title="from (nats)", format="+.2f"),
+            alt.Tooltip("high:Q", title="to (nats)", format="+.2f"),
+            alt.Tooltip("share:Q", title="share of the tokens", format=".2%"),
+        ],
+    )
+    layers = [theme.rule_at(0, "x"), drawn]
+    return theme.overlay(layers, 260, "Histograms of the change in loss in several runs")
+
+
 def token_trajectories(
     frame: pd.DataFrame, region: tuple[int, int], axis: str = SYMLOG
 ) -> alt.LayerChart:
@@ -70,7 +89,9 @@ def token_trajectories(
         x=theme.step(frame, axis),
         y=theme.loss("loss", "loss (nats)"),
         detail="row:N",
-        color=theme.color("token_list", list(LISTS), list(LISTS.values())),
+        color=theme.color("token_list", list(LISTS), list(LISTS.values())).legend(
+            orient="top", columns=2
+        ),
     )
     points = lines.mark_point(opacity=0, size=60).encode(tooltip=tooltip)
     layers = [

@@ -22,7 +22,6 @@ FEWEST_DOCS = 6
 _LEGEND = alt.Legend(
     orient="top",
     labelLimit=420,
-    columns=2,
     symbolType="stroke",
     symbolStrokeWidth=3,
     symbolOpacity=1,
@@ -163,7 +162,7 @@ def _lines(
 ) -> list[alt.Chart]:
     names = _names(frame)
     looks = frame.drop_duplicates("token_group")
-    legend = _LEGEND if frame.attrs["legend"] else None
+    legend = _legend(names) if frame.attrs["legend"] else None
     color = theme.color("token_group", names, looks["color"].tolist(), legend=legend)
     dash = alt.StrokeDash("token_group:N", sort=names, title=None, legend=legend).scale(
         domain=names, range=looks["dash"].tolist()
@@ -179,6 +178,13 @@ def _lines(
         y=theme.loss(value, title, domain), strokeDash=dash
     )
     return [band, line, *_hover(drawn, axis, value, title, color, domain)]
+
+
+def _legend(names: list[str]) -> alt.Legend:
+    """One row if the names are few and short; otherwise two columns, which no page cuts off."""
+    legend = _LEGEND.copy()
+    legend.columns = 0 if sum(len(name) + 6 for name in names) <= 72 else 2
+    return legend
 
 
 def _hover(

@@ -9,6 +9,8 @@ import pandas as pd
 from queries.charts import theme
 from queries.engine.measures import MEASURES, Measure, MeasureName
 
+DIVERGE = ("less_mean", "difference")
+"""Values around zero."""
 _TICKS = [m * 10**n for n in range(6) for m in (1, 2, 5)]
 
 
@@ -17,16 +19,18 @@ def loss_by_position(
     axis: str = theme.SYMLOG,
     value: str = "mean_loss",
     measure: MeasureName = "loss",
+    minus: str = "another run",
 ) -> alt.Chart:
     """checkpoint, first_position, last_position, n_tokens, mean_loss; optional: at, less_mean.
 
     Another `measure`'s mean may stand in the place of mean_loss. Coloured by `value`: the mean, or
-    less_mean. A cell reaches half-way to the neighbouring checkpoints.
+    less_mean, or difference: that from the run `minus`. A cell reaches half-way to the neighbouring
+    checkpoints.
     """
     frame = frame if "at" in frame else frame.assign(at=frame["checkpoint"])
     cells = _cells(frame, axis)
-    legend = alt.Legend(orient="top", gradientLength=220, titleLimit=300)
-    title = _title(value, MEASURES[measure])
+    legend = alt.Legend(orient="top", gradientLength=220, titleLimit=600)
+    title = _title(value, MEASURES[measure], minus)
     color = alt.Color(f"{value}:Q", title=title, scale=_scale(frame, value), legend=legend)
     # Without an overlap the page shines through between neighbours.
     rectangles = alt.Chart(cells).mark_rect(strokeWidth=0, x2Offset=0.7, y2Offset=-0.7)
@@ -58,8 +62,10 @@ def _position(last: int) -> alt.Y:
     return y
 
 
-def _title(value: str, measure: Measure) -> str:
+def _title(value: str, measure: Measure, minus: str = "") -> str:
     unit = f" ({measure.unit})" if measure.unit else ""
+    if value == "difference":
+        return f"{measure.name} minus that of {minus}{unit}"
     return f"{measure.name} minus the step's mean{unit}" if value == "less_mean" else measure.label
 
 
@@ -73,6 +79,8 @@ def _tooltip(frame: pd.DataFrame, measure: Measure) -> list[alt.Tooltip]:
     ]
     if "less_mean" in frame:
         facts.append(alt.Tooltip("less_mean:Q", title=_title("less_mean", measure), format="+.3f"))
+    if "difference" in frame:
+        facts.append(alt.Tooltip("difference:Q", title="difference", format="+.3f"))
     return facts
 
 
@@ -92,7 +100,7 @@ def _cells(frame: pd.DataFrame, axis: str) -> pd.DataFrame:
 
 def _scale(frame: pd.DataFrame, value: str) -> alt.Scale:
     """Viridis, bright where the loss is low; around a mean, the colours of falls and rises."""
-    if value != "less_mean":
+    if value not in DIVERGE:
         return alt.Scale(scheme="viridis", reverse=value != "accuracy", zero=False)
     # The few tokens of the first positions would leave all others pale.
     size = frame[[value, "n_tokens"]].assign(size=frame[value].abs()).sort_values("size")

@@ -11,6 +11,8 @@ import vl_convert
 from queries.charts import theme
 
 _ALTAIR = threading.Lock()
+AROUND = 64
+"""Pixels of the steps' axis and the space above it."""
 FORMATS = ("svg", "png", "html")
 
 
@@ -86,7 +88,8 @@ def in_page(chart: theme.Drawing, legend: bool = True) -> dict[str, Any]:
 def panels(chart: alt.VConcatChart) -> list[dict[str, Any]]:
     """The panels of a stack as charts of their own, each as wide as its container.
 
-    Vega-Lite can only fit single charts into a container.
+    Vega-Lite can only fit single charts into a container. It fits axes and legend into the height,
+    too, which a stack has beside it.
     """
     spec = _specification(chart)
     found = []
@@ -94,7 +97,8 @@ def panels(chart: alt.VConcatChart) -> list[dict[str, Any]]:
         text = json.dumps(panel)
         params = [p for p in spec.get("params", []) if any(f'"{v}"' in text for v in p["views"])]
         datasets = {name: rows for name, rows in spec["datasets"].items() if f'"{name}"' in text}
-        found.append({**panel, "width": "container", "params": params, "datasets": datasets})
+        size = {"width": "container", "height": panel["height"] + AROUND}
+        found.append({**panel, **size, "params": params, "datasets": datasets})
     return found
 
 

@@ -67,7 +67,9 @@ def step(frame: pd.DataFrame, axis: str = SYMLOG, column: str = "checkpoint") ->
     scale = alt.Scale(domain=domain, nice=False, zero=False)
     if axis in CONSTANT:
         scale = alt.Scale(type="symlog", constant=CONSTANT[axis], domain=domain, nice=False)
-        ticks.values = [tick for tick in _log_ticks(domain[1]) if tick >= domain[0]]
+        values = [tick for tick in _log_ticks(domain[1]) if tick >= domain[0]]
+        if len(values) > 3:  # otherwise Vega's, which are evenly spaced
+            ticks.values = values
     return alt.X(f"{column}:Q", title=TITLES[axis], scale=scale, axis=ticks)
 
 

@@ -123,6 +123,6 @@ def test_an_analysis_without_a_page_is_drawn_from_the_registry(page: Page, app: 
     navigate(page, "Overlap", "overlap")
     write(page, "Number of tokens per list", "20")
     has_query(page, "overlap_k", "20")
-    choose(page, "Second region: last step", "1920")
+    choose(page, "Second region: last step", "1,920")
     has_charts(page, 1)
     expect(page.locator('[data-testid="stDataFrame"]').first).to_be_visible()

@@ -44,8 +44,8 @@ def test_events_of_609_checkpoints_are_marked_or_absent(
 
 def test_a_step_is_typed(page: Page, folder_app: str, long_store: Path) -> None:
     opened(page, f"{folder_app}/zoom?store={long_store}")
-    choose(page, "Region: first step", "1950")
-    choose(page, "Region: last step", "399000")
+    choose(page, "Region: first step", "1,950")
+    choose(page, "Region: last step", "399,000")
     has_charts(page, 2)
     heading = "Change in loss from step 1,950 to 399,000"
     expect(page.get_by_role("heading", name=heading)).to_be_visible()

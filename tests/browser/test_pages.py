@@ -110,7 +110,7 @@ def test_back_undoes_one_change_and_returns_to_the_last_page(page: Page, app: st
     choose(page, "Rise: first step", "0")
     has_query(page, "region", "0-1640")
     back(page)
-    expect(page.get_by_role("combobox", name="Rise: first step", exact=True)).to_have_value("1380")
+    expect(page.get_by_role("combobox", name="Rise: first step", exact=True)).to_have_value("1,380")
     back(page)
     expect(page.get_by_role("heading", name="Trajectories")).to_be_visible()
     expect(page.locator(".rail .name")).to_have_text(["Copyable", "Not copyable"])

@@ -134,7 +134,7 @@ def test_a_row_of_the_largest_changes_leads_to_its_token(page: Page, app: str) -
 def test_colours_follow_the_steps_and_the_kind(page: Page, app: str) -> None:
     read(page, f"{app}/text")
     by_change = color(page, 271)
-    choose(page, "Change: last step", "1400")
+    choose(page, "Change: last step", "1,400")
     has_query(page, "last", "1400")
     assert color(page, 271) != by_change
     switch(page, "loss")

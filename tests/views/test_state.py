@@ -1,10 +1,12 @@
 """The state of all pages: what a link holds, what it cannot hold, and how groups keep looks."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from queries import Store
+from queries.charts import theme
 from views import selected_groups, state
 from views.selected_groups import SelectedGroup
 from views.state import State
@@ -61,3 +63,16 @@ def test_groups_keep_their_looks_while_others_come_and_go() -> None:
     followed = selected_groups.with_looks(map(selected_groups.from_url, selected_groups.urls(left)))
     assert followed == left
     assert selected_groups.urls([a, b, c]) == ["a", "b", "c"]
+
+
+def test_a_group_keeps_its_look_and_other_lines_get_looks_that_no_group_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    groups = [SelectedGroup(text, look=look) for look, text in enumerate(("a", "b", "c"))]
+    groups[1] = replace(groups[1], color="#123456")
+    monkeypatch.setattr(state, "current", lambda: State(groups=tuple(groups)))
+    own, *others = state.looks(SelectedGroup("b"), 2)
+    assert own == ("#123456", [1, 0])
+    assert others == [theme.look(3), theme.look(4)]
+    (unknown,) = state.looks(SelectedGroup("d"))
+    assert unknown == theme.look(3)

@@ -1,7 +1,7 @@
 // The reader: draws a doc's tokens, colours them, reports which one is selected.
 //
-// data: title, kind ("loss", "change" or "group"), tokens [[row, before, text, value, member]],
-// after, reach (nats: where the colours saturate), legend [low, high] or [the mark's meaning],
+// data: title, kind ("loss", "change" or "group"), color (of the group's members), tokens
+// [[row, before, text, value, member]], after, reach (nats: where the colours saturate), legend [low, high] or [the mark's meaning],
 // selected (a row or null), film (null, or steps, top, losses in base64, since), neighbours
 // ({before, after}: [doc, label]). All text goes in as textContent. A selected token triggers
 // `token` with its row, a neighbour `go` with its doc.
@@ -29,6 +29,7 @@ export default function (component) {
     setTriggerValue("token", state.clicked)
   }
   text.setAttribute("aria-label", data.title)
+  root.style.setProperty("--member", data.color)
   neighbours(text, state)
   readFilm(state)
   if (state.frame === null) colour(state)

@@ -50,6 +50,8 @@ class Paint:
     note: str
     steps: Sequence[int]
     """One for a loss, two for a change."""
+    color: str
+    """Of the members of the group, as #rrggbb."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ def show(
             "key": f"{doc.doc}",
             "title": title,
             "kind": paint.kind,
+            "color": paint.color,
             "tokens": tokens,
             "after": doc.after,
             "reach": paint.reach,

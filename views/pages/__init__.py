@@ -52,7 +52,7 @@ def pages(store: Store, others: Sequence[str], default: str = DEFAULT) -> dict[s
             "show_chart",
             lambda: trajectories.page(store, runs()),
         ),
-        "zoom": ("Zoom", "zoom_in", lambda: zoom.page(store)),
+        "zoom": ("Zoom", "zoom_in", lambda: zoom.page(store, runs())),
         "text": ("Text", "article", lambda: text.page(store)),
         "sql": ("SQL", "database", lambda: sql.page(store)),
         "report": ("Report", "description", lambda: report.page(store)),
@@ -98,6 +98,8 @@ def _drawing(
 ) -> Callable[[], None]:
     """The function that draws an analysis: its own page's, or the generic one."""
     module = f"{__name__}.{analysis.name}"
+    if analysis.name in about.PAGES_OF_RUNS and find_spec(module):
+        return lambda: import_module(module).page(store, runs())
     if find_spec(module):
         return partial(import_module(module).page, store)
     return lambda: generic.page(store, analysis, runs())

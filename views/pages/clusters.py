@@ -18,7 +18,7 @@ from views.widgets import figure, group_panel, token_table, training_axis
 from views.widgets.figure import Figure, script_of
 
 TRAJECTORIES, RHO_1 = "by their trajectories", "by Rho-1's four categories"
-FOUND = "as many as there are"
+FOUND = "automatic"
 CATEGORY_TITLES = {
     "H->L": "H→L, falls",
     "L->L": "L→L, stays low",
@@ -35,7 +35,7 @@ class Request:
 
     where: str
     k: int | None
-    """None for as many as there are."""
+    """None for as many as are found."""
     compared: Compared
     axis: str
 

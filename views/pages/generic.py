@@ -30,7 +30,7 @@ def page(store: Store, analysis: Analysis, others: Sequence[Store]) -> None:
     st.caption(analysis.sentence)
     stores = [store]
     if _takes_stores(analysis):
-        stores += _runs(others, "text" if analysis.of_same_text else "tokens")
+        stores += _runs(store, others, "text" if analysis.of_same_text else "tokens")
         if len(stores) < 2:
             return
     with st.container(border=True):
@@ -73,6 +73,11 @@ def _table(frame: pd.DataFrame) -> None:
     """Probabilities with two digits, other fractions with three decimals."""
     numbers = frame.select_dtypes("float").columns
     formats = {name: "%.2g" if str(name).startswith(("p_", "q_")) else "%.3f" for name in numbers}
+    formats |= {
+        name: "localized"
+        for name in frame.select_dtypes("integer").columns
+        if not str(name).endswith("_id")
+    }
     columns = {name: st.column_config.NumberColumn(format=how) for name, how in formats.items()}
     st.dataframe(frame, hide_index=True, column_config=columns)
 
@@ -86,14 +91,16 @@ def _takes_stores(analysis: Analysis) -> bool:
     return get_origin(first.annotation) is Sequence
 
 
-def _runs(others: Sequence[Store], shared: str) -> list[Store]:
+def _runs(store: Store, others: Sequence[Store], shared: str) -> list[Store]:
     if not others:
         st.info(
             f"This needs several runs scored on the same {shared}. Open their stores together: "
             "`token-trails app STORE STORE`."
         )
         return []
-    return runs.choose(others, "Runs", "Stores of the same tokens, such as other seeds.", True)
+    return runs.choose(
+        store, others, "Runs", "Stores of the same tokens, such as other seeds.", True
+    )
 
 
 # ---- a widget for each argument
@@ -111,7 +118,7 @@ def _value(store: Store, analysis: Analysis, argument: Argument) -> Any:
     if kind is bool:
         return st.toggle(label, argument.default, **how)
     if kind in (int, float):
-        return st.number_input(label, value=argument.default, width=340, **how)
+        return st.number_input(label, value=argument.default, width=480, **how)
     if get_origin(kind) is Literal:
         return st.segmented_control(
             label, get_args(kind), default=argument.default, required=True, **how

@@ -7,7 +7,7 @@ from queries import Matched, QueryError, Store
 from queries.analyses.matched import DEFAULT
 from queries.charts import analyses, curves, theme
 from queries.report.numbers import signed
-from views import answers
+from views import answers, state
 from views.widgets import figure, group_panel, training_axis
 from views.widgets.figure import Figure, script_of
 
@@ -125,17 +125,20 @@ def _not_detected(last: pd.Series) -> str:
 
 def _curves(store: Store, found: Matched, axis: str) -> None:
     st.subheader("Mean loss")
-    looks = {
-        GROUP: ("the group", 0),
-        CONTROL: ("its matched controls", 1),
-        REST: ("the rest, unmatched", 6),
+    focus = group_panel.chosen("focus")
+    own, controls, rest = state.looks(focus, 2)
+    lines = {
+        GROUP: (focus.title(store), own),
+        CONTROL: ("its matched controls", controls),
+        REST: ("the rest, unmatched", rest),
     }
     if found.n_unmatched:
-        looks[MATCHED_GROUP] = ("tokens of the group with controls", 7)
+        dash = theme.DASHES[2 if own[1] == theme.DASHES[1] else 1]
+        lines[MATCHED_GROUP] = ("tokens of the group with controls", (own[0], dash))
     name_of = found.trajectories["token_group"]
     groups = [
-        curves.as_group(found.trajectories[name_of == name], title, *theme.look(at))
-        for name, (title, at) in looks.items()
+        curves.as_group(found.trajectories[name_of == name], title, *look)
+        for name, (title, look) in lines.items()
     ]
     frame = training_axis.placed(store, pd.concat(groups, ignore_index=True), axis)
     figure.show(
@@ -157,9 +160,10 @@ def _difference(store: Store, found: Matched, axis: str) -> None:
     names = {"before": "difference", "before_low": "low", "before_high": "high"}
     before = found.difference[["checkpoint", *names]].rename(columns=names)
     after = found.difference[["checkpoint", *names.values()]]
+    _, controls, rest = state.looks(group_panel.chosen("focus"), 2)
     groups = [
-        curves.as_group(after, "minus its matched controls", *theme.look(1)),
-        curves.as_group(before, "minus the rest, unmatched", *theme.look(6)),
+        curves.as_group(after, "minus its matched controls", *controls),
+        curves.as_group(before, "minus the rest, unmatched", *rest),
     ]
     frame = training_axis.placed(store, pd.concat(groups, ignore_index=True), axis)
     figure.show(

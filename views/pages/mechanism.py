@@ -7,7 +7,7 @@ import streamlit as st
 
 from queries import Mechanism, QueryError, Store
 from queries.analyses.mechanism import GAIN, GROUP, LOSSES, SCORE
-from queries.charts import analyses, curves, theme
+from queries.charts import analyses, curves
 from views import answers, state
 from views.state import Region
 from views.widgets import figure, group_panel, region, training_axis
@@ -199,25 +199,32 @@ def _curves(store: Store, found: Mechanism, axis: str, minus: bool) -> None:
             "above 0 by chance, too.",
         ),
     )
+    own, *others = state.looks(group_panel.chosen("focus"), len(LOSSES) + len(scores))
+    looks = dict(zip([GROUP, *LOSSES, *scores], [own, *others], strict=True))
     for at, (title, names, unit, caption) in enumerate(panels):
         data = found.curves[found.curves["curve"].isin(names)]
         if data.empty:
             continue
         st.subheader(title)
-        frame = training_axis.placed(store, _as_groups(data, names, (0, 3, 1)[at]), axis)
+        titles = {name: _title(name) for name in names}
+        if at == 0:
+            titles = {GROUP: group_panel.chosen("focus").title(store)}
+        frame = training_axis.placed(store, _as_groups(data, titles, looks), axis)
         zero = 0 if at == 0 and minus else None
         chart = curves.relative(frame, "value", unit, zero, axis, height=240)
         shown = Figure(title, chart, data, script_of(found, "curves"), caption, found.language)
         figure.show(shown, f"mechanism_{at}")
 
 
-def _as_groups(data: pd.DataFrame, names: list[str], first: int) -> pd.DataFrame:
-    """A title and a look per curve; looks begin at `first`."""
+def _as_groups(
+    data: pd.DataFrame, titles: dict[str, str], looks: dict[str, state.Look]
+) -> pd.DataFrame:
+    """A title and a look per curve."""
     curve = data["curve"]
     return pd.concat(
         [
-            curves.as_group(data[curve == name], _title(name), *theme.look(first + at))
-            for at, name in enumerate(names)
+            curves.as_group(data[curve == name], title, *looks[name])
+            for name, title in titles.items()
         ],
         ignore_index=True,
     )

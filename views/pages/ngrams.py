@@ -6,7 +6,7 @@ import streamlit as st
 from queries import Ngrams, QueryError, Store
 from queries.analyses.ngrams import NAMES, save_ngrams
 from queries.charts import curves, theme
-from views import answers
+from views import answers, state
 from views.widgets import figure, group_panel, training_axis
 from views.widgets.figure import Figure, script_of
 
@@ -70,10 +70,11 @@ def _most_similar(store: Store, found: pd.DataFrame, name: str, title: str) -> s
 def _losses(store: Store, result: Ngrams, axis: str) -> None:
     found = result.frame
     st.subheader("Mean loss of the model and of n-grams")
-    groups = [curves.as_group(found, "the model", *theme.look(0))]
-    for at, (name, title) in enumerate(MODELS.items(), 1):
+    own, *others = _looks()
+    groups = [curves.as_group(found, "the model", *own)]
+    for (name, title), (color, _) in zip(MODELS.items(), others, strict=True):
         level = found.assign(mean_loss=found[f"{name}_loss"], low=float("nan"), high=float("nan"))
-        groups.append(curves.as_group(level, title, theme.look(at)[0], theme.DASHES[1]))
+        groups.append(curves.as_group(level, title, color, theme.DASHES[1]))
     frame = training_axis.placed(store, pd.concat(groups, ignore_index=True), axis)
     figure.show(
         Figure(
@@ -94,15 +95,15 @@ def _correlations(store: Store, result: Ngrams, axis: str) -> None:
     found = result.frame
     st.subheader("Are the same tokens easy?")
     groups = []
-    for at, (name, title) in enumerate(MODELS.items(), 1):
+    for (name, title), look in zip(MODELS.items(), _looks()[1:], strict=True):
         columns = {f"{name}_{part}": part for part in ("correlation", "low", "high")}
         frame = found[["checkpoint", *columns]].rename(columns=columns)
-        groups.append(curves.as_group(frame, title, *theme.look(at)))
+        groups.append(curves.as_group(frame, title, *look))
     frame = training_axis.placed(store, pd.concat(groups, ignore_index=True), axis)
     figure.show(
         Figure(
             "Correlation with n-gram losses",
-            curves.relative(frame, "correlation", "correlation with", 0, axis, height=300),
+            curves.relative(frame, "correlation", "correlation (Pearson's r)", 0, axis, height=300),
             found,
             script_of(result),
             "Pearson's r between the tokens' losses and their n-gram losses. A rise followed by a "
@@ -113,6 +114,11 @@ def _correlations(store: Store, result: Ngrams, axis: str) -> None:
         ),
         "ngram_correlations",
     )
+
+
+def _looks() -> list[state.Look]:
+    """Of the model, which has the colour of its tokens' group, and of the n-gram models."""
+    return state.looks(group_panel.chosen("where"), len(MODELS))
 
 
 def _source_of_ngrams(store: Store) -> None:

@@ -15,7 +15,7 @@ from queries.engine.database import ANSWER_LIMIT, MEMORY_LIMIT, TIME_LIMIT
 from queries.engine.sql_errors import SqlError
 from queries.questions import questions
 from queries.report.numbers import count
-from views import answers
+from views import answers, state
 from views.components import sql_editor
 from views.components.sql_editor import Mark, Names
 from views.widgets import figure
@@ -41,7 +41,7 @@ def page(store: Store) -> None:
     st.title("SQL")
     st.caption(
         f"A single SELECT statement in DuckDB's SQL. Read-only; at most {TIME_LIMIT:.0f} s, "
-        f"{MEMORY_LIMIT} of memory and {ANSWER_LIMIT >> 20:,} MB of results."
+        f"{MEMORY_LIMIT} of memory and {ANSWER_LIMIT >> 30:,} GB of results."
     )
     linked = _follow_link()
     left, right = st.columns([5, 4], gap="medium")
@@ -77,6 +77,7 @@ def _running(store: Store) -> "RunningQuery | None":
 def _follow_link() -> bool:
     """Put the query of a link into the field; it is run at once."""
     linked = st.query_params.get(QUERY)
+    state.used(QUERY)
     if linked is not None and linked != st.session_state.get(WRITTEN):
         st.session_state[WRITTEN] = linked
         _set_text(linked)

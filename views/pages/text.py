@@ -234,8 +234,9 @@ def paint(store: Store, shade: Shade, doc: DocText) -> Paint:
     members = np.zeros(len(rows), dtype=bool)
     if shade.group is not None:
         members = np.isin(rows, answers.members(store, shade.group))
-    legend, note = _legend(shade, reach, members)
-    return Paint(shade.kind, values[rows], members, reach, legend, note, shade.steps)
+    legend, note = _legend(store, shade, reach, members)
+    ((color, _),) = state.looks(group_panel.chosen("focus"))
+    return Paint(shade.kind, values[rows], members, reach, legend, note, shade.steps, color)
 
 
 def show_text(store: Store, shade: Shade, doc: DocText, colours: Paint, row: int | None) -> None:
@@ -262,9 +263,10 @@ def show_text(store: Store, shade: Shade, doc: DocText, colours: Paint, row: int
     )
 
 
-def _legend(shade: Shade, reach: float, members: np.ndarray) -> tuple[list[str], str]:
+def _legend(store: Store, shade: Shade, reach: float, members: np.ndarray) -> tuple[list[str], str]:
     if shade.kind == GROUP:
-        return ["in the group"], f"{members.sum():,} of the doc's {len(members):,} tokens"
+        title = group_panel.chosen("focus").title(store)
+        return [f"in the group {title}"], f"{members.sum():,} of the doc's {len(members):,} tokens"
     if shade.kind == LOSS:
         return ["loss 0", f"{reach:.2f} nats"], NOTE
     return [f"fell by {reach:.2f} nats", f"rose by {reach:.2f} nats"], NOTE

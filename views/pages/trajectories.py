@@ -145,6 +145,7 @@ def _options(store: Store, others: Sequence[Store]) -> Display:
         with st.popover("Bands, smoothing, events", icon=":material/tune:"):
             bands, smooth, events = _finer_options()
         shown = runs.choose(
+            store,
             others,
             "Compare with runs",
             "Stores of the same tokens, such as other seeds: the mean over runs, with a band from "

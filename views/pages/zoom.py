@@ -1,9 +1,10 @@
 """The Zoom page: the story of a spike, and how single tokens changed in a region of training.
 
 In the order of the screen: the spike (rise and recovery), its story in one paragraph, the histogram
-that filters the lines, lists and types next to it and below, the groups, the overlap.
+that filters the lines, lists and types next to it and below, the groups, the overlap, other runs.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from queries import QueryError, Store
+from queries.analyses.compare import RunChanges
 from queries.analyses.events import Spike
 from queries.analyses.explain import FALSE_RATE
 from queries.analyses.type_changes import by_type
@@ -25,7 +27,7 @@ from queries.stats.two_way import Claim
 from views import answers, state
 from views.selected_groups import SelectedGroup
 from views.state import Region
-from views.widgets import figure, group_panel, guesses, region, token_table
+from views.widgets import figure, group_panel, guesses, region, runs, token_table
 from views.widgets.figure import Figure
 
 AROUND, WHOLE = "around the region", "whole run"
@@ -44,7 +46,7 @@ KINDS = {"spike": "Spike", "hump": "Hump", "largest_rise": "Largest rise (may be
 SPARKLINE = "loss over the steps shown"
 
 
-def page(store: Store) -> None:
+def page(store: Store, others: Sequence[Store]) -> None:
     """Draw the page."""
     st.title("Zoom")
     st.caption("What happened in a spike: which tokens changed, and did the same ones change back?")
@@ -70,6 +72,7 @@ def page(store: Store) -> None:
         _story(story)
     _leaderboard(store, story)
     _overlap(store, story, where, k, min_count)
+    _other_runs(store, others, spike.rise, where, k)
 
 
 # ---- the spike: a rise, and the recovery from it
@@ -428,7 +431,7 @@ def _leaderboard_table(shown: pd.DataFrame) -> int | None:
         "q_value": st.column_config.NumberColumn("q", format="%.2g"),
         "mean_change": st.column_config.NumberColumn("change of the group", format="%+.3f"),
         "rest_change": st.column_config.NumberColumn("change of the rest", format="%+.3f"),
-        "n_tokens": "tokens",
+        "n_tokens": st.column_config.NumberColumn("tokens", format="localized"),
         "n_docs": "source documents",
         "n_docs_effective": st.column_config.NumberColumn("effective documents", format="%.1f"),
         "n_types_effective": st.column_config.NumberColumn("effective types", format="%.1f"),
@@ -517,3 +520,73 @@ def _placebos(shared: pd.DataFrame) -> str:
         return f"There is no p here: {row['verdict']}."
     n = int(row["n_placebos"])
     return f"With {n} placebos, no p can be below {1 / (n + 1):.2g}."
+
+
+# ---- the same region in other runs
+
+
+def _other_runs(store: Store, others: Sequence[Store], rise: Region, where: str, k: int) -> None:
+    """How the tokens changed in other runs, and buttons that open these."""
+    if not others:
+        return
+    st.subheader("The same region in other runs")
+    chosen = runs.choose(
+        store, others, "Compare with runs", "Stores of the same tokens, such as other seeds.", True
+    )
+    stores = [store, *chosen]
+    found = answers.run_changes(stores, *rise, where, k)
+    names = runs.distinct_names([str(run.path) for run in [store, *others]])
+    if found.lacking:
+        lacking = ", ".join(names[path] for path in found.lacking)
+        st.info(f"Without the checkpoints {rise[0]:,} and {rise[1]:,}: {lacking}.")
+    if len(found.frame) > 1:
+        _run_histograms(found, names, rise)
+    with st.container(horizontal=True):
+        for run in chosen:
+            path = str(run.path)
+            st.button(
+                f"Zoom into {names[path]}",
+                icon=":material/open_in_new:",
+                key=f"open_{path}",
+                on_click=_open,
+                args=(path, [str(other.path) for other in [store, *chosen]]),
+                help="Opens this run in the place of the present one.",
+            )
+
+
+def _open(path: str, shown: Sequence[str]) -> None:
+    """Open another store; the one that was open is among the runs that are compared with it."""
+    st.session_state["store"] = path
+    state.change(runs=tuple(other for other in shown if other != path))
+
+
+def _run_histograms(found: RunChanges, names: dict[str, str], rise: Region) -> None:
+    title = f"Change from step {rise[0]:,} to {rise[1]:,} in {len(found.frame)} runs"
+    chance = found.k**2 / found.n_tokens
+    figure.show(
+        Figure(
+            title,
+            changes.histograms(found.histogram.assign(run=found.histogram["run"].map(names))),
+            found.histogram,
+            "",
+            f"Shared: tokens among the {found.k} most changed of this run and of the open one; two "
+            f"random lists would share {chance:.2g}. Correlation: of the tokens' changes with "
+            "those in the open run. Groups are evaluated in the open run.",
+        ),
+        "run_changes",
+    )
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        found.frame.assign(
+            run=found.frame["run"].map(names), share_rose=100 * found.frame["share_rose"]
+        ),
+        hide_index=True,
+        key="run_changes_table",
+        column_config={
+            "mean_change": number("mean change (nats)", format="%+.3f"),
+            "share_rose": number("tokens that rose", format="%.1f%%"),
+            "correlation": number("correlation", format="%.2f"),
+            "shared_decreased": number("shared, most decreased"),
+            "shared_increased": number("shared, most increased"),
+        },
+    )

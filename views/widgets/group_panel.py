@@ -101,7 +101,10 @@ def _doubt(effective: float) -> str:
     if verdict := cannot_tell(effective):
         return f"no band, {verdict}"
     if effective < FEWEST_DOCS:
-        return f"{effective:.1f} effective source documents: too few for a reliable band"
+        return (
+            f"{effective:.1f} effective source documents: its band is not drawn, at least "
+            f"{FEWEST_DOCS} are needed"
+        )
     if effective < FEW_DOCS:
         return f"only {effective:.1f} effective source documents: a wide band"
     return ""
@@ -138,7 +141,7 @@ def one(store: Store, label: str, slot: OneSlot) -> str | None:
     The select box offers the chosen groups of all pages, and for `where` all tokens.
     """
     now = state.current()
-    group = {"where": now.where, "focus": now.focused, "baseline": _baseline(now)}[slot]
+    group = chosen(slot)
     options = {g.url(): g for g in _options(now, slot, group)}
     selected = next(url for url, g in options.items() if g.key == group.key)
     key = f"{slot}_choice"
@@ -166,8 +169,12 @@ def one(store: Store, label: str, slot: OneSlot) -> str | None:
     return group.clause
 
 
-def _baseline(now: State) -> SelectedGroup:
-    return now.baseline or SelectedGroup(state.DEFAULT_GROUPS[0])
+def chosen(slot: OneSlot) -> SelectedGroup:
+    """The group that `one` shows."""
+    now = state.current()
+    if slot == "baseline":
+        return now.baseline or SelectedGroup(state.DEFAULT_GROUPS[0])
+    return now.where if slot == "where" else now.focused
 
 
 def _options(now: State, slot: OneSlot, group: SelectedGroup) -> list[SelectedGroup]:

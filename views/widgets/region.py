@@ -48,6 +48,11 @@ def link(first: int, last: int, before: str = "Zoom into ") -> None:
     )
 
 
+def title_of(step: int) -> str:
+    """A step as all sentences have it."""
+    return f"{step:,}"
+
+
 def choose(store: Store, label: str, slot: Slot, default: Region) -> Region:
     """Two select boxes of the store's steps; until the user chooses, they show `default`."""
     steps = store.steps
@@ -68,6 +73,7 @@ def choose(store: Store, label: str, slot: Slot, default: Region) -> Region:
             f"{label}: {('first', 'last')[which]} step",
             options[which],
             key=keys[which],
+            format_func=title_of,
             on_change=changed,
             args=(which,),
         )
