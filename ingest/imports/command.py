@@ -4,6 +4,9 @@ import sys
 from pathlib import Path
 from typing import Literal, TypeVar, cast, get_args
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from ingest.errors import IngestError
 from ingest.imports.build import find_format, import_results
 from ingest.imports.files import preview
@@ -50,16 +53,29 @@ def _columns(text: str) -> dict[str, str]:
 
 
 def _steps(text: str) -> tuple[int, ...]:
-    """From a list, or from a file with one step a line."""
+    """From a list, a file with one step a line, or Parquet with a column `checkpoint`."""
     is_list = not text.strip(" ,0123456789")  # one of many steps is too long for a file's name
     if not is_list and not Path(text).is_file():
         raise IngestError(f"--checkpoints {text}: expected integers (0,100,…), or a file")
+    if text.endswith(".parquet"):
+        return _listed(Path(text))
     try:
         listed = text if is_list else Path(text).read_text(encoding="utf-8")
         return tuple(int(step) for step in listed.replace(",", " ").split())
     except ValueError as error:
         raise IngestError(
             f"--checkpoints {text}: expected integers, such as 0,100,200 ({error})"
+        ) from error
+
+
+def _listed(path: Path) -> tuple[int, ...]:
+    """The steps in the file that `queries export` writes next to a matrix."""
+    try:
+        found = pq.read_table(path, columns=["checkpoint"])["checkpoint"]
+        return tuple(found.cast(pa.int64()).to_pylist())
+    except (OSError, pa.ArrowException) as error:
+        raise IngestError(
+            f"--checkpoints {path}: expected a column checkpoint of integers ({error})"
         ) from error
 
 

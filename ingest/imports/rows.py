@@ -78,8 +78,12 @@ class _Keys:
         return _numbers(batch.token_str, self.types, batch, "token")
 
     def of_positions(self, batch: Batch, docs: np.ndarray) -> np.ndarray:
-        """Position in its doc, int64 (n,): counted from 1, or from 0 if the first has no loss."""
+        """Position in its doc, int64 (n,): counted from 1, or from 0 if the first has no loss.
+
+        Raises IngestError for a negative one, as from the end of a doc, which would turn it round.
+        """
         if batch.position is not None:
+            _refuse_negative(batch, batch.position)
             return batch.position
         here = np.stack([batch.checkpoint, docs])
         begins = np.concatenate([[True], (here[:, 1:] != here[:, :-1]).any(axis=0)])
@@ -91,6 +95,15 @@ class _Keys:
         positions = np.arange(len(batch)) + np.repeat(first - starts, lengths)
         self.last = (int(here[0, -1]), int(here[1, -1]), int(positions[-1]))
         return np.asarray(positions, np.int64)
+
+
+def _refuse_negative(batch: Batch, positions: np.ndarray) -> None:
+    if (wrong := positions < 0).any():
+        at = int(np.argmax(wrong))
+        raise IngestError(
+            f"{batch.file}, row {batch.record[at]:,}: position {positions[at]:,} is negative: "
+            "positions count from the start of a doc, from 0 or 1"
+        )
 
 
 def _numbers(values: pa.Array, known: dict[Any, int], batch: Batch, what: str) -> np.ndarray:

@@ -51,8 +51,8 @@ def test_what_was_exported_imports_as_the_same_store(
     run(store.path, "--to", tmp_path / f"all.{kind}")
     how = []
     if kind == "npy":
-        steps = ",".join(map(str, store.steps))
-        how = ["--tokens", str(tmp_path / "all-tokens.parquet"), "--checkpoints", steps]
+        named = (("--tokens", "all-tokens.parquet"), ("--checkpoints", "all-checkpoints.parquet"))
+        how = [part for flag, name in named for part in (flag, str(tmp_path / name))]
     again = tmp_path / "again"
     arguments = ["import", str(tmp_path / f"all.{kind}"), "--store", str(again), *how]
     assert ingest.__main__.main(arguments) == 0

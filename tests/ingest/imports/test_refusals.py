@@ -126,6 +126,8 @@ def test_every_unit_gives_nats(
         (["x.csv", "--format", "wide"], "there is no format 'wide': expected memorisation"),
         (["text.csv"], "text.csv: the column 'loss' holds text ('0,5'), expected numbers"),
         (["step.csv"], "checkpoint: expected integers (Failed to parse string: 'step1'"),
+        (["back.csv"], "back.csv, row 1: position -2 is negative: positions count from"),
+        (["a.npy", "--tokens", "u.npy", "--checkpoints", "bin.parquet"], "expected a column"),
         (["x.csv", "--format", "matrix"], "x.csv is not an array: expected a file in .npy"),
         (["empty.npy"], "empty.npy cannot be read (No data left in file)"),
         (["bad.npz"], "bad.npz cannot be read (File is not a zip file)"),
@@ -156,8 +158,11 @@ def test_unusable_arguments_and_files(
     rows().assign(words="x").to_csv("x.csv", index=False)
     rows().assign(loss="0,5").to_csv("text.csv", index=False)
     rows().assign(checkpoint="step1").to_csv("step.csv", index=False)
+    frame = rows()
+    frame.assign(position=-1 - frame["position"]).to_csv("back.csv", index=False)
     Path("empty.npy").touch()
-    Path("bin").write_bytes(b"PAR1\x80")
+    for name in ("bin", "bin.parquet"):
+        Path(name).write_bytes(b"PAR1\x80")
     Path("bad.npz").write_bytes(b"PK\x03\x04")
     Path("bad.pt").write_text("no pickle")
     np.save("a.npy", np.ones((8, 3)))
