@@ -89,7 +89,7 @@ def panels(chart: alt.VConcatChart) -> list[dict[str, Any]]:
     """The panels of a stack as charts of their own, each as wide as its container.
 
     Vega-Lite can only fit single charts into a container. It fits axes and legend into the height,
-    too, which a stack has beside it.
+    too, which a stack has outside it.
     """
     spec = _specification(chart)
     found = []

@@ -84,7 +84,7 @@ LOOKS = IN_README | {
     "clusters-start": Look("/clusters", width=1024),
     "clusters-rho-dark": Look("/clusters?grouped=by+Rho-1's+four+categories", "dark"),
     "clusters-609": Look("/clusters?cluster=true", store="report"),
-    "positions-dark": Look("/positions?colour=loss+minus+the+mean+of+its+step", "dark", 1024),
+    "positions-dark": Look("/positions?colour=minus+the+mean+of+its+step", "dark", 1024),
     "positions-609": Look("/positions", store="report"),
     "ngrams": Look("/ngrams"),
     "ngrams-dark": Look("/ngrams", "dark", 1024),

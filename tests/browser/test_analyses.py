@@ -63,13 +63,13 @@ def test_a_cluster_is_saved_and_becomes_a_group(
 def test_positions_are_drawn_and_restored_from_their_link(page: Page, app: str) -> None:
     opened(page, f"{app}/positions")
     has_charts(page, 3)
-    switch(page, "loss minus the mean of its step")
+    switch(page, "minus the mean of its step")
     field = page.get_by_role("spinbutton", name="minus position")
     field.fill("20")
     field.press("Enter")
     settled(page)
     found = query(page)
-    assert found["colour"] == ["loss minus the mean of its step"] and found["early"] == ["20"]
+    assert found["colour"] == ["minus the mean of its step"] and found["early"] == ["20"]
     opened(page, page.url)
     expect(page.get_by_text("position 500 minus at position 20")).to_be_visible()
     has_charts(page, 3)
@@ -116,7 +116,8 @@ def test_an_analysis_without_a_page_is_drawn_from_the_registry(page: Page, app: 
     has_charts(page, 2)
     page.get_by_text("Group to subtract").click()
     settled(page)
-    expect(page.get_by_text("All tokens").first).to_be_visible()
+    box = page.get_by_role("combobox", name="Group to analyse", exact=True)
+    expect(box).to_have_value("All tokens")
     address = page.url
     reload(page)
     assert page.url == address

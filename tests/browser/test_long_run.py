@@ -27,7 +27,7 @@ def test_trajectories_of_609_checkpoints(
         page, f"{folder_app}/?store={long_store}&{groups('word_start', 'position < 9')}&axis={axis}"
     )
     has_charts(page, 2)
-    expect(page.get_by_text("609 checkpoints")).to_be_visible()
+    expect(page.get_by_text("609 checkpoints, steps")).to_be_visible()
     first, last = brush_region(page, 0.5, 0.8)
     assert {first, last} <= set(MISTRAL)
     assert first < last
@@ -44,8 +44,8 @@ def test_events_of_609_checkpoints_are_marked_or_absent(
 
 def test_a_step_is_typed(page: Page, folder_app: str, long_store: Path) -> None:
     opened(page, f"{folder_app}/zoom?store={long_store}")
-    choose(page, "Region: first step", "1,950")
-    choose(page, "Region: last step", "399,000")
+    choose(page, "Rise: first step", "1,950")
+    choose(page, "Rise: last step", "399,000")
     has_charts(page, 2)
     heading = "Change in loss from step 1,950 to 399,000"
     expect(page.get_by_role("heading", name=heading)).to_be_visible()
