@@ -171,8 +171,17 @@ def test_every_link_and_target_exists(name: str) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in set(re.findall(r"`make ([a-z][a-z-]+)", PAGES[name])):
         assert f"\n{target}:" in makefile, target
-    for path in re.findall(r"\]\(([^)]+)\)", PAGES[name]):
-        assert (ROOT / name).parent.joinpath(path).exists(), path
+    for link in re.findall(r"\]\(([^)]+)\)", PAGES[name]):
+        path, _, anchor = link.partition("#")
+        target = (ROOT / name).parent.joinpath(path)
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text(encoding="utf-8")), link
+
+
+def anchors(page: str) -> set[str]:
+    """Of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 FOLDERS = (".ci", ".streamlit", "data", "docs", "ingest", "queries", "store", "tests", "views")
