@@ -473,7 +473,10 @@ def export_command(
     """Write the losses to files for other tools."""
     from queries.export import export
 
-    return Answer(export(store, to, where, overwrite))
+    found = export(store, to, where, overwrite)
+    if store.files.predictions:
+        print("note: losses are exported, predictions are not", file=sys.stderr)
+    return Answer(found)
 
 
 @_command(STORE, "data/demo --html build/report.html")
