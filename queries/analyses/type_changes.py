@@ -50,7 +50,7 @@ def by_type(changes: pd.DataFrame, min_count: int) -> pd.DataFrame:
     Raises QueryError if no type occurs `min_count` times among them.
     """
     found = mean_changes(
-        changes["token_id"].to_numpy(), changes["change"].to_numpy().astype(np.float64)
+        changes["token_id"].to_numpy(np.int64), changes["change"].to_numpy().astype(np.float64)
     )
     found = found[found["n_tokens"] >= min_count]
     if found.empty:

@@ -83,8 +83,8 @@ class Section:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to draw; `seen` says why."""
-        return not self.exhibits
+        """Whether there is no figure and no table; `seen` says why."""
+        return not self.exhibits and not self.tables
 
 
 @dataclass(frozen=True)

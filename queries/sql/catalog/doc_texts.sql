@@ -39,6 +39,6 @@ placed as (
 )
 select
     doc, source, part, text,
-    coalesce(text_start, derived)::bigint as text_start,
-    (coalesce(text_start, derived) + n_characters)::bigint as text_end
+    coalesce(try_cast(text_start as bigint), derived)::bigint as text_start,
+    (coalesce(try_cast(text_start as bigint), derived) + n_characters)::bigint as text_end
 from placed

@@ -94,7 +94,7 @@ def test_the_predictions_of_a_checkpoint_are_those_computed_by_hand(
         found = table.slice(begin, end - begin)
         logits, actual = model(torch.tensor([window])).logits[0, :-1].double(), window[1:]
         log_p = torch.log_softmax(logits, 1)
-        order = (-logits).argsort(1, stable=True)
+        order = (-logits).argsort(dim=1, stable=True)
         rank = (order == torch.tensor(actual)[:, None]).int().argmax(1)
         assert (found["top_id"].to_numpy() == order[:, 0].numpy()).mean() > 0.99
         assert (found["rank"].to_numpy() == rank.numpy()).mean() > 0.99

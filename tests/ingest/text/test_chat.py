@@ -232,7 +232,7 @@ def test_parquet_holds_conversations_and_other_texts_are_refused(
     run = ["run", tmp_path / "run", "--chat", "--store", tmp_path / "s", "--text"]
     ended = ingest(*run, tmp_path / "c.parquet", "--column", "chosen")
     assert ended.status == 0
-    assert "1 of 3 documents hold no text" in ended.error
+    assert "1 of 3 documents holds no text" in ended.error
     assert "has no columns, but --chat needs one" in ingest(*run, tmp_path / "t.txt").error
     assert "no column 'messages'" in ingest(*run, tmp_path / "c.parquet").error
     plain = ingest(*[a for a in run if a != "--chat"], tmp_path / "c.parquet", "--column", "chosen")
