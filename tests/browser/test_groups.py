@@ -95,13 +95,17 @@ def test_groups_are_ordered_muted_and_removed(page: Page, app: str) -> None:
     has_charts(page, 2)
     colors = rail_colors(page)
     in_rail(page, 2, "Make baseline")
-    assert rail_colors(page) == {name: colors[name] for name in colors}
+    names = page.locator(".rail .name")
+    expect(names).to_have_text(["position < 9", "Word start", "Copyable"])
+    assert rail_colors(page) == colors
     assert page.locator(".rail .row").first.inner_text().startswith("position < 9\nbaseline")
     in_rail(page, 1, "Mute")
     draws(page, {colors["position < 9"], colors["Copyable"]})
     in_rail(page, 1, "Remove")
+    expect(names).to_have_text(["position < 9", "Copyable"])
     assert rail_colors(page) == {n: colors[n] for n in ("position < 9", "Copyable")}
     in_rail(page, 1, "Remove")
+    expect(names).to_have_text(["position < 9"])
     has_charts(page, 1)
     in_rail(page, 0, "Remove")
     expect(page.get_by_text("No group yet")).to_be_visible()
@@ -212,6 +216,9 @@ def test_all_runs_are_drawn(page: Page, folder_app: str, seeds: list[Path]) -> N
     expect(page.get_by_role("heading", name="Difference over 2 runs")).to_be_visible()
     has_charts(page, 2)
     navigate(page, "Zoom", "zoom")
+    expect(page.get_by_role("button", name="Zoom into seed-2")).to_be_visible()
+    expect(page.get_by_text("This page shows one run")).to_have_count(0)
+    navigate(page, "Text", "text")
     expect(page.get_by_text("This page shows one run")).to_be_visible()
 
 

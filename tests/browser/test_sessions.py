@@ -16,6 +16,11 @@ def _same(found: str, expected: str) -> None:
     assert found == expected
 
 
+def default_groups(page: Page) -> None:
+    assert "group" not in query(page)  # defaults are left out
+    expect(page.locator(".rail .name")).to_have_text(["Not copyable", "Copyable"])
+
+
 def remove_last(page: Page) -> None:
     in_rail(page, 1, "Remove")
     expect(page.locator(".rail .name")).to_have_text(["Copyable"])
@@ -43,7 +48,7 @@ SESSIONS: list[tuple[str, Callable[[Page], None]]] = [
     (f"/?{groups('position > 20', 'position < 20')}", make_baseline),
     (f"/?{groups('word_start')}&axis=linear", to_zoom),
     ("/?compare=ratio", heading("Ratio: each group divided by the baseline")),
-    ("/?smooth=0.1&events=all+tokens", first_group_is("not_copyable")),
+    ("/?smooth=0.1&events=all+tokens", default_groups),
     ("/zoom?region=0-100", heading("Change in loss from step 0 to 100")),
     ("/zoom?region=400-700&lists_of=types", heading("Token types")),
     ("/tour", heading("Tour")),

@@ -135,7 +135,7 @@ def test_colours_follow_the_steps_and_the_kind(page: Page, app: str) -> None:
     read(page, f"{app}/text")
     by_change = color(page, 271)
     choose(page, "Change: last step", "1,400")
-    has_query(page, "last", "1400")
+    has_query(page, "region", "1380-1400")
     assert color(page, 271) != by_change
     switch(page, "loss")
     expect(page.locator(".token.loss")).to_have_count(511)

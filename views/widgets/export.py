@@ -20,13 +20,15 @@ _LANGUAGES = {"sql": "SQL", "python": "Python"}
 
 def offer(title: str, facts: str) -> None:
     """A button in the sidebar, after the page has been drawn; none if it drew no figure."""
-    if not figure.drawn():
+    # Taken here: the file is made in a thread without a session.
+    figures = figure.drawn()
+    if not figures:
         return
     address = figure.address()
     facts = f"{facts} · {address}" if address else facts
     st.sidebar.download_button(
         "Save this page as HTML",
-        lambda: page(title, facts, figure.drawn()).encode(),
+        lambda: page(title, facts, [*figures.values()]).encode(),
         f"{title.lower()}.html",
         "text/html",
         icon=":material/save:",

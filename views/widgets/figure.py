@@ -84,9 +84,10 @@ def reset() -> None:
     st.session_state[FIGURES] = {}
 
 
-def drawn() -> list[Figure]:
-    """The figures of this run, in order."""
-    return list(st.session_state.get(FIGURES, {}).values())
+def drawn() -> dict[str, Figure]:
+    """The figures of this run by key, in order. A fragment that runs later adds to it."""
+    figures: dict[str, Figure] = st.session_state.setdefault(FIGURES, {})
+    return figures
 
 
 def show(
@@ -105,7 +106,7 @@ def show(
     below the caption.
     """
     # By key, as a fragment draws its figures again without the rest of the page.
-    st.session_state.setdefault(FIGURES, {})[key] = figure
+    drawn()[key] = figure
     brushed = _draw(figure, key, brush, legend, same)
     wide = [3, 1.2] if not narrow else [1]
     caption, *rest = st.columns(wide, vertical_alignment="top")
