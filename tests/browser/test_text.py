@@ -166,6 +166,16 @@ def test_docs_are_browsed_and_searched(page: Page, app: str) -> None:
     expect(page.locator(".text")).to_have_attribute("aria-label", re.compile("1839-VanBuren-1"))
 
 
+def test_a_key_on_a_link_below_the_text_opens_the_next_part(page: Page, app: str) -> None:
+    read(page, f"{app}/text")
+    page.get_by_role("button", name="continues in part 1").press("Enter")
+    has_query(page, "part", "1")
+    has_query(page, "token")
+    page.get_by_role("button", name="continued from part 0").press("Enter")
+    expect(page.get_by_role("button", name="continued from")).to_have_count(0)
+    assert selected(page) == -1
+
+
 @pytest.mark.parametrize(
     ("state", "sentence"),
     [
@@ -201,7 +211,7 @@ def test_text_is_never_interpreted_as_markup(
 def test_the_chart_stands_beside_the_text(page: Page, app: str) -> None:
     read(page, f"{app}/text?token=120")
     text, chart = (
-        page.locator(where).bounding_box() for where in (".text", '[data-testid="stVegaLiteChart"]')
+        page.locator(where).bounding_box() for where in (".pane", '[data-testid="stVegaLiteChart"]')
     )
     assert text and chart
     assert chart["x"] > text["x"] + text["width"]

@@ -20,7 +20,7 @@ export default function (component) {
     stop(state)
     state = { key: data.key, spans: drawText(text, data), selected: null, at: 0, frame: null }
     drawn.set(parentElement, state)
-    text.scrollTop = 0
+    root.querySelector(".pane").scrollTop = 0
   }
   state.data = data
   state.go = (doc) => setTriggerValue("go", doc)
@@ -30,7 +30,7 @@ export default function (component) {
   }
   text.setAttribute("aria-label", data.title)
   root.style.setProperty("--member", data.color)
-  neighbours(text, state)
+  neighbours(root, state)
   readFilm(state)
   if (state.frame === null) colour(state)
   else showFrame(root, state, state.frame)
@@ -59,17 +59,14 @@ function drawText(text, data) {
   return spans
 }
 
-// Links to the doc's neighbours, before and after its text.
-function neighbours(text, state) {
-  for (const old of text.querySelectorAll(".neighbour")) old.remove()
-  for (const [end, [doc, label]] of Object.entries(state.data.neighbours)) {
-    const link = document.createElement("button")
-    link.type = "button"
-    link.className = "neighbour"
+// Links to the doc's neighbours, before and after its text: a listbox may hold options only.
+function neighbours(root, state) {
+  for (const end of ["before", "after"]) {
+    const link = root.querySelector(`.neighbour.${end}`)
+    const [doc, label] = state.data.neighbours[end] ?? [null, ""]
+    link.hidden = doc === null
     link.textContent = label
     link.onclick = () => state.go(doc)
-    if (end === "before") text.prepend(link)
-    else text.append(link)
   }
 }
 
@@ -283,7 +280,8 @@ function listen(root, text, state) {
   const placeOf = (event) => state.spans.indexOf(event.target.closest(".token"))
   text.onmouseover = (event) => show(root, tip, state, placeOf(event))
   text.onmouseleave = () => (tip.hidden = true)
-  text.onscroll = () => scrolled(root, text, tip, state)
+  const pane = root.querySelector(".pane")
+  pane.onscroll = () => scrolled(root, pane, tip, state)
   if (!root.dataset.listening) {
     root.dataset.listening = "yes" // focusout has no property to assign, so it is added once
     root.addEventListener("focusout", () => (tip.hidden = true))
@@ -308,9 +306,9 @@ function listen(root, text, state) {
 }
 
 // Keys scroll the text, too: the tip follows the token that has the focus while it can be seen.
-function scrolled(root, text, tip, state) {
-  const token = text.querySelector(".token:focus")
-  const outer = text.getBoundingClientRect()
+function scrolled(root, pane, tip, state) {
+  const token = pane.querySelector(".token:focus")
+  const outer = pane.getBoundingClientRect()
   const inner = token?.getBoundingClientRect()
   if (tip.hidden || !token || inner.top < outer.top || inner.bottom > outer.bottom) tip.hidden = true
   else show(root, tip, state, state.spans.indexOf(token))

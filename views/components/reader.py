@@ -19,7 +19,11 @@ _HTML = """
     <output class="at"></output>
     <button type="button" class="back" hidden>Back to the chosen steps</button>
   </div>
-  <div class="text" role="listbox" aria-orientation="horizontal"></div>
+  <div class="pane">
+    <button type="button" class="neighbour before" hidden></button>
+    <div class="text" role="listbox" aria-orientation="horizontal"></div>
+    <button type="button" class="neighbour after" hidden></button>
+  </div>
   <div class="tip" role="tooltip" hidden></div>
 </div>
 """
