@@ -205,7 +205,7 @@ def one_line(error: str) -> bool:
         ("zoom", [0, 8, "--top", 0], "got lists of 0 tokens: expected at least 1"),
         ("zoom", [0, 8, "--where", "false"], "selects none"),
         ("sql", ["select\n nocolumn\nfrom tokens"], "nocolumn"),
-        ("sql", ["selct 1"], "syntax error"),
+        ("sql", ["selct 1"], "expected a query that begins with select"),
         ("sql", ["drop table token_rows"], "only SELECT is allowed"),
         ("sql", [""], "found 0 statements, expected one SELECT"),
     ],

@@ -145,9 +145,9 @@ def test_long_results_equal_those_of_duckdb(exposed: Store) -> None:
 
 
 def test_an_unknown_table_and_a_syntax_error_get_sentences(exposed: Store) -> None:
-    with pytest.raises(QueryError, match='Did you mean "tokens"'):
+    with pytest.raises(QueryError, match="no table or group token: did you mean tokens"):
         exposed.sql("from token")
-    with pytest.raises(QueryError, match="syntax error"):
+    with pytest.raises(QueryError, match="ends after where, where SQL needs more"):
         exposed.sql("select from where")
 
 
@@ -215,5 +215,5 @@ def test_more_queries_than_cursors_wait_their_turn(exposed: Store) -> None:
     ],
 )
 def test_an_error_says_where_it_is(store: Store, query: str, where: str) -> None:
-    with pytest.raises(QueryError, match=f"{where}$"):
+    with pytest.raises(QueryError, match=rf"\({where}\)$"):
         store.sql(query)
