@@ -166,6 +166,16 @@ def refuse_missing(path: Path, wanted: Iterable[str] | None, found: Iterable[str
             )
 
 
+def refuse_without_loss(found: Preview, names: Mapping[str, str]) -> None:
+    """Raises IngestError unless `names` (our column -> theirs) has the loss and all exist."""
+    refuse_missing(found.files[0], names.values(), found.record)
+    if "loss" not in names:
+        raise IngestError(
+            f"{found.files[0]} has no column of losses; its columns are "
+            f"{', '.join(found.record)}: name it with --map loss=…"
+        )
+
+
 def _column(values: list[Any], path: Path, name: str) -> pa.Array:
     try:
         return pa.array(values)

@@ -55,9 +55,9 @@ def compare_words(
     """The losses of words in several stores of the same text, whatever their tokenizers.
 
     Counted are the words that meet the condition in the first store and were scored as a whole in
-    all of them. Bits per byte are summed nats / ln 2 / UTF-8 bytes, as lm-evaluation-harness has
-    them. Bands treat source documents as the sampled unit. Raises QueryError for fewer than two
-    stores, StoreError if the texts differ, and GroupError.
+    all of them. Bits per byte are summed nats / ln 2 / UTF-8 bytes. Bands treat source documents
+    as the sampled unit. Raises QueryError for fewer than two stores, StoreError if the texts
+    differ, and GroupError.
     """
     runs = [store if isinstance(store, Store) else Store(store) for store in stores]
     if len({run.path.resolve() for run in runs}) < max(2, len(runs)):

@@ -2,22 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
+from views.components import component
 
-def _asset(ending: str) -> str:
-    return Path(__file__).with_suffix(ending).read_text(encoding="utf-8")
-
-
-_COMPONENT = st.components.v2.component(
-    "token_trails_rail",
-    html='<div class="rail" role="list" aria-label="Groups"></div>',
-    css=_asset(".css"),
-    js=_asset(".js"),
-)
+_COMPONENT = component(__file__, '<div class="rail" role="list" aria-label="Groups"></div>')
 
 
 @dataclass(frozen=True)

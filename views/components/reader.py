@@ -3,12 +3,12 @@
 import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import streamlit as st
 
 from queries.text import DocText
+from views.components import component
 
 _HTML = """
 <div class="reader">
@@ -29,13 +29,7 @@ _HTML = """
 """
 
 
-def _asset(ending: str) -> str:
-    return Path(__file__).with_suffix(ending).read_text(encoding="utf-8")
-
-
-_COMPONENT = st.components.v2.component(
-    "token_trails_reader", html=_HTML, css=_asset(".css"), js=_asset(".js")
-)
+_COMPONENT = component(__file__, _HTML)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ of a store.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import streamlit as st
+
+from views.components import component
 
 KEY = "sql_editor"
 KEYWORDS = (
@@ -44,13 +45,7 @@ _HTML = """
 """
 
 
-def _asset(ending: str) -> str:
-    return Path(__file__).with_suffix(ending).read_text(encoding="utf-8")
-
-
-_COMPONENT = st.components.v2.component(
-    "token_trails_sql_editor", html=_HTML, css=_asset(".css"), js=_asset(".js")
-)
+_COMPONENT = component(__file__, _HTML)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from ingest.imports.files import (
     floats,
     integers,
     kind_of,
-    refuse_missing,
+    refuse_without_loss,
     tables,
 )
 from ingest.imports.results import Batch, Format, ImportOptions, Preview, Results, Unit
@@ -81,12 +81,7 @@ def unit_of(name: str, given: Unit | None) -> Unit:
 def read(found: Preview, options: ImportOptions) -> Results:
     """Results with batches. Rows may be in any order if there is a column of positions."""
     names = columns(found.record, options.columns)
-    refuse_missing(found.files[0], names.values(), found.record)
-    if "loss" not in names:
-        raise IngestError(
-            f"{found.files[0]} has no column of losses; its columns are "
-            f"{', '.join(found.record)}: name it with --map loss=…"
-        )
+    refuse_without_loss(found, names)
     kinds = {"CSV": (".csv", ".tsv"), "JSON": (".jsonl",)}
     written = next((f"decimal numbers ({k})" for k, v in kinds.items() if found.kind in v), None)
     return Results(

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from ingest.errors import IngestError
 from ingest.imports.documents import Document, batches_of
-from ingest.imports.files import checkpoint_of, floats, integers, refuse_missing, tables
+from ingest.imports.files import checkpoint_of, floats, integers, refuse_without_loss, tables
 from ingest.imports.formats.long import text, type_name, unit_of
 from ingest.imports.results import Format, ImportOptions, Preview, Results, Unit
 from ingest.imports.token_table import read_tokens
@@ -66,12 +66,7 @@ def columns(record: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, st
 def read(found: Preview, options: ImportOptions) -> Results:
     """Results with batches. A row without a doc's name is the document of its number."""
     names = columns(found.record, options.columns)
-    refuse_missing(found.files[0], names.values(), found.record)
-    if "loss" not in names:
-        raise IngestError(
-            f"{found.files[0]} has no column of losses; its columns are "
-            f"{', '.join(found.record)}: name it with --map loss=…"
-        )
+    refuse_without_loss(found, names)
     return Results(
         options.unit or UNITS.get(names["loss"]) or unit_of(names["loss"], None),
         type_of(found, names["loss"]),

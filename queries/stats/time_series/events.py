@@ -20,9 +20,8 @@ RISES, CHANGES = 0.5, 1.5
 """What p-values of rises and of jumps are multiplied by.
 
 Each test holds for the noise model that is worst for it, and a rise must also be followed by a fall
-beyond the usual noise. Of 490 simulated curves of the noise models, none had a rise with p < 0.05
-at a factor of 1, and one at 0.5. Both tests together claim something false in at most 5% of curves
-of any design: docs/calibration.md.
+beyond the usual noise, which makes it conservative. docs/calibration.md has how often both tests
+together claim something false.
 """
 EXCLUDED = noises.FINEST
 """Probability of leaving out the right noise model, which is added to p-values."""

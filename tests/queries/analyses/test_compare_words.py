@@ -1,6 +1,7 @@
 """Models with different tokenizers are compared per byte and per word of the same text."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +45,6 @@ def test_a_group_of_words_is_the_same_in_both_stores(stores: list[Store]) -> Non
 
 
 def test_a_store_differs_from_its_copy_by_nothing(stores: list[Store], tmp_path: Path) -> None:
-    import shutil
-
     copy = Store(shutil.copytree(stores[0].path, tmp_path / "copy"))
     found = compare_words([stores[0], copy])
     assert found.difference[["difference", "low", "high"]].abs().max(axis=None) < 1e-9
